@@ -1,0 +1,157 @@
+"""Every error that Penstock raises on purpose, each with a status, a code and a next step.
+
+    PenstockError                 500 internal_error
+    ├── InvalidRequest            400 invalid_request
+    │   ├── ContextLengthExceeded 400 context_length_exceeded
+    │   ├── UnsupportedFeature    400 unsupported_feature
+    │   ├── InvalidConstraint     400 invalid_constraint
+    │   └── BodyTooLarge          413 body_too_large
+    ├── Unauthenticated           401 unauthenticated
+    ├── Forbidden                 403 forbidden
+    ├── NotFound                  404 not_found
+    │   └── ModelNotFound         404 model_not_found
+    ├── Overloaded                429 overloaded
+    ├── Unavailable               503 unavailable
+    │   ├── EngineStopped         503 engine_stopped
+    │   └── CacheExhausted        503 cache_exhausted
+    ├── UpstreamFailed            502 upstream_failed
+    ├── DeadlineExceeded          504 deadline_exceeded
+    ├── StorageFull               507 storage_full
+    ├── StorageError              500 storage_error
+    ├── ConfigError               500 config_error
+    └── PullFailed                502 pull_failed
+
+A message names the thing and the value; `hint` says what to do. The HTTP dialects render both in one
+place each, and the CLI in one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """The base of the tree: carries what an HTTP answer, a trace and a terminal need to say."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidRequest(PenstockError):
+    status = 400
+    code = "invalid_request"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class UnsupportedFeature(InvalidRequest):
+    code = "unsupported_feature"
+
+
+class InvalidConstraint(InvalidRequest):
+    code = "invalid_constraint"
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+    code = "body_too_large"
+
+
+class Unauthenticated(PenstockError):
+    status = 401
+    code = "unauthenticated"
+
+
+class Forbidden(PenstockError):
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(PenstockError):
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class Overloaded(PenstockError):
+    status = 429
+    code = "overloaded"
+
+
+class Unavailable(PenstockError):
+    status = 503
+    code = "unavailable"
+
+
+class EngineStopped(Unavailable):
+    code = "engine_stopped"
+
+
+class CacheExhausted(Unavailable):
+    code = "cache_exhausted"
+
+
+class UpstreamFailed(PenstockError):
+    """A provider answered with an error or not at all; `upstream_status` is its HTTP status, if any."""
+
+    status = 502
+    code = "upstream_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        param: str | None = None,
+        retry_after: float | None = None,
+        upstream_status: int | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, param=param, retry_after=retry_after)
+        self.upstream_status = upstream_status
+        self.body = body
+
+
+class DeadlineExceeded(PenstockError):
+    status = 504
+    code = "deadline_exceeded"
+
+
+class StorageFull(PenstockError):
+    status = 507
+    code = "storage_full"
+
+
+class StorageError(PenstockError):
+    code = "storage_error"
+
+
+class ConfigError(PenstockError):
+    code = "config_error"
+
+
+class PullFailed(PenstockError):
+    status = 502
+    code = "pull_failed"

@@ -1,0 +1,184 @@
+"""The frozen values that every part shares. No I/O here.
+
+An `Exchange` is one request on its way down; `Chunk`s are its answer on the way up. What shapes the answer
+is typed; what is not read travels as it came, in `Exchange.body` and `Chunk.raw`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from penstock.seams import Tracer
+
+Operation = Literal["chat", "complete", "embed", "rerank", "moderate"]
+Purpose = Literal["live", "batch", "eval", "shadow", "replay", "system"]
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error"]
+
+LOCAL_PROJECT = "local"
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """One part of a message whose content is a list; only text is read here."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation. Fields that are not read stay in `Exchange.body`."""
+
+    role: str
+    content: str | list[Part] | None = None
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the message, parts joined by newlines."""
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "\n".join(part.text for part in self.content if part.text)
+
+
+class Constraint(Struct, frozen=True):
+    """What the answer must match: `kind` "json_schema" (source is a JSON text) or "regex"."""
+
+    kind: Literal["json_schema", "regex"]
+    source: str
+
+
+class Parameters(Struct, frozen=True):
+    """How to generate. `None` means the caller said nothing and the model's default holds."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: bool = False
+    constraint: Constraint | None = None
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """One request in flight.
+
+    `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an
+    exchange that the process made itself. `dialect` names the wire format of `body` ("openai"); "" for none.
+    `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed`.
+    """
+
+    id: str
+    trace_id: str
+    project_id: str = LOCAL_PROJECT
+    operation: Operation = "chat"
+    purpose: Purpose = "live"
+    model: str = ""
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    inputs: tuple[str, ...] = ()
+    parameters: Parameters = Parameters()
+    stream: bool = False
+    wants_usage: bool = False
+    deadline: float = float("inf")
+    dialect: str = ""
+    body: bytes = b""
+    release_id: str = ""
+    user: str | None = None
+    parent_id: str | None = None
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    tracer: Tracer | None = None
+
+    def replace(self, **changes: Any) -> Exchange:
+        """This exchange with some fields changed (`msgspec.structs.replace`)."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class Usage(Struct, frozen=True):
+    """Tokens in disjoint classes, and what they cost; `None` is unknown, never zero.
+
+    `input` excludes `cached_input` where that is known; `output` excludes `reasoning` where that is known.
+    `cost_nanos` is in nano-dollars.
+    """
+
+    input: int
+    output: int = 0
+    cached_input: int | None = None
+    reasoning: int | None = None
+    cost_nanos: int | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.input + (self.cached_input or 0)
+
+    @property
+    def completion_tokens(self) -> int:
+        return self.output + (self.reasoning or 0)
+
+
+class TokenLogprob(Struct, frozen=True):
+    """One generated token and its natural-log probability."""
+
+    token: str
+    logprob: float
+
+
+class Citation(Struct, frozen=True, kw_only=True):
+    """A verbatim quote and where it stands.
+
+    `quote == text_of(document_id)[start:end]` was checked before this value was made. `start` and `end` are
+    characters of the document's extracted text. `answer_start` and `answer_end` are the characters of the
+    answer that this citation supports; `None` where it is evidence that the answer does not use. `page` is
+    1-based, `None` where the document has no pages. `url` opens the passage in the console.
+    """
+
+    number: int
+    document_id: str
+    document: str
+    title: str
+    chunk_id: str
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+    start: int
+    end: int
+    quote: str
+    score: float
+    url: str
+    answer_start: int | None = None
+    answer_end: int | None = None
+
+
+class Grounding(Struct, frozen=True, kw_only=True):
+    """What an answer stands on. A stream carries it twice: with `stage` "evidence" first, "answer" last.
+
+    `score` is the calibrated probability, 0 to 1, that the passages hold an answer; `answered` is whether it
+    passed the threshold. `unsupported` are the character ranges of the answer that no passage supports.
+    """
+
+    stage: Literal["evidence", "answer"]
+    mode: Literal["quote", "compose"]
+    knowledge: str
+    generation: int
+    answered: bool
+    score: float
+    citations: tuple[Citation, ...] = ()
+    unsupported: tuple[tuple[int, int], ...] = ()
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """One piece of an answer, or the whole of one that was not streamed.
+
+    `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one
+    event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
+    float32.
+    """
+
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    usage: Usage | None = None
+    grounding: Grounding | None = None
+    embeddings: tuple[bytes, ...] = ()
+    raw: bytes | None = None

@@ -1,0 +1,117 @@
+"""Every protocol in one file: what can be replaced, and what a replacement must do.
+
+Each has a default, a fake in `penstock.testing` and one contract test that every backend passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from penstock.exchange import Chunk, Exchange
+
+SpanKind = Literal["chain", "llm", "embedding", "retriever", "reranker", "guard", "tool", "prompt"]
+
+
+class Span(Protocol):
+    """A timed piece of one trace, open until its `with` block ends. An exception marks it as failed."""
+
+    def set(self, **attributes: Any) -> None:
+        """Adds attributes (JSON values)."""
+        ...
+
+    @property
+    def tracer(self) -> Tracer:
+        """Makes spans below this one."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Tracer(Protocol):
+    """Makes the spans of one trace."""
+
+    def span(self, name: str, kind: SpanKind = "chain", **attributes: Any) -> Span: ...
+
+
+class Provider(Protocol):
+    """Whatever answers: a remote API, a local engine, an app.
+
+    `answer` yields at least one chunk; the last one that carries text or embeddings is followed by, or is, one
+    with `finish_reason` (not for `embed`) and `usage`. Closing the iterator early cancels the work behind it.
+    Raises a `PenstockError`, before the first chunk or between two.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def answer(self, exchange: Exchange) -> AsyncIterator[Chunk]: ...
+
+    async def close(self) -> None: ...
+
+
+Call = Callable[[Exchange], AsyncIterator[Chunk]]
+"""How a part calls a model without knowing the gateway: an app's child calls go through it."""
+
+
+class EngineHealth(Struct, frozen=True, kw_only=True):
+    """How a local engine is. Bytes; `cache_used` is the used share of the KV cache, 0 to 1, `None` if unknown."""
+
+    state: Literal["starting", "ready", "restarting", "stopped"]
+    model: str
+    pid: int | None = None
+    restarts: int = 0
+    running: int = 0
+    waiting: int = 0
+    memory_bytes: int | None = None
+    cache_used: float | None = None
+    detail: str = ""
+
+
+class Engine(Provider, Protocol):
+    """A local process presented as a provider."""
+
+    async def start(self) -> None:
+        """Starts the process and returns when it can answer. Raises `Unavailable` or `ConfigError`."""
+        ...
+
+    def health(self) -> EngineHealth: ...
+
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """The prompt tokens of an exchange, chat template applied."""
+        ...
+
+
+class Embeddings(Struct, frozen=True):
+    """`vectors` is float32 of shape (texts, dimensions), each row of length 1; `tokens` counts all texts."""
+
+    vectors: NDArray[np.float32]
+    tokens: int
+
+
+class Embedder(Protocol):
+    """Texts to vectors. `fingerprint` changes whenever the vectors would."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+        """`urgent` work (a query) goes ahead of bulk work. Texts over the model's length are cut."""
+        ...
+
+    async def close(self) -> None: ...
