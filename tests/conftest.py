@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,3 +12,34 @@ SUPPORT = Path(__file__).parent / "support"
 def support_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a child process import the modules of `tests/support`."""
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    """The default model's GGUF file; pulled once into the user's cache."""
+    return pulled("smollm2-135m-instruct") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """The folder of the default encoder's files; pulled once into the user's cache."""
+    return pulled("all-minilm-l6-v2")
+
+
+def pulled(name: str) -> Path:
+    from penstock.errors import PullFailed
+    from penstock.models.pull import pull
+
+    try:
+        return pull(name)
+    except PullFailed as error:
+        pytest.skip(f"{name} cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout, or wherever PENSTOCK_TEST_DATA says."""
+    folder = Path(os.environ.get("PENSTOCK_TEST_DATA", SUPPORT.parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the test data is not at {folder}; set PENSTOCK_TEST_DATA to where it is")
+    return folder
