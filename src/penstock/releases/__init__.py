@@ -1,0 +1,1 @@
+"""What shapes an answer, versioned: every answer names its release."""
