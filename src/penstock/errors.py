@@ -5,7 +5,9 @@
     │   ├── ContextLengthExceeded 400 context_length_exceeded
     │   ├── UnsupportedFeature    400 unsupported_feature
     │   ├── InvalidConstraint     400 invalid_constraint
-    │   └── BodyTooLarge          413 body_too_large
+    │   ├── RequestTimeout        408 request_timeout
+    │   ├── BodyTooLarge          413 body_too_large
+    │   └── UnsupportedMediaType  415 unsupported_media_type
     ├── Unauthenticated           401 unauthenticated
     ├── Forbidden                 403 forbidden
     ├── NotFound                  404 not_found
@@ -71,9 +73,19 @@ class InvalidConstraint(InvalidRequest):
     code = "invalid_constraint"
 
 
+class RequestTimeout(InvalidRequest):
+    status = 408
+    code = "request_timeout"
+
+
 class BodyTooLarge(InvalidRequest):
     status = 413
     code = "body_too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status = 415
+    code = "unsupported_media_type"
 
 
 class Unauthenticated(PenstockError):

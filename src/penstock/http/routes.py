@@ -1,0 +1,63 @@
+"""Routes under /api/v1 that say what they take and give, so that the OpenAPI file is made from them.
+
+Each module under `http/api/` has a `ROUTES: list[ApiRoute]`. A handler is `async def name(request) -> Response`
+and finds everything at `request.app.state.services`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from penstock.models.dialects.decoding import decode, explain
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Description(Struct, frozen=True, kw_only=True):
+    """What a route takes and gives. `query` and `body` are the types that its handler reads, `answer` what it sends.
+
+    `upload` routes take `multipart/form-data`, up to the upload limit; all others only JSON.
+    """
+
+    summary: str
+    query: type[Struct] | None = None
+    body: type[Any] | None = None
+    answer: Any = None
+    upload: bool = False
+
+
+class ApiRoute(Route):
+    """One method of one path, with its description."""
+
+    def __init__(self, method: Method, path: str, handler: Handler, description: Description) -> None:
+        super().__init__(path, handler, methods=[method])
+        self.method = method
+        self.description = description
+
+
+async def read_json(request: Request, kind: type[T]) -> T:
+    """The body as a value of `kind`. Raises `InvalidRequest` that names the place of what is wrong."""
+    return decode(msgspec.json.Decoder(kind), await request.body())
+
+
+def read_query(request: Request, kind: type[S]) -> S:
+    """The query string as a value of `kind`, numbers and booleans converted. Raises `InvalidRequest`."""
+    try:
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+
+
+def reply(value: Any, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
