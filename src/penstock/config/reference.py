@@ -1,0 +1,104 @@
+"""The list of all settings, read off their types: for suggestions, for `penstock config keys`, for the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from msgspec import Struct
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from penstock.config.secret import Secret
+from penstock.config.settings import Settings
+
+ANY_NAME = "NAME"
+TYPE_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Secret: '{ env = "NAME" }',
+    tuple[str, ...]: "list of text",
+}
+
+
+class Setting(Struct, frozen=True):
+    """One line of the reference. `default` is TOML, or "" where there is no fixed one."""
+
+    key: str
+    type: str
+    default: str
+    description: str
+
+
+class Section(Struct, frozen=True):
+    """One table of the file; `header` is as written, with NAME for any name."""
+
+    header: str
+    about: str
+    settings: tuple[Setting, ...]
+
+
+def sections() -> Iterator[Section]:
+    """Every table of `penstock.toml` in the order of the file."""
+    for name, field in Settings.model_fields.items():
+        table, named = table_of(field)
+        header = f"{name}.{ANY_NAME}" if named else name
+        settings = tuple(_setting(header, key, inner) for key, inner in table.model_fields.items())
+        yield Section(header, " ".join((table.__doc__ or "").split()), settings)
+
+
+def table_of(field: FieldInfo) -> tuple[type[BaseModel], bool]:
+    """The table that a top-level setting holds, and whether it holds one for each name."""
+    if get_origin(field.annotation) is dict:
+        return get_args(field.annotation)[1], True
+    assert isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    return field.annotation, False
+
+
+def _setting(header: str, key: str, field: FieldInfo) -> Setting:
+    return Setting(f"{header}.{key}", _type_words(field.annotation), _default(field), field.description or "")
+
+
+def _type_words(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{toml(choice)}`" for choice in get_args(annotation))
+    known = [kind for kind in get_args(annotation) if kind in TYPE_WORDS]
+    return TYPE_WORDS[known[0] if annotation not in TYPE_WORDS and known else annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    return "" if field.default in (PydanticUndefined, None) else toml(field.default)
+
+
+def toml(value: object) -> str:
+    """A setting's value as TOML. A text that JSON can write is a TOML string too."""
+    import json
+
+    if isinstance(value, Secret):
+        return f"{{ env = {toml(value.env)} }}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def markdown() -> str:
+    """The reference as it stands in `docs/configuration.md`."""
+    lines: list[str] = []
+    for section in sections():
+        lines += [
+            f"### `[{section.header}]`",
+            "",
+            section.about,
+            "",
+            "| setting | value | default | what it does |",
+        ]
+        lines.append("|---|---|---|---|")
+        for setting in section.settings:
+            default = f"`{setting.default}`" if setting.default else ""
+            name = setting.key.rpartition(".")[2]
+            lines.append(f"| `{name}` | {setting.type} | {default} | {setting.description} |")
+        lines.append("")
+    return "\n".join(lines)
