@@ -1,0 +1,272 @@
+"""Records one request while it runs: a tree of timed spans, and what the whole of it came to.
+
+Nothing here waits or fails a request: values are kept as they are given and encoded once, at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Struct
+
+from penstock.clock import Clock
+from penstock.errors import PenstockError
+from penstock.exchange import Chunk, Exchange, Usage
+from penstock.ids import new_span_id
+from penstock.seams import SpanKind
+from penstock.traces import content, names
+from penstock.traces.span import SpanRecord, SpanStatus, TraceRecord, TraceStatus, TraceSummary
+
+TIE_BITS = 11
+_ties = itertools.count(int.from_bytes(os.urandom(2), "big"))
+
+
+def order_key(started_us: int) -> int:
+    """One integer that orders, pages and bounds traces by time: the start, then bits that tell ties apart."""
+    return started_us << TIE_BITS | next(_ties) & ((1 << TIE_BITS) - 1)
+
+
+class RecorderSettings(Struct, frozen=True, kw_only=True):
+    """`content` false records no text that people or models wrote. `max_span_bytes` bounds each span's."""
+
+    content: bool = True
+    max_span_bytes: int = 256 << 10
+
+
+class Outcome(Struct, frozen=True):
+    """How a request or a step ended."""
+
+    status: TraceStatus
+    code: str | None = None
+    message: str | None = None
+
+
+class ActiveSpan:
+    """A step that is running (`seams.Span`), and the tracer of the steps below it (`seams.Tracer`)."""
+
+    __slots__ = (
+        "_trace",
+        "attributes",
+        "duration_us",
+        "error",
+        "id",
+        "kind",
+        "name",
+        "parent_id",
+        "started",
+        "status",
+    )
+
+    def __init__(self, trace: ActiveTrace, parent_id: str | None, name: str, kind: SpanKind) -> None:
+        self.id = new_span_id()
+        self.parent_id = parent_id
+        self.name = name
+        self.kind = kind
+        self.attributes: dict[str, Any] = {}
+        self.started = trace.elapsed_us()
+        self.duration_us: int | None = None
+        self.status: SpanStatus = "unfinished"
+        self.error: str | None = None
+        self._trace = trace
+
+    @property
+    def tracer(self) -> ActiveSpan:
+        return self
+
+    def set(self, **attributes: Any) -> None:
+        self.attributes.update(attributes)
+
+    def span(self, name: str, kind: SpanKind = "chain", **attributes: Any) -> ActiveSpan:
+        return self._trace.start(self.id, name, kind, attributes)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Ends the step; the first end counts."""
+        if self.duration_us is not None:
+            return
+        self.duration_us = self._trace.elapsed_us() - self.started
+        outcome = outcome_of(error)
+        self.status = "ok" if outcome.status == "ok" else "error"
+        self.error = outcome.message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+    def record(self, settings: RecorderSettings, started_us: int, ended: int) -> SpanRecord:
+        """What is kept of the step; one that is still open ends with its trace, at `ended`."""
+        named = names.standard(self.attributes)
+        if not settings.content:
+            named = names.without_content(named)
+        return SpanRecord(
+            id=self.id,
+            parent_id=self.parent_id,
+            name=self.name,
+            kind=self.kind,
+            status=self.status,
+            error=self.error,
+            started_us=started_us + self.started,
+            duration_us=ended - self.started if self.duration_us is None else self.duration_us,
+            attributes=content.encode(named, settings.max_span_bytes),
+        )
+
+
+class ActiveTrace:
+    """One request that is running. Its tracer makes spans below the root."""
+
+    def __init__(
+        self, exchange: Exchange, clock: Clock, settings: RecorderSettings, keep: Callable[[TraceRecord], None]
+    ) -> None:
+        self.id = exchange.trace_id
+        self._exchange = exchange
+        self._clock = clock
+        self._settings = settings
+        self._keep = keep
+        self._started_us = clock.now_us()
+        self._zero = clock.monotonic()
+        self._release_id = exchange.release_id
+        self._first_chunk_us: int | None = None
+        self._answer: list[str] = []
+        self._room = settings.max_span_bytes if settings.content else 0
+        self._usage: Usage | None = None
+        self._done = False
+        operation = names.OPERATIONS.get(exchange.operation, exchange.operation)
+        self._spans: list[ActiveSpan] = []
+        self.root = self.start(None, f"{operation} {exchange.model}".strip(), "chain", {})
+        self.root.attributes["gen_ai.operation.name"] = operation
+
+    def elapsed_us(self) -> int:
+        return int((self._clock.monotonic() - self._zero) * 1e6)
+
+    def start(self, parent_id: str | None, name: str, kind: SpanKind, attributes: dict[str, Any]) -> ActiveSpan:
+        """Starts a span below `parent_id`. One that starts after the trace was finished is not recorded."""
+        span = ActiveSpan(self, parent_id, name, kind)
+        span.attributes.update(attributes)
+        self._spans.append(span)
+        return span
+
+    def span(self, name: str, kind: SpanKind = "chain", **attributes: Any) -> ActiveSpan:
+        return self.start(self.root.id, name, kind, attributes)
+
+    def set(self, **attributes: Any) -> None:
+        """Adds attributes of the whole request; `session`, `knowledge`, `generation` and `answered` are columns."""
+        self.root.set(**attributes)
+
+    def set_release(self, release_id: str) -> None:
+        self._release_id = release_id
+
+    def saw_chunk(self, chunk: Chunk) -> None:
+        """Takes note of a piece of the answer on its way to the client."""
+        if self._first_chunk_us is None:
+            self._first_chunk_us = self.elapsed_us()
+        if chunk.text and self._room > 0:
+            self._answer.append(chunk.text)
+            self._room -= len(chunk.text)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.finish_reason is not None:
+            self.root.attributes["finish_reason"] = chunk.finish_reason
+        if (grounding := chunk.grounding) is not None:
+            self.root.set(
+                knowledge=grounding.knowledge,
+                generation=grounding.generation,
+                answered=grounding.answered,
+                **{"penstock.grounding.mode": grounding.mode, "penstock.grounding.score": grounding.score},
+            )
+
+    def finish(self, error: BaseException | None = None, usage: Usage | None = None) -> None:
+        """Ends the trace and hands it to the writer. Never waits, never raises; the first call counts."""
+        if self._done:
+            return
+        self._done = True
+        self.root.end(error)
+        ended = self.elapsed_us()
+        answer = "".join(self._answer)
+        self._describe(answer, usage or self._usage)
+        summary = self._summary(outcome_of(error), answer, usage or self._usage)
+        spans = tuple(span.record(self._settings, self._started_us, ended) for span in self._spans)
+        self._keep(TraceRecord(order_key(self._started_us), summary, spans))
+
+    def _describe(self, answer: str, usage: Usage | None) -> None:
+        """Puts what the root span carries beside its own attributes."""
+        exchange, attributes = self._exchange, self.root.attributes
+        attributes |= {"model": exchange.model, "parameters": exchange.parameters}
+        attributes |= {"gen_ai.request.stream": exchange.stream, "usage": usage}
+        if self._release_id:
+            attributes["release_id"] = self._release_id
+        if exchange.messages:
+            attributes["messages"] = exchange.messages
+        elif exchange.prompt or exchange.inputs:
+            attributes["input"] = exchange.prompt or list(exchange.inputs)
+        if answer:
+            attributes["answer"] = answer
+        for name in [name for name, value in attributes.items() if value is None]:
+            del attributes[name]
+
+    def _summary(self, outcome: Outcome, answer: str, usage: Usage | None) -> TraceSummary:
+        exchange, attributes = self._exchange, self.root.attributes
+        duration = self.root.duration_us
+        assert duration is not None
+        return TraceSummary(
+            id=self.id,
+            project_id=exchange.project_id,
+            operation=exchange.operation,
+            purpose=exchange.purpose,
+            model=content.clean(exchange.model),
+            release_id=self._release_id,
+            knowledge=attributes.get("knowledge"),
+            generation=attributes.get("generation"),
+            status=outcome.status,
+            error_code=outcome.code,
+            error_message=outcome.message,
+            started_us=self._started_us,
+            duration_us=duration,
+            first_chunk_us=self._first_chunk_us,
+            input_tokens=usage.input if usage else None,
+            cached_input_tokens=usage.cached_input if usage else None,
+            output_tokens=usage.output if usage else None,
+            reasoning_tokens=usage.reasoning if usage else None,
+            cost_nanos=usage.cost_nanos if usage else None,
+            answered=attributes.get("answered"),
+            question=content.preview(question_of(exchange)) if self._settings.content else None,
+            answer=content.preview(answer) if self._settings.content else None,
+            user=content.clean(exchange.user) if exchange.user else None,
+            session=content.clean(str(session)) if (session := attributes.get("session")) else None,
+        )
+
+
+def question_of(exchange: Exchange) -> str:
+    """What was asked: the last words of the user, the prompt, or the first text to embed."""
+    for message in reversed(exchange.messages):
+        if message.role == "user":
+            return message.text
+    return exchange.prompt or (exchange.inputs[0] if exchange.inputs else "")
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """An error as a trace tells it.
+
+    The words of an exception that is not ours may hold anything, a key among them; only its type is kept.
+    """
+    if error is None:
+        return Outcome("ok")
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return Outcome("cancelled", "cancelled", "The client left before the answer was complete.")
+    if isinstance(error, PenstockError):
+        return Outcome("error", error.code, SECRET.sub("********", content.preview(error.message)))
+    return Outcome("error", PenstockError.code, f"An unexpected {type(error).__name__}; the log says more.")
+
+
+SECRET = re.compile(
+    r"(?i)\b(?:bearer\s+\S+|(?:sk|pk|key|rk|ghp|hf|xox[a-z])[-_][A-Za-z0-9_\-]{12,}|AIza[\w\-]{20,})"
+)
+"""What an upstream's message may repeat of a credential."""

@@ -1,0 +1,347 @@
+"""The SQL of traces. Functions of a connection; the caller decides the transaction and the thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    column,
+    delete,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy import insert as insert_into
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from penstock.traces.recorder import TIE_BITS
+from penstock.traces.span import (
+    Feedback,
+    SpanRecord,
+    TraceDetail,
+    TraceFilter,
+    TraceRecord,
+    TraceSummary,
+)
+
+METADATA = MetaData()
+TRACE = Table(
+    "trace",
+    METADATA,
+    Column("key", BigInteger, primary_key=True),
+    Column("id", Text),
+    Column("project_id", Text),
+    Column("operation", Text),
+    Column("purpose", Text),
+    Column("model", Text),
+    Column("release_id", Text),
+    Column("knowledge", Text),
+    Column("generation", Integer),
+    Column("status", Text),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("started_us", BigInteger),
+    Column("duration_us", BigInteger),
+    Column("first_chunk_us", BigInteger),
+    Column("input_tokens", Integer),
+    Column("cached_input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("cost_nanos", BigInteger),
+    Column("answered", Boolean),
+    Column("score", Float),
+    Column("question", Text),
+    Column("answer", Text),
+    Column("user", Text),
+    Column("session", Text),
+)
+SPAN = Table(
+    "span",
+    METADATA,
+    Column("trace_key", BigInteger),
+    Column("id", Text),
+    Column("project_id", Text),
+    Column("parent_id", Text),
+    Column("name", Text),
+    Column("kind", Text),
+    Column("status", Text),
+    Column("error", Text),
+    Column("started_us", BigInteger),
+    Column("duration_us", BigInteger),
+    Column("attributes", LargeBinary),
+)
+FEEDBACK = Table(
+    "feedback",
+    METADATA,
+    Column("project_id", Text, primary_key=True),
+    Column("trace_key", BigInteger, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("score", Float),
+    Column("comment", Text),
+    Column("created_us", BigInteger),
+)
+SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
+MIN_INDEXED_TEXT = 3
+"""The text index knows runs of three characters; shorter texts are looked for row by row."""
+
+
+def insert(connection: Connection, records: Sequence[TraceRecord]) -> None:
+    """Adds traces with their spans. A trace id that is there already gets the spans of the newcomer."""
+    known = keys_of(connection, records)
+    used = used_keys(connection, records)
+    traces, questions, spans = [], [], []
+    for record in records:
+        summary = record.summary
+        identity = (summary.project_id, summary.id)
+        key = known.get(identity)
+        if key is None:
+            key = record.key
+            if key in used:
+                key = next_free(connection, key, used)
+            used.add(key)
+            known[identity] = key
+            traces.append((key, *msgspec.structs.astuple(summary)))
+            if summary.question:
+                questions.append((key, summary.question))
+        spans += [span_row(key, summary.project_id, span) for span in record.spans]
+    add_rows(connection, [TRACE.c.key, *SUMMARY], traces)
+    add_rows(connection, list(SPAN.c), spans)
+    if questions:
+        connection.exec_driver_sql("INSERT INTO trace_text (rowid, question) VALUES (?, ?)", questions)
+
+
+def keys_of(connection: Connection, records: Sequence[TraceRecord]) -> dict[tuple[str, str], int]:
+    """The keys of those traces that are stored already, by project and id."""
+    ids = [record.summary.id for record in records]
+    projects = {record.summary.project_id for record in records}
+    rows = connection.execute(
+        select(TRACE.c.project_id, TRACE.c.id, TRACE.c.key).where(
+            TRACE.c.project_id.in_(projects), TRACE.c.id.in_(ids)
+        )
+    )
+    return {(row.project_id, row.id): row.key for row in rows}
+
+
+def used_keys(connection: Connection, records: Sequence[TraceRecord]) -> set[int]:
+    return set(connection.execute(select(TRACE.c.key).where(TRACE.c.key.in_([r.key for r in records]))).scalars())
+
+
+def next_free(connection: Connection, key: int, used: set[int]) -> int:
+    """The first key after `key` that no trace has: two processes may start a trace in the same microsecond."""
+    while key in used or connection.execute(select(TRACE.c.key).where(TRACE.c.key == key)).first():
+        key += 1
+    return key
+
+
+def span_row(key: int, project_id: str, span: SpanRecord) -> tuple[Any, ...]:
+    """The row of a span, in the order of the columns."""
+    return (
+        key,
+        span.id,
+        project_id,
+        span.parent_id,
+        span.name,
+        span.kind,
+        span.status,
+        span.error,
+        span.started_us,
+        span.duration_us,
+        bytes(span.attributes),
+    )
+
+
+def add_rows(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Inserts tuples as the driver takes them; building a statement from each would take most of the time."""
+    if not rows:
+        return
+    names = [each.name for each in columns]
+    statement = upsert(columns[0].table).on_conflict_do_nothing()
+    compiled = statement.compile(dialect=connection.dialect, column_keys=names)
+    connection.exec_driver_sql(str(compiled), list(rows))
+
+
+def page(
+    connection: Connection, wanted: TraceFilter, limit: int, before: int | None
+) -> list[tuple[int, TraceSummary]]:
+    """Up to `limit` traces with their keys, newest first, that started before the key `before`."""
+    query = filtered(select(TRACE.c.key, *SUMMARY), wanted)
+    if before is not None:
+        query = query.where(TRACE.c.key < before)
+    rows = connection.execute(query.order_by(TRACE.c.key.desc()).limit(limit))
+    return [(row.key, summary(row)) for row in rows]
+
+
+def count(connection: Connection, wanted: TraceFilter, at_most: int) -> int:
+    """How many traces match; counting stops at `at_most`."""
+    matching = filtered(select(TRACE.c.key), wanted).limit(at_most).subquery()
+    return connection.execute(select(func.count()).select_from(matching)).scalar_one()
+
+
+def filtered(query: Select[Any], wanted: TraceFilter) -> Select[Any]:
+    query = query.where(TRACE.c.project_id == wanted.project_id, *conditions(wanted))
+    if not wanted.text:
+        return query
+    if len(wanted.text) < MIN_INDEXED_TEXT:
+        return query.where(TRACE.c.question.icontains(wanted.text, autoescape=True))
+    # The sign keeps SQLite from walking all traces and asking the text index about each.
+    matching = table("trace_text")
+    phrase = '"' + wanted.text.replace('"', '""') + '"'
+    both = matching.join(TRACE, TRACE.c.key == literal_column("+trace_text.rowid"))
+    return query.select_from(both).where(text("trace_text MATCH :phrase").bindparams(phrase=phrase))
+
+
+def conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
+    """Constants are written out where an index covers only some rows: SQLite must see that it applies."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.status is not None:
+        found.append(TRACE.c.status == wanted.status)
+        if wanted.status != "ok":
+            found.append(TRACE.c.status != literal_column("'ok'"))
+    if wanted.answered is not None:
+        found.append(TRACE.c.answered == literal_column("1" if wanted.answered else "0"))
+    if wanted.feedback is not None:
+        found.append(judged(wanted.feedback))
+    if wanted.since_us is not None:
+        found.append(TRACE.c.key >= wanted.since_us << TIE_BITS)
+    if wanted.until_us is not None:
+        found.append(TRACE.c.key < wanted.until_us << TIE_BITS)
+    if wanted.min_duration_us is not None:
+        found.append(TRACE.c.duration_us >= wanted.min_duration_us)
+    for field, value in (
+        (TRACE.c.model, wanted.model),
+        (TRACE.c.release_id, wanted.release_id),
+        (TRACE.c.session, wanted.session),
+        (TRACE.c.user, wanted.user),
+    ):
+        if value is not None:
+            found.append(field == value)
+    return found
+
+
+def judged(feedback: str) -> ColumnElement[bool]:
+    if feedback == "none":
+        return TRACE.c.score.is_(None)
+    given = TRACE.c.score.is_not(None)
+    if feedback == "any":
+        return given
+    return and_(given, TRACE.c.score > 0 if feedback == "positive" else TRACE.c.score < 0)
+
+
+def summary(row: Row[Any]) -> TraceSummary:
+    return TraceSummary(**{name: getattr(row, name) for name in TraceSummary.__struct_fields__})
+
+
+def key_of(connection: Connection, project_id: str, trace_id: str) -> int | None:
+    return connection.execute(
+        select(TRACE.c.key).where(TRACE.c.project_id == project_id, TRACE.c.id == trace_id)
+    ).scalar()
+
+
+def detail(connection: Connection, project_id: str, trace_id: str) -> TraceDetail | None:
+    """A trace with all that belongs to it."""
+    row = connection.execute(
+        select(TRACE.c.key, *SUMMARY).where(TRACE.c.project_id == project_id, TRACE.c.id == trace_id)
+    ).first()
+    if row is None:
+        return None
+    spans = connection.execute(select(SPAN).where(SPAN.c.trace_key == row.key)).all()
+    return TraceDetail(
+        trace=summary(row),
+        spans=tuple(span_record(span) for span in sorted(spans, key=lambda span: span.started_us)),
+        feedback=tuple(feedback_of(connection, row.key, trace_id)),
+    )
+
+
+def span_record(row: Row[Any]) -> SpanRecord:
+    return SpanRecord(
+        id=row.id,
+        parent_id=row.parent_id,
+        name=row.name,
+        kind=row.kind,
+        status=row.status,
+        error=row.error,
+        started_us=row.started_us,
+        duration_us=row.duration_us,
+        attributes=msgspec.Raw(row.attributes),
+    )
+
+
+def feedback_of(connection: Connection, key: int, trace_id: str) -> Iterable[Feedback]:
+    rows = connection.execute(
+        select(FEEDBACK).where(FEEDBACK.c.trace_key == key).order_by(FEEDBACK.c.created_us, FEEDBACK.c.name)
+    )
+    return [
+        Feedback(
+            trace_id=trace_id,
+            score=row.score,
+            name=row.name,
+            user=row.user,
+            comment=row.comment,
+            created_us=row.created_us,
+        )
+        for row in rows
+    ]
+
+
+def put_feedback(connection: Connection, project_id: str, given: Feedback) -> bool:
+    """Adds or replaces feedback and updates the trace's mean; false where the project has no such trace."""
+    key = key_of(connection, project_id, given.trace_id)
+    if key is None:
+        return False
+    identity = {"project_id": project_id, "trace_key": key, "name": given.name, "user": given.user}
+    said = {"score": given.score, "comment": given.comment, "created_us": given.created_us}
+    connection.execute(
+        upsert(FEEDBACK)
+        .values(**identity, **said)
+        .on_conflict_do_update(index_elements=["project_id", "trace_key", "name", "user"], set_=said)
+    )
+    mean = select(func.avg(FEEDBACK.c.score)).where(FEEDBACK.c.trace_key == key).scalar_subquery()
+    connection.execute(update(TRACE).where(TRACE.c.key == key).values(score=mean))
+    return True
+
+
+def prune(connection: Connection, project_id: str, before_us: int, at_most: int) -> int:
+    """Deletes up to `at_most` of the oldest traces that started before `before_us`; returns how many."""
+    old = (
+        connection.execute(
+            select(TRACE.c.key)
+            .where(TRACE.c.project_id == project_id, TRACE.c.key < before_us << TIE_BITS)
+            .order_by(TRACE.c.key)
+            .limit(at_most)
+        )
+        .scalars()
+        .all()
+    )
+    if not old:
+        return 0
+    mine = and_(TRACE.c.project_id == project_id, TRACE.c.key.in_(old))
+    text_index = table("trace_text", column("trace_text"), column("rowid"), column("question"))
+    # The text index does not hold the questions: it must be told which words to forget.
+    forget = select(literal_column("'delete'"), TRACE.c.key, TRACE.c.question).where(
+        mine, TRACE.c.question.is_not(None), TRACE.c.question != ""
+    )
+    connection.execute(insert_into(text_index).from_select(["trace_text", "rowid", "question"], forget))
+    connection.execute(delete(SPAN).where(SPAN.c.trace_key.in_(old)))
+    connection.execute(delete(FEEDBACK).where(FEEDBACK.c.trace_key.in_(old)))
+    connection.execute(delete(TRACE).where(mine))
+    return len(old)

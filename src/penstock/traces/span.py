@@ -1,0 +1,139 @@
+"""The values of a trace: what is recorded of one request, and of each step inside it.
+
+Times are UTC microseconds, durations microseconds, money nano-dollars. `None` is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from penstock.exchange import Operation, Purpose
+from penstock.seams import SpanKind
+
+SpanStatus = Literal["ok", "error", "unfinished"]
+TraceStatus = Literal["ok", "error", "cancelled"]
+
+
+class SpanRecord(Struct, frozen=True, kw_only=True):
+    """One timed step. `unfinished` was still open when its trace ended.
+
+    `attributes` is a JSON object under the names of the OpenTelemetry GenAI conventions, or OpenInference's
+    where those have none (see `penstock.traces.names`).
+    """
+
+    id: str
+    parent_id: str | None
+    name: str
+    kind: SpanKind
+    status: SpanStatus
+    error: str | None
+    started_us: int
+    duration_us: int
+    attributes: Raw
+
+    def values(self) -> dict[str, Any]:
+        """The attributes, decoded."""
+        values: dict[str, Any] = msgspec.json.decode(self.attributes)
+        return values
+
+
+class TraceSummary(Struct, frozen=True, kw_only=True):
+    """One request as a line of a list.
+
+    `status` "cancelled" means that the client left. `first_chunk_us` is the time to the first piece of the
+    answer, evidence included. Token classes are disjoint, as in `Usage`. `answered` is false where the knowledge
+    held no answer, `None` where no knowledge was asked. `score` is the mean of the feedback, -1 to 1. `question`
+    and `answer` are previews.
+    """
+
+    id: str
+    project_id: str
+    operation: Operation
+    purpose: Purpose
+    model: str
+    release_id: str
+    knowledge: str | None = None
+    generation: int | None = None
+    status: TraceStatus
+    error_code: str | None = None
+    error_message: str | None = None
+    started_us: int
+    duration_us: int
+    first_chunk_us: int | None = None
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_nanos: int | None = None
+    answered: bool | None = None
+    score: float | None = None
+    question: str | None = None
+    answer: str | None = None
+    user: str | None = None
+    session: str | None = None
+
+
+class TraceRecord(Struct, frozen=True):
+    """A whole request as the recorder hands it to the writer; `key` is its place in the order of all."""
+
+    key: int
+    summary: TraceSummary
+    spans: tuple[SpanRecord, ...]
+
+    def size(self) -> int:
+        """About how many bytes this keeps in memory."""
+        text = (self.summary.question or "", self.summary.answer or "", self.summary.error_message or "")
+        return 1000 + 2 * sum(map(len, text)) + sum(400 + len(span.attributes) for span in self.spans)
+
+
+class Feedback(Struct, frozen=True, kw_only=True):
+    """What somebody thought of an answer: `score` from -1 (bad) to 1 (good).
+
+    One per trace, `name` (what is judged) and `user`: giving it again replaces it.
+    """
+
+    trace_id: str
+    score: float
+    name: str = "thumbs"
+    user: str = ""
+    comment: str | None = None
+    created_us: int = 0
+
+
+class TraceDetail(Struct, frozen=True, kw_only=True):
+    """One request with everything recorded of it; `spans` in the order in which they started."""
+
+    trace: TraceSummary
+    spans: tuple[SpanRecord, ...]
+    feedback: tuple[Feedback, ...]
+
+
+class TraceFilter(Struct, frozen=True, kw_only=True):
+    """Which traces to list; `None` does not filter.
+
+    `since_us` is inclusive, `until_us` exclusive, both about the start. `text` is found anywhere in the preview
+    of the question, in any case. `feedback` "none" means that nobody has judged the answer.
+    """
+
+    project_id: str
+    status: TraceStatus | None = None
+    model: str | None = None
+    release_id: str | None = None
+    answered: bool | None = None
+    feedback: Literal["positive", "negative", "any", "none"] | None = None
+    text: str | None = None
+    session: str | None = None
+    user: str | None = None
+    min_duration_us: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+class TracePage(Struct, frozen=True):
+    """Traces, newest start first. `next_cursor` gives the page after this one; `None` on the last."""
+
+    traces: tuple[TraceSummary, ...]
+    next_cursor: str | None
