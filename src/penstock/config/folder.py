@@ -49,6 +49,11 @@ class AppFolder:
     def name(self) -> str:
         return self.settings.app.name
 
+    @property
+    def source_root(self) -> Path:
+        """What `sources` are looked for in: the folder, or the one document of an app that is a file."""
+        return self.single or self.root
+
     def excludes(self, knowledge: str) -> tuple[str, ...]:
         """What that knowledge leaves out: its own `exclude`, and the files that describe the app."""
         own = OWN_FILES if self.file else ()

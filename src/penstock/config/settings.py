@@ -18,7 +18,7 @@ from penstock.config.secret import Secret
 DEFAULT_MODEL = "smollm2-135m-instruct"
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
-LOCAL_ONLY = ("engine", "context", "cache_gb", "max_running", "max_waiting")
+LOCAL_ONLY = ("engine", "context", "cache_tokens", "max_running", "max_waiting")
 REMOTE_ONLY = ("base_url", "api_key")
 REMOTE_MODEL = re.compile(r"[A-Za-z0-9_.-]+/\S+")
 
@@ -85,12 +85,15 @@ class ModelSettings(Table):
     context: int | None = Field(
         None, ge=256, description="Longest prompt and answer together, in tokens. Default: the model's own limit."
     )
-    cache_gb: float = Field(
-        1.0, gt=0, description="Memory that a local model may use for the tokens of requests in flight, in GB."
+    cache_tokens: int = Field(
+        65_536,
+        ge=1024,
+        description="Tokens that a local model keeps in memory for all requests in flight together; memory is taken "
+        "as it is used.",
     )
-    max_running: int = Field(32, ge=1, description="Requests that a local model answers at the same time.")
+    max_running: int = Field(64, ge=1, description="Requests that a local model answers at the same time.")
     max_waiting: int = Field(
-        128, ge=0, description="Requests that wait for a local model; the next ones are refused with status 429."
+        256, ge=0, description="Requests that wait for a local model; the next ones are refused with status 429."
     )
     base_url: str | None = Field(
         None,
@@ -100,6 +103,11 @@ class ModelSettings(Table):
         None,
         description='Key for that API, always as `{ env = "NAME" }`. Default: the provider\'s usual variable.',
     )
+
+    @property
+    def irrelevant(self) -> tuple[str, ...]:
+        """The settings that have no effect on this kind of model."""
+        return LOCAL_ONLY if self.remote else REMOTE_ONLY
 
     @property
     def remote(self) -> bool:
@@ -130,7 +138,7 @@ class ModelSettings(Table):
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
         """A setting that has no effect on this kind of model is a misunderstanding, so it is refused."""
-        wrong = [key for key in (LOCAL_ONLY if self.remote else REMOTE_ONLY) if key in self.model_fields_set]
+        wrong = [key for key in self.irrelevant if key in self.model_fields_set]
         if wrong:
             place = "elsewhere" if self.remote else "on this machine"
             advice = "" if self.remote else "; a model elsewhere is use = 'provider/model'"
