@@ -31,7 +31,7 @@ from penstock.models.sources.base import Order, PullProgress, check_space, is_fu
 MANIFEST = "penstock.json"
 BLOCK = 4 << 20
 
-__all__ = ["PullProgress", "cache_folder", "installed", "pull", "verify"]
+__all__ = ["PullProgress", "cache_folder", "installed", "manifest", "pull", "verify"]
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ def pull(name_or_source: str, progress: Callable[[PullProgress], None] = lambda 
 
 def verify(folder: Path) -> None:
     """Reads a model's files again and compares their sha256. Raises `PullFailed` naming the one that differs."""
-    for file in _manifest(folder).files:
+    for file in manifest(folder).files:
         digest = _sha256(folder / file.name, lambda done: None) if (folder / file.name).is_file() else "missing"
         if digest != file.sha256:
             raise PullFailed(
@@ -116,23 +116,24 @@ def _wanted_address(address: str) -> _Wanted:
 def _installed(wanted: _Wanted) -> Path | None:
     folder = cache_folder() / "models" / wanted.name
     try:
-        manifest = _manifest(folder)
+        recorded = manifest(folder)
     except (OSError, msgspec.DecodeError):
         return None
-    here = {file.name: file for file in manifest.files}
+    here = {file.name: file for file in recorded.files}
     for file in wanted.files:
         found = here.get(file.name)
         if found is None or (file.sha256 is not None and file.sha256 != found.sha256):
             return None
-    for file in manifest.files:
+    for file in recorded.files:
         path = folder / file.name
         if not path.is_file() or path.stat().st_size != file.size:
             return None
     stamp = "" if wanted.files else parse(wanted.sources[0]).stamp()
-    return folder if not stamp or stamp == manifest.stamp else None
+    return folder if not stamp or stamp == recorded.stamp else None
 
 
-def _manifest(folder: Path) -> Manifest:
+def manifest(folder: Path) -> Manifest:
+    """What was pulled into a folder. Raises `OSError` or `msgspec.DecodeError` where nothing was."""
     return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
 
 
@@ -192,8 +193,8 @@ def _fetch(address: str, order: Order) -> Path:
     for name in sorted(claims):
         expected = (known[name].sha256 if name in known else None) or claims[name].sha256
         files.append(_check(order, name, expected))
-    manifest = Manifest(source=address, stamp=stamp, files=tuple(files))
-    _write_through(order.target / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+    record = Manifest(source=address, stamp=stamp, files=tuple(files))
+    _write_through(order.target / MANIFEST, msgspec.json.format(msgspec.json.encode(record)))
     order.target.chmod(0o755)
     folder = cache_folder() / "models" / order.name
     if folder.exists():

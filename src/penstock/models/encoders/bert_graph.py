@@ -1,0 +1,102 @@
+"""A BERT encoder as an OpenVINO graph, from token ids to one vector of length 1 for each text.
+
+Built straight from the weights: no torch, no conversion, and the query, key and value projections of a layer
+are one matrix product. Shapes: B texts, S tokens of the longest, H hidden size, N heads of D.
+The arithmetic is that of Devlin et al. 2018 (arXiv:1810.04805), pooled as in Reimers and Gurevych 2019
+(arXiv:1908.10084).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset16 as ops
+
+from penstock.models.encoders.bert_config import BertConfig
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+def build(tensors: Tensors, config: BertConfig) -> ov.Model:
+    """Inputs `ids` and `mask` (1 for a token, 0 for padding), both int32 (B, S); output float32 (B, H).
+
+    Raises `KeyError` with the name of a missing weight.
+    """
+    ids = ops.parameter([-1, -1], np.int32, name="ids")
+    mask = ops.parameter([-1, -1], np.int32, name="mask")
+    weights = _Weights(tensors, config)
+    hidden = weights.norm(weights.embed(ids), "embeddings.LayerNorm")
+    present = ops.convert(mask, np.float32)
+    # (B, 1, 1, S): added to the attention scores, so that padding gets no weight.
+    bias = ops.multiply(
+        ops.unsqueeze(ops.subtract(present, np.float32(1)), ops.constant([1, 2], np.int32)), np.float32(30_000)
+    )
+    for layer in range(config.num_hidden_layers):
+        hidden = weights.layer(hidden, bias, f"encoder.layer.{layer}")
+    token_weight = ops.unsqueeze(present, ops.constant(2, np.int32))
+    total = ops.reduce_sum(ops.multiply(hidden, token_weight), ops.constant(1, np.int32))
+    vectors = ops.normalize_l2(total, ops.constant([1], np.int64), 1e-12, "max")
+    return ov.Model([ops.result(vectors, name="vectors")], [ids, mask], "bert")
+
+
+class _Weights:
+    """The layers of one model, each a function of the node before it."""
+
+    def __init__(self, tensors: Tensors, config: BertConfig) -> None:
+        self._tensors = tensors
+        self._config = config
+
+    def _get(self, name: str) -> NDArray[np.float32]:
+        return np.asarray(self._tensors[name], dtype=np.float32)
+
+    def embed(self, ids: Any) -> Any:
+        """Word, position and segment 0 embeddings, summed."""
+        positions = self._get("embeddings.position_embeddings.weight")
+        positions = positions + self._get("embeddings.token_type_embeddings.weight")[0]
+        length = ops.gather(ops.shape_of(ids, "i32"), ops.constant([1], np.int32), ops.constant(0, np.int32))
+        first = ops.slice(ops.constant(positions), ops.constant([0], np.int32), length, ops.constant([1], np.int32))
+        words = ops.gather(
+            ops.constant(self._get("embeddings.word_embeddings.weight")), ids, ops.constant(0, np.int32)
+        )
+        return ops.add(words, first)
+
+    def layer(self, hidden: Any, bias: Any, prefix: str) -> Any:
+        attended = self.linear(
+            self.attend(hidden, bias, f"{prefix}.attention.self"), f"{prefix}.attention.output.dense"
+        )
+        hidden = self.norm(ops.add(hidden, attended), f"{prefix}.attention.output.LayerNorm")
+        inner = ops.gelu(self.linear(hidden, f"{prefix}.intermediate.dense"), "erf")
+        outer = self.linear(inner, f"{prefix}.output.dense")
+        return self.norm(ops.add(hidden, outer), f"{prefix}.output.LayerNorm")
+
+    def attend(self, hidden: Any, bias: Any, prefix: str) -> Any:
+        """Self-attention of all heads: (B, S, H) to (B, S, H)."""
+        heads = self._config.num_attention_heads
+        depth = self._config.hidden_size // heads
+        parts = ("query", "key", "value")
+        weight = np.concatenate([self._get(f"{prefix}.{part}.weight") for part in parts])
+        offset = np.concatenate([self._get(f"{prefix}.{part}.bias") for part in parts])
+        joined = ops.add(ops.matmul(hidden, ops.constant(weight), False, True), ops.constant(offset))
+        split = ops.reshape(joined, ops.constant([0, 0, 3, heads, depth], np.int32), special_zero=True)
+        # (3, B, N, S, D)
+        by_part = ops.transpose(split, ops.constant([2, 0, 3, 1, 4], np.int32))
+        query, key, value = (
+            ops.squeeze(part, ops.constant([0], np.int32))
+            for part in ops.split(by_part, ops.constant(0, np.int32), 3).outputs()
+        )
+        attended = ops.scaled_dot_product_attention(query, key, value, bias)
+        merged = ops.transpose(attended, ops.constant([0, 2, 1, 3], np.int32))
+        return ops.reshape(merged, ops.constant([0, 0, self._config.hidden_size], np.int32), special_zero=True)
+
+    def linear(self, value: Any, prefix: str) -> Any:
+        product = ops.matmul(value, ops.constant(self._get(f"{prefix}.weight")), False, True)
+        return ops.add(product, ops.constant(self._get(f"{prefix}.bias")))
+
+    def norm(self, value: Any, prefix: str) -> Any:
+        scaled = ops.mvn(value, ops.constant([-1], np.int32), True, self._config.layer_norm_eps, "inside_sqrt")
+        scaled = ops.multiply(scaled, ops.constant(self._get(f"{prefix}.weight")))
+        return ops.add(scaled, ops.constant(self._get(f"{prefix}.bias")))
