@@ -1,0 +1,191 @@
+"""A knowledge base: documents taken in from files, and the passages in them that answer a question.
+
+    base = KnowledgeBase.open(folder / "knowledge-docs.db", "docs", embedder)
+    await base.ingest(Sources(Path("docs")))
+    result = await base.search("How do I start it?")
+
+Readers always see one published generation, whole; a run publishes the next one at its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.errors import InvalidRequest
+from penstock.exchange import LOCAL_PROJECT
+from penstock.knowledge import uploads
+from penstock.knowledge.find import Listing, find, nothing_to_read
+from penstock.knowledge.ingest import Ingestion
+from penstock.knowledge.search import Query, Searcher
+from penstock.knowledge.stores.reader import SqliteReader
+from penstock.knowledge.stores.records import FOLDER, UPLOADS
+from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.values import (
+    Document,
+    DocumentRow,
+    FileProblem,
+    Heading,
+    Hit,
+    IngestProgress,
+    IngestSummary,
+    KnowledgeCounts,
+    KnowledgeOptions,
+    Progress,
+    SearchResult,
+    Sources,
+    Status,
+    ignore_progress,
+)
+from penstock.seams import Embedder, Tracer
+
+__all__ = [
+    "Document",
+    "DocumentRow",
+    "FileProblem",
+    "Heading",
+    "Hit",
+    "IngestProgress",
+    "IngestSummary",
+    "KnowledgeBase",
+    "KnowledgeCounts",
+    "KnowledgeOptions",
+    "Progress",
+    "SearchResult",
+    "Sources",
+    "Status",
+]
+
+DEFAULT_OPTIONS = KnowledgeOptions()
+
+
+class BaseSettings(Struct, frozen=True):
+    """How files are read, where uploaded ones are kept, and what time it is."""
+
+    options: KnowledgeOptions
+    uploads: Path
+    clock: Clock
+
+
+class KnowledgeBase:
+    """The documents of one name, kept in one file. Make it with `open`; the embedder stays the caller's."""
+
+    def __init__(self, name: str, store: SqliteStore, embedder: Embedder, settings: BaseSettings) -> None:
+        self.name = name
+        self._store = store
+        self._embedder = embedder
+        self._options = settings.options
+        self._uploads = settings.uploads
+        self._clock = settings.clock
+        self._searcher = Searcher(store, embedder)
+        self._running = asyncio.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        name: str,
+        embedder: Embedder,
+        options: KnowledgeOptions = DEFAULT_OPTIONS,
+        *,
+        project_id: str = LOCAL_PROJECT,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> KnowledgeBase:
+        """Opens the file at `path`, or makes it; uploaded files lie beside it in `uploads/NAME/`.
+
+        Raises `StorageError` where it is no database, or one of a newer version.
+        """
+        settings = BaseSettings(options, path.parent / "uploads" / name, clock)
+        return cls(name, SqliteStore(path, project_id), embedder, settings)
+
+    def close(self) -> None:
+        """Commits what waits and closes the file."""
+        self._store.close()
+
+    async def ingest(self, sources: Sources, *, progress: Progress = ignore_progress) -> IngestSummary:
+        """Brings the knowledge in line with these files and the uploaded ones, and publishes one generation.
+
+        What did not change costs nothing. One run at a time: a second waits for the first. Raises `ConfigError`
+        where there is nothing to read, `StorageFull`, or what the embedder raises; readers keep what they had.
+        """
+        async with self._running:
+            listing = await asyncio.to_thread(find, sources)
+            uploaded = await self._list_uploads()
+            if not listing.files and not listing.unlisted and not uploaded.files:
+                raise nothing_to_read(sources, listing)
+            return await self._ingest({FOLDER: listing, UPLOADS: uploaded}, progress)
+
+    async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
+        """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
+
+        The row that comes back has a status like any other: a file that could not be read is kept, too.
+        Raises `InvalidRequest` for a name or a kind that is not taken, `BodyTooLarge` for too much.
+        """
+        name = uploads.checked_name(name)
+        uploads.check_size(name, len(data), self._options.max_file_bytes)
+        async with self._running:
+            await asyncio.to_thread(uploads.write, self._uploads, name, data)
+            await self._ingest({UPLOADS: await self._list_uploads()}, progress)
+        rows = self.documents()
+        return next(row for row in rows if row.uploaded and row.path == name)
+
+    async def remove_document(self, document_id: str) -> None:
+        """Deletes an uploaded file and takes it out. Raises `NotFound`, or `InvalidRequest` for other files."""
+        row = self.document(document_id).row
+        if not row.uploaded:
+            raise InvalidRequest(
+                f"{row.path!r} is a file of the app's folder.", hint="Delete the file itself, then ingest again."
+            )
+        async with self._running:
+            await asyncio.to_thread(uploads.delete, self._uploads, row.path)
+            await self._ingest({UPLOADS: await self._list_uploads()}, ignore_progress)
+
+    async def search(
+        self, query: str, *, limit: int = 5, generation: int | None = None, tracer: Tracer | None = None
+    ) -> SearchResult:
+        """The passages that fit a question best, of the published generation or of one that is pinned.
+
+        Records the spans `embed` and `search` where a tracer is given. Raises `NotFound` for a generation that
+        is no longer kept.
+        """
+        return await self._searcher.search(Query(query, limit, generation), tracer)
+
+    def warm(self) -> None:
+        """Loads the vectors, so that the first question need not wait for them."""
+        self._searcher.warm()
+
+    def generation(self) -> int:
+        """The number of the published generation, 0 before the first."""
+        return self._store.published().number
+
+    def documents(self) -> list[DocumentRow]:
+        """The documents of the published generation by path, those that could not be read among them."""
+        with self._store.database.read() as connection:
+            reader = SqliteReader(connection, self._store.project_id)
+            return reader.documents(reader.published().number)
+
+    def document(self, document_id: str) -> Document:
+        """One document with its text, of any generation that is kept. Raises `NotFound`."""
+        with self._store.database.read() as connection:
+            return SqliteReader(connection, self._store.project_id).document(document_id)
+
+    def counts(self) -> KnowledgeCounts:
+        """What the published generation holds."""
+        with self._store.database.read() as connection:
+            reader = SqliteReader(connection, self._store.project_id)
+            return reader.counts(reader.published().number)
+
+    async def _ingest(self, listings: Mapping[str, Listing], progress: Progress) -> IngestSummary:
+        run = Ingestion(self._store, self._embedder, self._options, self._clock)
+        summary = await run.run(listings, progress)
+        await asyncio.to_thread(self._searcher.warm)
+        return summary
+
+    async def _list_uploads(self) -> Listing:
+        if not self._uploads.is_dir():
+            return Listing(files=(), problems=(), unlisted=())
+        return await asyncio.to_thread(find, Sources(self._uploads))

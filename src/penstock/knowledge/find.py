@@ -1,0 +1,232 @@
+"""Which files a knowledge base is made of.
+
+A listing that fails is never mistaken for an empty one: folders that could not be listed are named, and what
+is known below them stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat as modes
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
+
+from penstock.errors import ConfigError
+from penstock.knowledge.loaders.kinds import READABLE, Kind, kind_of
+from penstock.knowledge.values import FileProblem, Sources, Stat
+
+SKIPPED_FOLDERS = frozenset(("node_modules", "__pycache__", "site-packages"))
+GLOB = re.compile(r"/\*\*/|^\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\]|.", re.DOTALL)
+
+TRANSLATIONS = {
+    "/**/": "/(?:.*/)?",
+    "**/": "(?:.*/)?",
+    "/**": "/.*",
+    "**": ".*",
+    "*": "[^/]*",
+    "?": "[^/]",
+}
+
+
+class FoundFile(Struct, frozen=True, kw_only=True):
+    """A file to take in. `path` is relative to the root, with slashes, as it is shown and stored."""
+
+    path: str
+    location: bytes
+    kind: Kind
+    stat: Stat
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """The files found, by path; those of a kind that cannot be read; and the folders that could not be listed.
+
+    `unlisted` are relative folders ("" is the root) below which nothing is known.
+    """
+
+    files: tuple[FoundFile, ...]
+    problems: tuple[FileProblem, ...]
+    unlisted: tuple[str, ...]
+
+    def covers(self, path: str) -> bool:
+        """Whether a path that is not among the files is really not there."""
+        return not any(path == folder or path.startswith(f"{folder}/") for folder in self.unlisted)
+
+
+def find(sources: Sources) -> Listing:
+    """Lists the files of a folder, or the one file. Raises `ConfigError` where the root is not there."""
+    root = sources.root.expanduser()
+    try:
+        status = root.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"{root} cannot be read: {error.strerror or error}.", hint="Name a folder or a file that exists."
+        ) from None
+    if modes.S_ISREG(status.st_mode):
+        found = FoundFile(
+            path=shown(root.name),
+            location=os.fsencode(root),
+            kind=kind_of(root.name) or "text",
+            stat=Stat(status.st_size, status.st_mtime_ns, status.st_ino),
+        )
+        return Listing(files=(found,), problems=(), unlisted=())
+    return _Walk(root, sources).run()
+
+
+def nothing_to_read(sources: Sources, listing: Listing) -> ConfigError:
+    """The error for a folder without a single readable file."""
+    others = f" Of the {len(listing.problems)} files in it none can be read." if listing.problems else ""
+    return ConfigError(
+        f"There are no documents in {sources.root}{others or ' (it is empty, or its patterns match nothing)'}"
+        + ("" if others else "."),
+        hint=f"Put files there that can be read: {READABLE}. What was taken in before is kept.",
+    )
+
+
+def shown(name: str) -> str:
+    """A file name as text; bytes that are not UTF-8 become `\\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class _Walk:
+    """One walk over a folder. Links are followed, but no file or folder is found twice through them."""
+
+    def __init__(self, root: Path, sources: Sources) -> None:
+        self._root = root
+        self._included = matcher(sources.include)
+        self._excluded = matcher(sources.exclude)
+        self._prefixes = tuple(literal_folder(pattern) for pattern in sources.include)
+        self._named = frozenset(PurePosixPath(pattern).suffix for pattern in sources.include) - {""}
+        self._seen: set[tuple[int, int]] = set()
+        self._files: list[FoundFile] = []
+        self._problems: list[FileProblem] = []
+        self._unlisted: list[str] = []
+        self._links: list[tuple[str, os.DirEntry[str]]] = []
+
+    def run(self) -> Listing:
+        self._folder(os.fspath(self._root), "")
+        while self._links:  # after everything that is really here, so that a link never wins over a file
+            links, self._links = self._links, []
+            for path, entry in links:
+                self._link(path, entry)
+        self._files.sort(key=lambda file: file.path)
+        return Listing(
+            files=tuple(self._files), problems=tuple(self._problems), unlisted=tuple(sorted(self._unlisted))
+        )
+
+    def _folder(self, location: str, relative: str) -> None:
+        folders = [(location, relative)]
+        while folders:
+            location, relative = folders.pop()
+            for path, entry in self._entries(location, relative):
+                try:
+                    if entry.is_symlink():
+                        self._links.append((path, entry))
+                    elif entry.is_dir(follow_symlinks=False):
+                        if self._enters(path, entry.path):
+                            folders.append((entry.path, path))
+                    else:
+                        self._file(path, entry.path, entry.stat(follow_symlinks=False))
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self._failed(path, error)
+
+    def _entries(self, location: str, relative: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """What a folder holds, hidden files left out, by name."""
+        try:
+            status = os.stat(location)  # noqa: PTH116
+            key = (status.st_dev, status.st_ino)
+            if key in self._seen:
+                return
+            self._seen.add(key)
+            with os.scandir(location) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self._failed(relative, error)
+            return
+        for entry in found:
+            if not entry.name.startswith((".", "~$")):
+                yield (f"{relative}/{entry.name}" if relative else entry.name), entry
+
+    def _link(self, path: str, entry: os.DirEntry[str]) -> None:
+        try:
+            status = os.stat(entry.path)  # noqa: PTH116
+        except OSError:
+            return  # a link to nothing, or to itself
+        if modes.S_ISDIR(status.st_mode):
+            if self._enters(path, entry.path):
+                self._folder(entry.path, path)
+        else:
+            self._file(path, entry.path, status, linked=True)
+
+    def _enters(self, path: str, location: str) -> bool:
+        name = path.rpartition("/")[2]
+        if name in SKIPPED_FOLDERS or self._excluded(path) or self._excluded(f"{path}/"):
+            return False
+        if Path(location, "pyvenv.cfg").exists():
+            return False
+        return any(f"{path}/".startswith(prefix) or prefix.startswith(f"{path}/") for prefix in self._prefixes)
+
+    def _file(self, path: str, location: str, status: os.stat_result, *, linked: bool = False) -> None:
+        if not modes.S_ISREG(status.st_mode) or not self._included(path) or self._excluded(path):
+            return
+        key = (status.st_dev, status.st_ino)
+        if linked and key in self._seen:
+            return
+        self._seen.add(key)
+        suffix = PurePosixPath(path).suffix
+        kind = kind_of(path) or ("text" if suffix in self._named else None)
+        if kind is None:
+            what = f"'{suffix}' files" if suffix else "Files without an extension"
+            reason = f"{what} cannot be read. Save it as one of: {READABLE}."
+            self._problems.append(FileProblem(shown(path), "unsupported", reason))
+            return
+        self._files.append(
+            FoundFile(
+                path=shown(path),
+                location=os.fsencode(location),
+                kind=kind,
+                stat=Stat(status.st_size, status.st_mtime_ns, status.st_ino),
+            )
+        )
+
+    def _failed(self, relative: str, error: OSError) -> None:
+        self._unlisted.append(shown(relative))
+        reason = f"It could not be listed: {error.strerror or error}. What was taken in from it before is kept."
+        self._problems.append(FileProblem(shown(relative) or ".", "unreadable", reason))
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a path with slashes matches any of these patterns."""
+    compiled = [re.compile(expression(pattern)) for pattern in patterns]
+    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
+
+
+def expression(pattern: str) -> str:
+    """A file pattern as a regular expression: `**` any depth, `*` and `?` within a name, `[…]` a choice."""
+    pattern = pattern.removeprefix("./")
+    if "/" not in pattern.rstrip("/"):
+        pattern = f"**/{pattern}"
+    if pattern.endswith("/"):
+        pattern += "**"
+    return "".join(_translated(piece) for piece in GLOB.findall(pattern))
+
+
+def _translated(piece: str) -> str:
+    if piece in TRANSLATIONS:
+        return TRANSLATIONS[piece]
+    if piece.startswith("[") and len(piece) > 2:
+        negated = piece[1] == "!"
+        inside = piece[2 if negated else 1 : -1].replace("\\", "\\\\")
+        return f"[{'^' if negated else ''}{inside}]"
+    return re.escape(piece)
+
+
+def literal_folder(pattern: str) -> str:
+    """The folder that everything matching a pattern lies in: `docs/` of `docs/**/*.md`, "" for any."""
+    pattern = pattern.removeprefix("./")
+    head = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return head.rpartition("/")[0] + "/" if "/" in head else ""

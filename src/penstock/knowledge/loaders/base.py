@@ -1,0 +1,75 @@
+"""What every loader makes of a file: its text, and where the structure of that text is.
+
+Character offsets everywhere are into `LoadedDocument.text`, which is stored, so that a citation can be opened
+and checked long after the file has gone.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from penstock.knowledge.chunking import Block, BlockKind
+from penstock.knowledge.values import Status
+
+
+class LoadedDocument(Struct, frozen=True, kw_only=True):
+    """The text of a file with its blocks in order and the character at which each page starts.
+
+    `page_starts` is empty where there are no pages. `status` is `ok`, or `partial` with the reason.
+    """
+
+    text: str
+    title: str = ""
+    blocks: tuple[Block, ...] = ()
+    page_starts: tuple[int, ...] = ()
+    status: Status = "ok"
+    reason: str = ""
+
+
+class Unloadable(Exception):
+    """A file without a text to take in: the status it ends in, and a reason its owner can act on."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class TextBuilder:
+    """Puts a document together block by block, with a blank line between blocks."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self.blocks: list[Block] = []
+
+    @property
+    def length(self) -> int:
+        """Where the next block will start."""
+        return self._length + (2 if self._parts else 0)
+
+    def add(self, kind: BlockKind, text: str, level: int = 0, *, tight: bool = False) -> None:
+        """Appends a block; nothing for white space. `tight` puts it on the next line, as list items are."""
+        text = text.rstrip() if kind == "code" else text.strip()
+        if not text.strip():
+            return
+        if self._parts:
+            self._append("\n" if tight else "\n\n")
+        start = self._length
+        self._append(text)
+        self.blocks.append(Block(kind, start, self._length, level))
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    def title(self) -> str:
+        """The first heading of the highest level that there is."""
+        headings = [block for block in self.blocks if block.kind == "heading"]
+        if not headings:
+            return ""
+        first = min(headings, key=lambda block: (block.level, block.start))
+        return " ".join(self.text()[first.start : first.end].split())
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)

@@ -1,0 +1,51 @@
+"""What the process that reads files is asked, and what it answers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from penstock.knowledge.loaders.kinds import Kind
+from penstock.knowledge.values import Heading, Stat, Status
+
+
+class ReaderSetup(Struct, frozen=True):
+    """Limits of the process: bytes of address space, and of one file."""
+
+    memory_bytes: int
+    max_file_bytes: int
+
+
+class ReadRequest(Struct, frozen=True, kw_only=True):
+    """Read the file at `path` and cut it into passages of `chunk_tokens`, unless its digest is `known_digest`."""
+
+    path: bytes
+    kind: Kind
+    chunk_tokens: int
+    known_digest: str = ""
+
+
+class CutPassage(Struct, frozen=True, array_like=True):
+    """A passage by its characters, its page and its headings."""
+
+    start: int
+    end: int
+    page: int | None
+    heading: tuple[str, ...]
+
+
+class ReadResult(Struct, frozen=True, kw_only=True):
+    """What came of a file. `digest` and `stat` are of the bytes that were read, "" and `None` where none were.
+
+    `unchanged`: the digest is the known one, and nothing else was done.
+    """
+
+    status: Status
+    reason: str = ""
+    digest: str = ""
+    stat: Stat | None = None
+    unchanged: bool = False
+    title: str = ""
+    text: str = ""
+    headings: tuple[Heading, ...] = ()
+    page_starts: tuple[int, ...] = ()
+    passages: tuple[CutPassage, ...] = ()

@@ -1,0 +1,174 @@
+"""The frozen values of a knowledge base: what goes in, what is found, what a run did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:  # the process that reads files needs these values and has no memory to spare
+    import numpy as np
+    from numpy.typing import NDArray
+
+Status = Literal[
+    "ok",
+    "partial",
+    "no_text",
+    "encrypted",
+    "corrupt",
+    "too_large",
+    "timeout",
+    "unsupported",
+    "unreadable",
+    "vanished",
+]
+"""How the reading of a file ended. Only `ok` and `partial` documents can be found by a search."""
+
+
+class Sources(Struct, frozen=True):
+    """Files to take in: a folder and patterns relative to it, or a single file.
+
+    `**` in a pattern is any depth; a pattern without a slash matches a name at any depth.
+    """
+
+    root: Path
+    include: tuple[str, ...] = ("**/*",)
+    exclude: tuple[str, ...] = ()
+
+
+class KnowledgeOptions(Struct, frozen=True, kw_only=True):
+    """How documents are read and cut. A change of `chunk_tokens` re-reads all files."""
+
+    chunk_tokens: int = 200
+    max_file_bytes: int = 50_000_000
+    parse_seconds: float = 60.0
+    parse_memory_bytes: int = 1 << 30
+    keep_generations: int = 5
+
+
+class Stat(Struct, frozen=True):
+    """What tells a file from its earlier self without reading it. `inode` 0 matches nothing."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """A passage that a search found: `text` is characters `start` to `end` of its document's text.
+
+    `score` is the mix of both, 0 to 1; `vector_score` the cosine, `None` where vectors were not searched;
+    `text_score` the BM25 score, higher is better, 0 where no word matched. `page` is 1-based.
+    """
+
+    chunk_id: str
+    document_id: str
+    document: str
+    title: str
+    heading: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+    vector_score: float | None
+    text_score: float
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """Hits, best first, of one generation. `vector` is the question's own, float32 of length 1."""
+
+    hits: tuple[Hit, ...]
+    generation: int
+    vector: NDArray[np.float32]
+
+
+class Heading(Struct, frozen=True):
+    """A heading of a document, characters `start` to `end` of its text; level 1 is the highest."""
+
+    level: int
+    start: int
+    end: int
+
+
+class DocumentRow(Struct, frozen=True, kw_only=True):
+    """One document as lists show it. Times are UTC microseconds; `pages` is `None` where there are none.
+
+    `uploaded` documents were dropped in through `add_file`; the others are files of the app's folder.
+    `reason` says what a status other than `ok` means and what to do about it.
+    """
+
+    id: str
+    path: str
+    title: str
+    kind: str
+    status: Status
+    reason: str
+    uploaded: bool
+    size: int
+    characters: int
+    pages: int | None
+    chunks: int
+    modified_at: int
+    loaded_at: int
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """A document with its extracted text, and where its headings and its pages begin in it."""
+
+    row: DocumentRow
+    text: str
+    headings: tuple[Heading, ...]
+    page_starts: tuple[int, ...]
+
+
+class KnowledgeCounts(Struct, frozen=True, kw_only=True):
+    """What the published generation holds; `statuses` counts its documents by status."""
+
+    generation: int
+    documents: int
+    chunks: int
+    characters: int
+    statuses: dict[str, int]
+
+
+class IngestProgress(Struct, frozen=True, kw_only=True):
+    """Where a run is: `done` of `total` files, the file it is at, and the passages embedded so far."""
+
+    total: int
+    done: int
+    current: str
+    chunks: int
+
+
+Progress = Callable[[IngestProgress], None]
+
+
+class FileProblem(Struct, frozen=True):
+    """A file that could not be read whole, and why, in words for its owner."""
+
+    path: str
+    status: Status
+    reason: str
+
+
+class IngestSummary(Struct, frozen=True, kw_only=True):
+    """What a run did. `statuses` counts every file found by its status, `chunks` what was written,
+    `embedded` the passages that the encoder had to read (the others came from the cache)."""
+
+    generation: int
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    chunks: int
+    embedded: int
+    statuses: dict[str, int]
+    problems: tuple[FileProblem, ...]
+    seconds: float
+
+
+def ignore_progress(progress: IngestProgress) -> None:
+    """The default for callers who do not watch."""

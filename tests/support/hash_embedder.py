@@ -1,0 +1,36 @@
+"""An embedder without a model: a text is the sum of one fixed direction per word, so shared words are nearness."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from penstock.knowledge.terms import terms
+from penstock.seams import Embeddings
+
+
+class HashEmbedder:
+    """Deterministic, 32 dimensions by default; `salt` makes it another embedder. `texts` are all it was given."""
+
+    def __init__(self, salt: str = "", dimensions: int = 32) -> None:
+        self.name = f"hash{salt}"
+        self.dimensions = dimensions
+        self.fingerprint = f"hash:{salt}:{dimensions}"
+        self.texts: list[str] = []
+        self._salt = salt
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+        if not urgent:
+            self.texts.extend(texts)
+        vectors = np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dimensions))
+        return Embeddings(vectors.astype(np.float32), sum(len(text.split()) for text in texts))
+
+    async def close(self) -> None:
+        pass
+
+    def _vector(self, text: str) -> np.ndarray:
+        vector = np.full(self.dimensions, 1e-6)
+        for word in terms(text):
+            seed = int.from_bytes(hashlib.sha256((self._salt + word).encode()).digest()[:8], "big")
+            vector += np.random.default_rng(seed).standard_normal(self.dimensions)
+        return vector / np.linalg.norm(vector)
