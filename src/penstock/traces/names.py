@@ -19,6 +19,7 @@ STANDARD = {
     "documents": "retrieval.documents",
     "finish_reason": "gen_ai.response.finish_reasons",
     "generation": "penstock.knowledge.generation",
+    "hits": "retrieval.documents",
     "input": "input.value",
     "knowledge": "penstock.knowledge.name",
     "messages": "gen_ai.input.messages",

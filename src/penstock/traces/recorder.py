@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 from msgspec import Struct
 
 from penstock.clock import Clock
@@ -22,6 +24,8 @@ from penstock.ids import new_span_id
 from penstock.seams import SpanKind
 from penstock.traces import content, names
 from penstock.traces.span import SpanRecord, SpanStatus, TraceRecord, TraceStatus, TraceSummary
+
+logger = logging.getLogger(__name__)
 
 TIE_BITS = 11
 _ties = itertools.count(int.from_bytes(os.urandom(2), "big"))
@@ -45,6 +49,14 @@ class Outcome(Struct, frozen=True):
     status: TraceStatus
     code: str | None = None
     message: str | None = None
+
+
+class RecordedTrace(Struct, frozen=True):
+    """What the spans of an ended trace have in common."""
+
+    started_us: int
+    duration_us: int
+    settings: RecorderSettings
 
 
 class ActiveSpan:
@@ -102,21 +114,21 @@ class ActiveSpan:
     ) -> None:
         self.end(error)
 
-    def record(self, settings: RecorderSettings, started_us: int, ended: int) -> SpanRecord:
-        """What is kept of the step; one that is still open ends with its trace, at `ended`."""
-        named = names.standard(self.attributes)
-        if not settings.content:
+    def record(self, trace: RecordedTrace, attributes: Mapping[str, Any]) -> SpanRecord:
+        """What is kept of the step; one that is still open ends with its trace."""
+        named = names.standard(attributes)
+        if not trace.settings.content:
             named = names.without_content(named)
         return SpanRecord(
             id=self.id,
             parent_id=self.parent_id,
-            name=self.name,
+            name=content.clean(self.name),
             kind=self.kind,
             status=self.status,
             error=self.error,
-            started_us=started_us + self.started,
-            duration_us=ended - self.started if self.duration_us is None else self.duration_us,
-            attributes=content.encode(named, settings.max_span_bytes),
+            started_us=trace.started_us + self.started,
+            duration_us=trace.duration_us - self.started if self.duration_us is None else self.duration_us,
+            attributes=content.encode(named, trace.settings.max_span_bytes),
         )
 
 
@@ -139,13 +151,11 @@ class ActiveTrace:
         self._room = settings.max_span_bytes if settings.content else 0
         self._usage: Usage | None = None
         self._done = False
-        operation = names.OPERATIONS.get(exchange.operation, exchange.operation)
         self._spans: list[ActiveSpan] = []
-        self.root = self.start(None, f"{operation} {exchange.model}".strip(), "chain", {})
-        self.root.attributes["gen_ai.operation.name"] = operation
+        self.root = self.start(None, f"{exchange.operation} {exchange.model}".strip(), "chain", {})
 
     def elapsed_us(self) -> int:
-        return int((self._clock.monotonic() - self._zero) * 1e6)
+        return round((self._clock.monotonic() - self._zero) * 1e6)
 
     def start(self, parent_id: str | None, name: str, kind: SpanKind, attributes: dict[str, Any]) -> ActiveSpan:
         """Starts a span below `parent_id`. One that starts after the trace was finished is not recorded."""
@@ -188,34 +198,50 @@ class ActiveTrace:
         if self._done:
             return
         self._done = True
+        self._usage = usage or self._usage
         self.root.end(error)
-        ended = self.elapsed_us()
+        try:
+            self._keep(self._record(outcome_of(error)))
+        except Exception:  # a record that fails must not fail the answer
+            logger.exception("trace %s could not be recorded", self.id)
+
+    def _record(self, outcome: Outcome) -> TraceRecord:
         answer = "".join(self._answer)
-        self._describe(answer, usage or self._usage)
-        summary = self._summary(outcome_of(error), answer, usage or self._usage)
-        spans = tuple(span.record(self._settings, self._started_us, ended) for span in self._spans)
-        self._keep(TraceRecord(order_key(self._started_us), summary, spans))
+        ended = RecordedTrace(self._started_us, self.root.duration_us or 0, self._settings)
+        below = self._spans[1:]
+        spans = [
+            self.root.record(ended, self._described(answer)),
+            *(span.record(ended, dict(span.attributes)) for span in below),
+        ]
+        return TraceRecord(order_key(self._started_us), self._summary(outcome, answer), tuple(spans))
 
-    def _describe(self, answer: str, usage: Usage | None) -> None:
-        """Puts what the root span carries beside its own attributes."""
-        exchange, attributes = self._exchange, self.root.attributes
-        attributes |= {"model": exchange.model, "parameters": exchange.parameters}
-        attributes |= {"gen_ai.request.stream": exchange.stream, "usage": usage}
-        if self._release_id:
-            attributes["release_id"] = self._release_id
-        if exchange.messages:
-            attributes["messages"] = exchange.messages
-        elif exchange.prompt or exchange.inputs:
-            attributes["input"] = exchange.prompt or list(exchange.inputs)
-        if answer:
-            attributes["answer"] = answer
-        for name in [name for name, value in attributes.items() if value is None]:
-            del attributes[name]
+    def _described(self, answer: str) -> dict[str, Any]:
+        """The attributes of the root span: its own, and what is known of the request."""
+        exchange = self._exchange
+        known = {
+            "gen_ai.operation.name": names.OPERATIONS.get(exchange.operation, exchange.operation),
+            "gen_ai.request.stream": exchange.stream,
+            "model": exchange.model,
+            "parameters": exchange.parameters,
+            "release_id": self._release_id or None,
+            "user": exchange.user,
+            "usage": self._usage,
+            "messages": exchange.messages or None,
+            "input": exchange.prompt or exchange.inputs or None,
+            "answer": answer or None,
+            "penstock.request.body": self._exact_body(),
+            **self.root.attributes,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
-    def _summary(self, outcome: Outcome, answer: str, usage: Usage | None) -> TraceSummary:
-        exchange, attributes = self._exchange, self.root.attributes
-        duration = self.root.duration_us
-        assert duration is not None
+    def _exact_body(self) -> Any:
+        """The caller's body, where its messages hold more than the text that `messages` keeps."""
+        plain = all(isinstance(message.content, str) for message in self._exchange.messages)
+        return None if plain or not self._exchange.body else msgspec.json.decode(self._exchange.body)
+
+    def _summary(self, outcome: Outcome, answer: str) -> TraceSummary:
+        exchange, attributes, usage = self._exchange, self.root.attributes, self._usage
+        session = attributes.get("session")
         return TraceSummary(
             id=self.id,
             project_id=exchange.project_id,
@@ -229,7 +255,7 @@ class ActiveTrace:
             error_code=outcome.code,
             error_message=outcome.message,
             started_us=self._started_us,
-            duration_us=duration,
+            duration_us=self.root.duration_us or 0,
             first_chunk_us=self._first_chunk_us,
             input_tokens=usage.input if usage else None,
             cached_input_tokens=usage.cached_input if usage else None,
@@ -240,7 +266,7 @@ class ActiveTrace:
             question=content.preview(question_of(exchange)) if self._settings.content else None,
             answer=content.preview(answer) if self._settings.content else None,
             user=content.clean(exchange.user) if exchange.user else None,
-            session=content.clean(str(session)) if (session := attributes.get("session")) else None,
+            session=content.clean(str(session)) if session else None,
         )
 
 

@@ -7,99 +7,25 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Column,
     ColumnElement,
     Connection,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
     Row,
     Select,
-    Table,
-    Text,
     and_,
-    column,
     delete,
     func,
     literal_column,
     select,
-    table,
-    text,
     update,
 )
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from penstock.traces.recorder import TIE_BITS
-from penstock.traces.span import (
-    Feedback,
-    SpanRecord,
-    TraceDetail,
-    TraceFilter,
-    TraceRecord,
-    TraceSummary,
-)
+from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter, TraceRecord, TraceSummary
+from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
-METADATA = MetaData()
-TRACE = Table(
-    "trace",
-    METADATA,
-    Column("key", BigInteger, primary_key=True),
-    Column("id", Text),
-    Column("project_id", Text),
-    Column("operation", Text),
-    Column("purpose", Text),
-    Column("model", Text),
-    Column("release_id", Text),
-    Column("knowledge", Text),
-    Column("generation", Integer),
-    Column("status", Text),
-    Column("error_code", Text),
-    Column("error_message", Text),
-    Column("started_us", BigInteger),
-    Column("duration_us", BigInteger),
-    Column("first_chunk_us", BigInteger),
-    Column("input_tokens", Integer),
-    Column("cached_input_tokens", Integer),
-    Column("output_tokens", Integer),
-    Column("reasoning_tokens", Integer),
-    Column("cost_nanos", BigInteger),
-    Column("answered", Boolean),
-    Column("score", Float),
-    Column("question", Text),
-    Column("answer", Text),
-    Column("user", Text),
-    Column("session", Text),
-)
-SPAN = Table(
-    "span",
-    METADATA,
-    Column("trace_key", BigInteger),
-    Column("id", Text),
-    Column("project_id", Text),
-    Column("parent_id", Text),
-    Column("name", Text),
-    Column("kind", Text),
-    Column("status", Text),
-    Column("error", Text),
-    Column("started_us", BigInteger),
-    Column("duration_us", BigInteger),
-    Column("attributes", LargeBinary),
-)
-FEEDBACK = Table(
-    "feedback",
-    METADATA,
-    Column("project_id", Text, primary_key=True),
-    Column("trace_key", BigInteger, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
-    Column("score", Float),
-    Column("comment", Text),
-    Column("created_us", BigInteger),
-)
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
@@ -184,33 +110,35 @@ def page(
     connection: Connection, wanted: TraceFilter, limit: int, before: int | None
 ) -> list[tuple[int, TraceSummary]]:
     """Up to `limit` traces with their keys, newest first, that started before the key `before`."""
-    query = filtered(select(TRACE.c.key, *SUMMARY), wanted)
+    query, key = filtered(select(TRACE.c.key, *SUMMARY), wanted)
     if before is not None:
-        query = query.where(TRACE.c.key < before)
-    rows = connection.execute(query.order_by(TRACE.c.key.desc()).limit(limit))
+        query = query.where(key < before)
+    rows = connection.execute(query.order_by(key.desc()).limit(limit))
     return [(row.key, summary(row)) for row in rows]
 
 
 def count(connection: Connection, wanted: TraceFilter, at_most: int) -> int:
     """How many traces match; counting stops at `at_most`."""
-    matching = filtered(select(TRACE.c.key), wanted).limit(at_most).subquery()
-    return connection.execute(select(func.count()).select_from(matching)).scalar_one()
+    query, _ = filtered(select(TRACE.c.key), wanted)
+    return connection.execute(select(func.count()).select_from(query.limit(at_most).subquery())).scalar_one()
 
 
-def filtered(query: Select[Any], wanted: TraceFilter) -> Select[Any]:
-    query = query.where(TRACE.c.project_id == wanted.project_id, *conditions(wanted))
-    if not wanted.text:
-        return query
-    if len(wanted.text) < MIN_INDEXED_TEXT:
-        return query.where(TRACE.c.question.icontains(wanted.text, autoescape=True))
-    # The sign keeps SQLite from walking all traces and asking the text index about each.
-    matching = table("trace_text")
-    phrase = '"' + wanted.text.replace('"', '""') + '"'
-    both = matching.join(TRACE, TRACE.c.key == literal_column("+trace_text.rowid"))
-    return query.select_from(both).where(text("trace_text MATCH :phrase").bindparams(phrase=phrase))
+def filtered(query: Select[Any], wanted: TraceFilter) -> tuple[Select[Any], ColumnElement[int]]:
+    """The query with its conditions, and the key to order and page by: the text index walks in its own order."""
+    indexed = wanted.text is not None and len(wanted.text) >= MIN_INDEXED_TEXT
+    key: ColumnElement[int] = TEXT_INDEX.c.rowid if indexed else TRACE.c.key
+    query = query.where(TRACE.c.project_id == wanted.project_id, *conditions(wanted, key))
+    if indexed and wanted.text:
+        # The sign keeps SQLite from walking all traces and asking the text index about each.
+        both = TEXT_INDEX.join(TRACE, TRACE.c.key == literal_column("+trace_text.rowid"))
+        phrase = '"' + wanted.text.replace('"', '""') + '"'
+        query = query.select_from(both).where(TEXT_INDEX.c.trace_text.match(phrase))
+    elif wanted.text:
+        query = query.where(TRACE.c.question.icontains(wanted.text, autoescape=True))
+    return query, key
 
 
-def conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
+def conditions(wanted: TraceFilter, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
     """Constants are written out where an index covers only some rows: SQLite must see that it applies."""
     found: list[ColumnElement[bool]] = []
     if wanted.status is not None:
@@ -222,9 +150,9 @@ def conditions(wanted: TraceFilter) -> list[ColumnElement[bool]]:
     if wanted.feedback is not None:
         found.append(judged(wanted.feedback))
     if wanted.since_us is not None:
-        found.append(TRACE.c.key >= wanted.since_us << TIE_BITS)
+        found.append(key >= wanted.since_us << TIE_BITS)
     if wanted.until_us is not None:
-        found.append(TRACE.c.key < wanted.until_us << TIE_BITS)
+        found.append(key < wanted.until_us << TIE_BITS)
     if wanted.min_duration_us is not None:
         found.append(TRACE.c.duration_us >= wanted.min_duration_us)
     for field, value in (
@@ -320,28 +248,19 @@ def put_feedback(connection: Connection, project_id: str, given: Feedback) -> bo
     return True
 
 
-def prune(connection: Connection, project_id: str, before_us: int, at_most: int) -> int:
+def prune(connection: Connection, before_us: int, at_most: int) -> int:
     """Deletes up to `at_most` of the oldest traces that started before `before_us`; returns how many."""
-    old = (
-        connection.execute(
-            select(TRACE.c.key)
-            .where(TRACE.c.project_id == project_id, TRACE.c.key < before_us << TIE_BITS)
-            .order_by(TRACE.c.key)
-            .limit(at_most)
-        )
-        .scalars()
-        .all()
-    )
+    oldest = select(TRACE.c.key).where(TRACE.c.key < before_us << TIE_BITS).order_by(TRACE.c.key).limit(at_most)
+    old = connection.execute(oldest).scalars().all()
     if not old:
         return 0
-    mine = and_(TRACE.c.project_id == project_id, TRACE.c.key.in_(old))
-    text_index = table("trace_text", column("trace_text"), column("rowid"), column("question"))
     # The text index does not hold the questions: it must be told which words to forget.
     forget = select(literal_column("'delete'"), TRACE.c.key, TRACE.c.question).where(
-        mine, TRACE.c.question.is_not(None), TRACE.c.question != ""
+        TRACE.c.key.in_(old), TRACE.c.question != ""
     )
-    connection.execute(insert_into(text_index).from_select(["trace_text", "rowid", "question"], forget))
+    columns = ["trace_text", "rowid", "question"]
+    connection.execute(insert_into(TEXT_INDEX).from_select(columns, forget))
     connection.execute(delete(SPAN).where(SPAN.c.trace_key.in_(old)))
     connection.execute(delete(FEEDBACK).where(FEEDBACK.c.trace_key.in_(old)))
-    connection.execute(delete(TRACE).where(mine))
+    connection.execute(delete(TRACE).where(TRACE.c.key.in_(old)))
     return len(old)

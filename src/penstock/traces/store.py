@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import msgspec
 
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.errors import InvalidRequest, NotFound
+from penstock.errors import InvalidRequest, NotFound, StorageError, StorageFull
 from penstock.exchange import Exchange
 from penstock.storage.database import Database
 from penstock.traces import repository
@@ -16,11 +17,15 @@ from penstock.traces.recorder import ActiveTrace, RecorderSettings
 from penstock.traces.span import Feedback, TraceDetail, TraceFilter, TracePage
 from penstock.traces.writer import TraceWriter, WriterStats
 
+logger = logging.getLogger(__name__)
+
 MAX_QUEUE_BYTES = 64 << 20
 MAX_COUNT = 10_000
 MAX_LIMIT = 500
 EVERYTHING = RecorderSettings()
 PRUNE_BATCH = 500
+RETENTION_SECONDS = 3600
+DAY_US = 86_400_000_000
 
 
 class TraceStore:
@@ -108,16 +113,24 @@ class TraceStore:
             )
         return given
 
-    async def prune(self, project_id: str, before_us: int) -> int:
+    async def prune(self, before_us: int) -> int:
         """Deletes the traces that started before `before_us`, a batch at a time; returns how many."""
-        deleted = 0
+        deleted = batch = await self._prune(before_us)
+        while batch == PRUNE_BATCH:
+            deleted += (batch := await self._prune(before_us))
+        return deleted
+
+    async def _prune(self, before_us: int) -> int:
+        return await self._database.write(lambda connection: repository.prune(connection, before_us, PRUNE_BATCH))
+
+    async def retain(self, days: int) -> None:
+        """Deletes what is older than `days`, now and every hour, until it is cancelled."""
         while True:
-            batch = await self._database.write(
-                lambda connection: repository.prune(connection, project_id, before_us, PRUNE_BATCH)
-            )
-            deleted += batch
-            if batch < PRUNE_BATCH:
-                return deleted
+            try:
+                await self.prune(self._clock.now_us() - days * DAY_US)
+            except (StorageError, StorageFull) as error:
+                logger.error("old traces could not be deleted: %s", error)
+            await asyncio.sleep(RETENTION_SECONDS)
 
     async def flush(self, timeout: float = 5.0) -> bool:
         """Waits until every finished trace can be read; false if that took more than `timeout` seconds."""

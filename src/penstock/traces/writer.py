@@ -20,7 +20,7 @@ from penstock.traces.span import TraceRecord
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH = 1000
+MAX_BATCH = 256
 GATHER_SECONDS = 0.1
 RETRY_SECONDS = (0.5, 5.0)
 ATTEMPTS = 3
@@ -98,7 +98,9 @@ class TraceWriter:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-            self._hurry.wait(GATHER_SECONDS)
+                few = len(self._waiting) < MAX_BATCH and not self._closing
+            if few:
+                self._hurry.wait(GATHER_SECONDS)
             with self._changed:
                 self._hurry.clear()
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
