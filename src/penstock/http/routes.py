@@ -24,7 +24,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Description(Struct, frozen=True, kw_only=True):
-    """What a route takes and gives. `query` and `body` are the types that its handler reads, `answer` what it sends.
+    """What a route takes and gives: the types of its query string, its body and its answer.
 
     `upload` routes take `multipart/form-data`, up to the upload limit; all others only JSON.
     """

@@ -1,0 +1,1 @@
+"""The steps of the pipeline, one per file; `gateway/pipeline.py` lists them in order."""

@@ -1,0 +1,33 @@
+"""Everything that a request handler may use, built once by the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.config import Settings
+from penstock.gateway.meter import Meter
+from penstock.gateway.pipeline import Pipeline
+from penstock.gateway.registry import Registry
+from penstock.knowledge.base import KnowledgeBase
+from penstock.seams import Embedder, Engine, EngineHealth
+from penstock.traces.store import TraceStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running Penstock. Handlers find it at `request.app.state.services`.
+
+    `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
+    """
+
+    app_name: str
+    settings: Settings
+    pipeline: Pipeline
+    registry: Registry
+    traces: TraceStore
+    knowledge: Mapping[str, KnowledgeBase] = field(default_factory=dict)
+    engines: Mapping[str, Engine] = field(default_factory=dict)
+    embedders: Mapping[str, Embedder] = field(default_factory=dict)
+    health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)

@@ -1,0 +1,31 @@
+"""Every request becomes a trace: also one that was refused, failed, or whose client left."""
+
+from __future__ import annotations
+
+from penstock.gateway.flight import Chunks, Flight, Place, Stage
+from penstock.traces.store import TraceStore
+
+
+class Record(Stage):
+    """Begins the trace that all spans of the request hang below, and finishes it with what was delivered."""
+
+    runs_at: Place = "root"
+
+    def __init__(self, traces: TraceStore) -> None:
+        self._traces = traces
+
+    async def inbound(self, flight: Flight) -> None:
+        flight.trace = self._traces.begin(flight.exchange)
+        flight.exchange = flight.exchange.replace(tracer=flight.trace)
+
+    async def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
+        trace = flight.trace
+        assert trace is not None
+        async for chunk in chunks:
+            trace.saw_chunk(chunk)
+            yield chunk
+
+    def end(self, flight: Flight) -> None:
+        assert flight.trace is not None
+        flight.trace.set_release(flight.exchange.release_id)
+        flight.trace.finish(flight.error, flight.usage)
