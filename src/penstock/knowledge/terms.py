@@ -23,17 +23,20 @@ SUFFIXES = (
 SHORTEST_STEM = 4
 
 STOP_WORDS = frozenset(
-    (
-        "a about above after again against all also although am an and another any are aren as at be because been "
-        "before being below between both but by can cannot could did do does doing don down during each either few "
-        "for from further give had has have having he her here hers herself him himself his how however i if in into "
-        "is isn it its itself just let like may me might mine more most much must my myself name neither no nor not "
-        "now of off often on once one only or other our ours ourselves out over own per please rather s same shall "
-        "she should since so some such t tell than that the their theirs them themselves then there these they this "
-        "those though through to too type under until up upon us used using very was wasn we were what when where "
-        "whether which while who whom whose why will with within without would yes yet you your yours yourself "
-        "kind many called type sort know explain describe"
-    ).split()
+    word
+    for line in (
+        "a about above after again against all also although am an and another any are aren as at be because",
+        "been before being below between both but by can cannot could did do does doing don down during each",
+        "either few for from further give had has have having he her here hers herself him himself his how",
+        "however i if in into is isn it its itself just let like may me might mine more most much must my",
+        "myself name neither no nor not now of off often on once one only or other our ours ourselves out",
+        "over own per please rather s same shall she should since so some such t tell than that the their",
+        "theirs them themselves then there these they this those though through to too type under until up",
+        "upon us used using very was wasn we were what when where whether which while who whom whose why will",
+        "with within without would yes yet you your yours yourself kind many called sort know explain",
+        "describe",
+    )
+    for word in line.split()
 )
 
 
