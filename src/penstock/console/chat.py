@@ -1,0 +1,81 @@
+"""The chat page. The conversation itself runs in the browser, against /v1/chat/completions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from penstock.console.rendering import View, page_route, render
+from penstock.gateway.registry import Registry
+from penstock.gateway.services import Services
+from penstock.knowledge.base import DocumentRow
+
+EXAMPLES = 4
+LONGEST_TITLE = 70
+CHAT = View("chat.html", "Chat")
+
+
+class Choice(Struct, frozen=True):
+    """Something that can be asked, and how the page calls it."""
+
+    name: str
+    label: str
+
+
+class ChatPage(Struct, frozen=True, kw_only=True):
+    """`models` in the order of the picker, the default first. `documents` counts those that can be found."""
+
+    title: str
+    models: tuple[Choice, ...]
+    knowledge: bool
+    documents: int
+    examples: tuple[str, ...]
+
+
+async def show(request: Request) -> Response:
+    services: Services = request.app.state.services
+    documents = await asyncio.to_thread(readable_documents, services)
+    page = ChatPage(
+        title="Chat",
+        models=choices(services.registry),
+        knowledge=bool(services.knowledge),
+        documents=len(documents),
+        examples=tuple(examples(documents)),
+    )
+    return render(request, CHAT, page)
+
+
+def readable_documents(services: Services) -> list[DocumentRow]:
+    return [row for base in services.knowledge.values() for row in base.documents() if row.chunks]
+
+
+def choices(registry: Registry) -> tuple[Choice, ...]:
+    """Apps first: they answer from documents, which is what most people came for."""
+    able = [target for target in registry if "chat" in target.operations]
+    able.sort(key=lambda target: target.kind != "app")
+    return tuple(
+        Choice(target.name, target.name if target.kind == "app" else f"{target.name} (no documents)")
+        for target in able
+    )
+
+
+def examples(documents: Sequence[DocumentRow]) -> Iterable[str]:
+    """Questions that the documents can answer, made from the titles of the longest ones."""
+    titled = sorted((row for row in documents if fits(row)), key=lambda row: -row.characters)
+    seen = dict.fromkeys(row.title.strip() for row in titled)
+    for title in list(seen)[:EXAMPLES]:
+        yield title if title.endswith("?") else f"What do the documents say about “{title}”?"
+
+
+def fits(row: DocumentRow) -> bool:
+    """A title of a few words reads well in a sentence; a file name or a number does not."""
+    return 3 <= len(row.title) <= LONGEST_TITLE and any(letter.isalpha() for letter in row.title)
+
+
+def routes() -> list[BaseRoute]:
+    return [page_route("/", show)]

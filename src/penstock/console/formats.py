@@ -1,0 +1,65 @@
+"""How figures read on a page. Unknown is a dash, never a zero."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+UNKNOWN = "–"
+
+
+def duration(microseconds: int | None) -> str:
+    """840 µs, 42 ms, 1.3 s, 2 min 5 s."""
+    if microseconds is None:
+        return UNKNOWN
+    if microseconds < 950:
+        return f"{microseconds} µs"
+    if microseconds < 950_000:
+        milliseconds = microseconds / 1000
+        return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+    seconds = microseconds / 1e6
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def count(number: int | None) -> str:
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def size(octets: int) -> str:
+    """412 B, 3.4 KB, 12 MB; powers of 1000."""
+    value = float(octets)
+    for unit in ("B", "KB", "MB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 9.95 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def cost(nanos: int | None) -> str:
+    """Nano-dollars in dollars, with as many digits as small amounts need."""
+    if nanos is None:
+        return UNKNOWN
+    dollars = nanos / 1e9
+    return f"${dollars:,.2f}" if dollars >= 1 or nanos == 0 else f"${dollars:.6f}".rstrip("0")
+
+
+def score(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def moment(microseconds: int) -> str:
+    """UTC in ISO 8601 to the second, for `<time datetime>`; the page's script shows it in the reader's zone."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain_moment(microseconds: int) -> str:
+    """The same for readers without scripts."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def words(name: str) -> str:
+    """`no_text` as "no text"."""
+    return re.sub(r"[_-]+", " ", name)

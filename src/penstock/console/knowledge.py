@@ -1,0 +1,214 @@
+"""The pages of the knowledge: which bases there are, and one base with its documents and a search to try."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal
+from urllib.parse import urlencode
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from penstock.console.passages import address_of, knowledge_address, source_line
+from penstock.console.query import read_query
+from penstock.console.rendering import View, page_route, render
+from penstock.errors import NotFound
+from penstock.gateway.services import Services
+from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, KnowledgeCounts
+
+PAGE_SIZE = 50
+HITS = 5
+LONGEST_QUESTION = 2000
+
+
+class BaseLine(Struct, frozen=True):
+    """One knowledge base in the list of all."""
+
+    name: str
+    address: str
+    counts: KnowledgeCounts
+
+
+class KnowledgeListPage(Struct, frozen=True, kw_only=True):
+    title: str
+    bases: tuple[BaseLine, ...]
+
+
+class KnowledgeQuery(Struct, frozen=True, kw_only=True):
+    """What stands in the address of one base: a search to try, the filter of the list, and where it begins."""
+
+    q: str = ""
+    name: str = ""
+    status: str = ""
+    first: int = 1
+
+
+class HitLine(Struct, frozen=True, kw_only=True):
+    """A passage found. Shares are 0 to 1, for the bars; `text_share` is against the best of this search."""
+
+    source: str
+    href: str
+    text: str
+    score: float
+    share: float
+    vector_score: float | None
+    vector_share: float
+    text_score: float
+    text_share: float
+
+
+class TriedSearch(Struct, frozen=True, kw_only=True):
+    question: str
+    generation: int
+    took_us: int
+    hits: tuple[HitLine, ...]
+
+
+class KnowledgePage(Struct, frozen=True, kw_only=True):
+    """One base. Of `total` documents that match, `first` to `last` are shown; `previous`, `next` are addresses."""
+
+    title: str
+    name: str
+    address: str
+    siblings: bool
+    counts: KnowledgeCounts
+    statuses: dict[str, int]
+    max_bytes: int
+    search: TriedSearch | None
+    wanted_name: str
+    wanted_status: str
+    filtered: bool
+    documents: tuple[DocumentRow, ...]
+    first: int
+    last: int
+    total: int
+    previous: str | None
+    next: str | None
+
+
+class Held(Struct, frozen=True):
+    """What a base holds, all of it."""
+
+    documents: list[DocumentRow]
+    counts: KnowledgeCounts
+
+
+async def show_all(request: Request) -> Response:
+    services: Services = request.app.state.services
+    if len(services.knowledge) == 1:
+        return RedirectResponse(knowledge_address(next(iter(services.knowledge))), 307)
+    bases = await asyncio.to_thread(
+        lambda: tuple(
+            BaseLine(name, knowledge_address(name), base.counts()) for name, base in services.knowledge.items()
+        )
+    )
+    return render(
+        request, View("knowledge_list.html", "Knowledge"), KnowledgeListPage(title="Knowledge", bases=bases)
+    )
+
+
+async def show(request: Request) -> Response:
+    services: Services = request.app.state.services
+    base = base_of(services, request.path_params["name"])
+    query = read_query(request, KnowledgeQuery)
+    search = await try_search(base, query.q) if query.q.strip() else None
+    held = await asyncio.to_thread(lambda: Held(base.documents(), base.counts()))
+    page = page_of(services, base, query, search, held)
+    return render(request, View("knowledge.html", "Knowledge", block_for(request)), page)
+
+
+def block_for(request: Request) -> Literal["hits", "documents"]:
+    """htmx says which part of the page it fills."""
+    return "hits" if request.headers.get("hx-target") == "hits" else "documents"
+
+
+def base_of(services: Services, name: str) -> KnowledgeBase:
+    base = services.knowledge.get(name)
+    if base is None:
+        known = ", ".join(services.knowledge) or "none"
+        raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.")
+    return base
+
+
+async def try_search(base: KnowledgeBase, question: str) -> TriedSearch:
+    begun = time.perf_counter()
+    result = await base.search(question[:LONGEST_QUESTION], limit=HITS)
+    took = time.perf_counter() - begun
+    best = max((hit.text_score for hit in result.hits), default=0.0) or 1.0
+    return TriedSearch(
+        question=question,
+        generation=result.generation,
+        took_us=round(took * 1e6),
+        hits=tuple(hit_line(base.name, hit, best) for hit in result.hits),
+    )
+
+
+def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
+    return HitLine(
+        source=source_line(hit.document, hit.heading, hit.page),
+        href=address_of(knowledge, hit.document_id, hit.start, hit.end),
+        text=hit.text,
+        score=hit.score,
+        share=min(1.0, max(0.0, hit.score)),
+        vector_score=hit.vector_score,
+        vector_share=min(1.0, max(0.0, hit.vector_score or 0.0)),
+        text_score=hit.text_score,
+        text_share=min(1.0, max(0.0, hit.text_score / best)),
+    )
+
+
+def page_of(
+    services: Services,
+    base: KnowledgeBase,
+    query: KnowledgeQuery,
+    search: TriedSearch | None,
+    held: Held,
+) -> KnowledgePage:
+    address = knowledge_address(base.name)
+    matching = [row for row in held.documents if matches(row, query)]
+    first = min(max(1, query.first), max(1, len(matching)))
+    shown = matching[first - 1 : first - 1 + PAGE_SIZE]
+    return KnowledgePage(
+        title=base.name,
+        name=base.name,
+        address=address,
+        siblings=len(services.knowledge) > 1,
+        counts=held.counts,
+        statuses=held.counts.statuses,
+        max_bytes=largest_upload(services, base.name),
+        search=search,
+        wanted_name=query.name,
+        wanted_status=query.status,
+        filtered=bool(query.name or query.status),
+        documents=tuple(shown),
+        first=first,
+        last=first + len(shown) - 1,
+        total=len(matching),
+        previous=list_address(address, query, max(1, first - PAGE_SIZE)) if first > 1 else None,
+        next=list_address(address, query, first + PAGE_SIZE) if first + len(shown) <= len(matching) else None,
+    )
+
+
+def matches(row: DocumentRow, query: KnowledgeQuery) -> bool:
+    wanted = query.name.casefold()
+    named = wanted in row.path.casefold() or wanted in row.title.casefold()
+    return named and query.status in ("", row.status)
+
+
+def largest_upload(services: Services, name: str) -> int:
+    """The bytes that one file may have here."""
+    return int(services.settings.knowledge[name].max_file_mb * 1_000_000)
+
+
+def list_address(address: str, query: KnowledgeQuery, first: int) -> str:
+    """The list from a place on, under the same filter."""
+    said = {"name": query.name, "status": query.status, "first": first if first > 1 else ""}
+    filled = urlencode({name: value for name, value in said.items() if value})
+    return f"{address}?{filled}" if filled else address
+
+
+def routes() -> list[BaseRoute]:
+    return [page_route("/knowledge", show_all), page_route("/knowledge/{name}", show)]

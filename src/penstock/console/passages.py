@@ -1,0 +1,21 @@
+"""Where a passage stands: its address in the console, and the line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+
+def knowledge_address(knowledge: str) -> str:
+    return f"/knowledge/{quote(knowledge, safe='')}"
+
+
+def address_of(knowledge: str, document_id: str, start: int, end: int) -> str:
+    """The page of a document, opened at a range of its text."""
+    return f"{knowledge_address(knowledge)}/{quote(document_id, safe='')}?{urlencode({'start': start, 'end': end})}"
+
+
+def source_line(document: str, heading: Sequence[str], page: int | None) -> str:
+    """`guide.md › Install › Linux · page 3`."""
+    path = " › ".join(part for part in (document, *heading) if part)
+    return path if page is None else f"{path} · page {page}"

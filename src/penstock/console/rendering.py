@@ -1,0 +1,131 @@
+"""Pages from templates: one environment, one set of headers, and a block of the same template for htmx."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from penstock.console import formats
+from penstock.console.assets import ASSETS
+from penstock.errors import PenstockError
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+TEMPLATES = Path(__file__).parent / "templates"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+    " object-src 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "Vary": "HX-Request",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Section(Struct, frozen=True):
+    """One entry of the bar on top."""
+
+    name: str
+    href: str
+
+
+SECTIONS = (Section("Chat", "/"), Section("Traces", "/traces"), Section("Knowledge", "/knowledge"))
+
+
+class Shell(Struct, frozen=True, kw_only=True):
+    """What the frame around every page shows; `section` is "" where no entry of the bar is current."""
+
+    app: str
+    section: str
+    sections: tuple[Section, ...] = SECTIONS
+
+
+class ErrorPage(Struct, frozen=True, kw_only=True):
+    """A page that could not be made, and what to do about it."""
+
+    title: str
+    status: int
+    message: str
+    hint: str
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals["asset"] = ASSETS.address
+    for filter_ in (
+        formats.duration,
+        formats.count,
+        formats.size,
+        formats.cost,
+        formats.score,
+        formats.moment,
+        formats.plain_moment,
+        formats.words,
+    ):
+        made.filters[f"as_{filter_.__name__}"] = filter_
+    made.globals["parts"] = made.get_template("_parts.html").module
+    return made
+
+
+ENVIRONMENT = environment()
+
+
+class View(Struct, frozen=True):
+    """A template, the section that it belongs to, and the block of it that htmx requests get ("" for none)."""
+
+    template: str
+    section: str
+    block: str = ""
+
+
+def render(request: Request, view: View, page: Struct, headers: Mapping[str, str] | None = None) -> Response:
+    """The page, or its block where htmx asks."""
+    shell = Shell(app=request.app.state.services.app_name, section=view.section)
+    template = ENVIRONMENT.get_template(view.template)
+    context = template.new_context({"page": page, "shell": shell})
+    if view.block and is_partial(request):
+        html = "".join(template.blocks[view.block](context))
+    else:
+        html = "".join(template.root_render_func(context))
+    return HTMLResponse(html, headers={**HEADERS, **(headers or {})})
+
+
+def is_partial(request: Request) -> bool:
+    """Whether htmx asks for a part of the page; going back in the browser's history needs the whole one."""
+    return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
+
+
+def page_route(path: str, handler: Handler) -> Route:
+    """A page; an error on the way becomes a page (or a block) that says what happened and what to do."""
+
+    @functools.wraps(handler)
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except PenstockError as error:
+            page = ErrorPage(
+                title=error.code.replace("_", " ").capitalize(),
+                status=error.status,
+                message=error.message,
+                hint=error.hint,
+            )
+            answer = render(request, View("error.html", "", "problem"), page)
+            answer.status_code = error.status
+            return answer
+
+    return Route(path, guarded, methods=["GET"])

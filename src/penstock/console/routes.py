@@ -1,0 +1,19 @@
+"""All pages of the console, and the files that they need."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from penstock.console import chat, document, knowledge, trace, traces
+from penstock.console.assets import ASSETS
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        *chat.routes(),
+        *traces.routes(),
+        *trace.routes(),
+        *knowledge.routes(),
+        *document.routes(),
+        *ASSETS.routes(),
+    ]

@@ -1,0 +1,256 @@
+"""/api/v1/knowledge: what a knowledge base holds, files dropped in and taken out, and searches to try."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.errors import BodyTooLarge, InvalidRequest, NotFound
+from penstock.gateway.services import Services
+from penstock.http.routes import ApiRoute, Description, read_json, read_query, reply
+from penstock.knowledge.base import DocumentRow, Heading, Hit, KnowledgeBase, KnowledgeCounts, Status
+
+MAX_LIMIT = 500
+MAX_TEXT = 1_000_000
+FILE = "application/octet-stream"
+
+Question = Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class KnowledgeItem(Struct, frozen=True, kw_only=True):
+    """One knowledge base and what its published generation holds."""
+
+    name: str
+    counts: KnowledgeCounts
+
+
+class KnowledgeList(Struct, frozen=True, kw_only=True):
+    object: Literal["list"] = "list"
+    data: tuple[KnowledgeItem, ...]
+
+
+class DocumentQuery(Struct, frozen=True, kw_only=True):
+    """Which documents to list, by path. `q` is a part of the path or title, in any case."""
+
+    q: str = ""
+    status: Status | None = None
+    offset: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
+
+
+class DocumentList(Struct, frozen=True, kw_only=True):
+    """Documents `offset` to `offset + limit` of the `total` that match."""
+
+    object: Literal["list"] = "list"
+    data: tuple[DocumentRow, ...]
+    total: int
+    generation: int
+
+
+class TextQuery(Struct, frozen=True, kw_only=True):
+    """Which characters of the text to give; by default its first million."""
+
+    start: Annotated[int, Meta(ge=0)] = 0
+    end: Annotated[int, Meta(ge=0)] | None = None
+
+
+class DocumentText(Struct, frozen=True, kw_only=True):
+    """A document; `text` are its characters `start` to `end`. Headings and page starts are ranges of the whole."""
+
+    document: DocumentRow
+    start: int
+    end: int
+    text: str
+    headings: tuple[Heading, ...]
+    page_starts: tuple[int, ...]
+
+
+class UploadQuery(Struct, frozen=True, kw_only=True):
+    """`name` is what the file is called; the end of it says what kind of file it is."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class SearchQuery(Struct, frozen=True, kw_only=True):
+    """`generation` is one that is still kept; by default the published one."""
+
+    q: Question
+    limit: Annotated[int, Meta(ge=1, le=100)] = 5
+    generation: int | None = None
+
+
+class SearchAnswer(Struct, frozen=True, kw_only=True):
+    """Passages, best first."""
+
+    hits: tuple[Hit, ...]
+    generation: int
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    id: str
+    removed: bool = True
+
+
+async def list_knowledge(request: Request) -> Response:
+    services: Services = request.app.state.services
+    items = await asyncio.to_thread(
+        lambda: tuple(KnowledgeItem(name=name, counts=base.counts()) for name, base in services.knowledge.items())
+    )
+    return reply(KnowledgeList(data=items))
+
+
+async def list_documents(request: Request) -> Response:
+    base = base_of(request)
+    query = read_query(request, DocumentQuery)
+    rows = await asyncio.to_thread(base.documents)
+    wanted = query.q.casefold()
+    matching = [
+        row
+        for row in rows
+        if query.status in (None, row.status) and (wanted in row.path.casefold() or wanted in row.title.casefold())
+    ]
+    shown = tuple(matching[query.offset : query.offset + query.limit])
+    generation = await asyncio.to_thread(base.generation)
+    return reply(DocumentList(data=shown, total=len(matching), generation=generation))
+
+
+async def get_document(request: Request) -> Response:
+    base = base_of(request)
+    query = read_query(request, TextQuery)
+    document = await asyncio.to_thread(base.document, request.path_params["document_id"])
+    length = len(document.text)
+    end = min(length, query.start + MAX_TEXT, length if query.end is None else query.end)
+    if not query.start <= end:
+        raise InvalidRequest(
+            f"The document has no characters {query.start} to {end}.",
+            hint=f"It has {length:,}; ask for a range of them.",
+            param="start",
+        )
+    return reply(
+        DocumentText(
+            document=document.row,
+            start=query.start,
+            end=end,
+            text=document.text[query.start : end],
+            headings=document.headings,
+            page_starts=document.page_starts,
+        )
+    )
+
+
+async def add_document(request: Request) -> Response:
+    """The body is the file itself: no page of another origin can send that type without being asked first."""
+    base = base_of(request)
+    query = read_query(request, UploadQuery)
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared != FILE:
+        raise InvalidRequest(
+            f"A file must be sent as {FILE}, not {declared or 'without a type'}.",
+            hint=f"Send its bytes as the body, with the header Content-Type: {FILE}.",
+        )
+    services: Services = request.app.state.services
+    limit = int(services.settings.knowledge[base.name].max_file_mb * 1_000_000)
+    row = await base.add_file(query.name, await read_file(request, query.name, limit))
+    return reply(row, 201)
+
+
+async def read_file(request: Request, name: str, limit: int) -> bytes:
+    """The body, up to `limit` bytes of it. Raises `BodyTooLarge` as soon as that is certain."""
+    data = bytearray()
+    announced = request.headers.get("content-length", "")
+    too_large = announced.isdecimal() and int(announced) > limit
+    if not too_large:
+        async for piece in request.stream():
+            data += piece
+            if too_large := len(data) > limit:
+                break
+    if too_large:
+        raise BodyTooLarge(
+            f"{name[:80]!r} has more than the {limit / 1e6:,.0f} MB that one file may have.",
+            hint="Split it, or raise max_file_mb.",
+            param="name",
+        )
+    return bytes(data)
+
+
+async def remove_document(request: Request) -> Response:
+    base = base_of(request)
+    document_id = request.path_params["document_id"]
+    await base.remove_document(document_id)
+    return reply(Removed(id=document_id))
+
+
+async def search_by_address(request: Request) -> Response:
+    return await search(base_of(request), read_query(request, SearchQuery))
+
+
+async def search_by_body(request: Request) -> Response:
+    return await search(base_of(request), await read_json(request, SearchQuery))
+
+
+async def search(base: KnowledgeBase, query: SearchQuery) -> Response:
+    result = await base.search(query.q, limit=query.limit, generation=query.generation)
+    return reply(SearchAnswer(hits=result.hits, generation=result.generation))
+
+
+def base_of(request: Request) -> KnowledgeBase:
+    services: Services = request.app.state.services
+    name = request.path_params["name"]
+    base = services.knowledge.get(name)
+    if base is None:
+        known = ", ".join(services.knowledge) or "none"
+        raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.", param="name")
+    return base
+
+
+ONE = "/api/v1/knowledge/{name}"
+ROUTES = [
+    ApiRoute(
+        "GET",
+        "/api/v1/knowledge",
+        list_knowledge,
+        Description(summary="Lists the knowledge bases with what they hold.", answer=KnowledgeList),
+    ),
+    ApiRoute(
+        "GET",
+        ONE + "/documents",
+        list_documents,
+        Description(
+            summary="Lists documents with their status, by path.", query=DocumentQuery, answer=DocumentList
+        ),
+    ),
+    ApiRoute(
+        "POST",
+        ONE + "/documents",
+        add_document,
+        Description(summary="Takes a file in.", query=UploadQuery, answer=DocumentRow, upload=True),
+    ),
+    ApiRoute(
+        "GET",
+        ONE + "/documents/{document_id}",
+        get_document,
+        Description(summary="One document with its text.", query=TextQuery, answer=DocumentText),
+    ),
+    ApiRoute(
+        "DELETE",
+        ONE + "/documents/{document_id}",
+        remove_document,
+        Description(summary="Deletes a file that was dropped in.", answer=Removed),
+    ),
+    ApiRoute(
+        "GET",
+        ONE + "/search",
+        search_by_address,
+        Description(summary="Finds passages; both scores come with each.", query=SearchQuery, answer=SearchAnswer),
+    ),
+    ApiRoute(
+        "POST",
+        ONE + "/search",
+        search_by_body,
+        Description(summary="Finds passages, for long questions.", body=SearchQuery, answer=SearchAnswer),
+    ),
+]
