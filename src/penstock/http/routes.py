@@ -23,10 +23,14 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+UPLOAD_TYPE = "application/octet-stream"
+"""Unlike a form, a page of another origin cannot send this without being asked first."""
+
+
 class Description(Struct, frozen=True, kw_only=True):
     """What a route takes and gives: the types of its query string, its body and its answer.
 
-    `upload` routes take `multipart/form-data`, up to the upload limit; all others only JSON.
+    The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit; all others take JSON.
     """
 
     summary: str

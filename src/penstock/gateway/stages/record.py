@@ -16,6 +16,8 @@ class Record(Stage):
 
     async def inbound(self, flight: Flight) -> None:
         flight.trace = self._traces.begin(flight.exchange)
+        if session := flight.exchange.options.get("session"):
+            flight.trace.set(session=session)
         flight.exchange = flight.exchange.replace(tracer=flight.trace)
 
     async def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:

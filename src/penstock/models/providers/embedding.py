@@ -9,7 +9,7 @@ from penstock.exchange import Chunk, Exchange, Usage
 from penstock.seams import Embedder
 
 
-class EmbedderProvider:
+class EmbeddingProvider:
     """Answers `embed` exchanges (`seams.Provider`). Closing it leaves the embedder to its owner."""
 
     def __init__(self, embedder: Embedder) -> None:

@@ -288,28 +288,34 @@ class EmbeddingsWire(Struct):
     object: str = "list"
 
 
-def embeddings(exchange: Exchange, chunks: Iterable[Chunk]) -> bytes:
-    """The body of an `embed`, vectors as numbers or as base64 of little-endian float32."""
-    total = collected(chunks)
-    if total.raw is not None:
-        return total.raw
-    as_text = exchange.options.get("encoding_format") == "base64"
-    tokens = total.usage.prompt_tokens if total.usage else 0
-    data = [
-        EmbeddingWire(
-            index, base64.b64encode(vector).decode() if as_text else np.frombuffer(vector, "<f4").tolist()
-        )
-        for index, vector in enumerate(total.embeddings)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return ENCODER.encode(EmbeddingsWire(data, exchange.model, usage))
+class EmbeddingsWriter:
+    """Writes the answer to an `embed`, vectors as numbers or as base64 of little-endian float32."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._model = exchange.model
+        self._write = encoded if exchange.options.get("encoding_format") == "base64" else numbers
+
+    def event(self, chunk: Chunk) -> bytes:
+        return framed(self.whole([chunk]))
+
+    def end(self) -> bytes:
+        return DONE
+
+    def whole(self, chunks: Iterable[Chunk]) -> bytes:
+        total = collected(chunks)
+        if total.raw is not None:
+            return total.raw
+        tokens = total.usage.prompt_tokens if total.usage else 0
+        data = [EmbeddingWire(index, self._write(vector)) for index, vector in enumerate(total.embeddings)]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return ENCODER.encode(EmbeddingsWire(data, self._model, usage))
 
 
-def encoded(vector: bytes) -> str:
+def encoded(vector: bytes) -> str | list[float]:
     return base64.b64encode(vector).decode()
 
 
-def numbers(vector: bytes) -> list[float]:
+def numbers(vector: bytes) -> str | list[float]:
     values: list[float] = np.frombuffer(vector, "<f4").tolist()
     return values
 

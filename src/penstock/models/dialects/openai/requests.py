@@ -154,7 +154,8 @@ def read_embedding(body: bytes, exchange: Exchange) -> Exchange:
         model=said.model,
         inputs=tuple(text for text in texts if isinstance(text, str)),
         user=said.user,
-        options={"encoding_format": said.encoding_format or "float", "dimensions": said.dimensions},
+        options=exchange.options
+        | {"encoding_format": said.encoding_format or "float", "dimensions": said.dimensions},
     )
 
 

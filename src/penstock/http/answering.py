@@ -1,0 +1,191 @@
+"""Carries one answer from the pipeline to its client: streamed or whole, to its end or to where it broke.
+
+The client's leaving, the request's deadline and the server's stop all end a flight the same way: its task is
+cancelled, which cancels the provider's work, and what can still be said is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from starlette.types import Receive, Send
+
+from penstock.errors import DeadlineExceeded, PenstockError, Unavailable
+from penstock.exchange import Chunk, Exchange
+from penstock.gateway.flight import Flight
+from penstock.gateway.meter import Meter
+from penstock.http.errors import as_penstock, body_of, headers_of, status_of
+from penstock.models.dialects.openai.answers import framed
+
+CLIENT_LEFT = 499
+EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+JSON = [(b"content-type", b"application/json")]
+
+
+class AnswerWriter(Protocol):
+    """One answer in a dialect (`models.dialects`)."""
+
+    def event(self, chunk: Chunk) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def whole(self, chunks: list[Chunk]) -> bytes: ...
+
+
+MakeWriter = Callable[[Exchange], AnswerWriter]
+"""Called with the first chunk, when the exchange knows its release."""
+
+
+class Running:
+    """The answers that are on their way, so that a server that stops can end them."""
+
+    def __init__(self) -> None:
+        self._answers: set[Answering] = set()
+        self.stopping = False
+
+    def add(self, answer: Answering) -> None:
+        self._answers.add(answer)
+
+    def remove(self, answer: Answering) -> None:
+        self._answers.discard(answer)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def stop(self) -> None:
+        """Ends every answer with an error that says why."""
+        for answer in tuple(self._answers):
+            answer.stop(Unavailable("The server is stopping.", hint="Send the request again in a moment."))
+
+
+class Answering:
+    """One answer on its way. `status` is what the client was told, 499 where it left before that."""
+
+    def __init__(self, flight: Flight, make_writer: MakeWriter, running: Running) -> None:
+        self._flight = flight
+        self._make_writer = make_writer
+        self._running = running
+        self._task: asyncio.Task[None] | None = None
+        self._started = False
+        self._finished = False
+        self._stopped = False
+        self._cause: PenstockError | None = None
+        self.status = 200
+
+    def stop(self, cause: PenstockError | None) -> None:
+        """Ends the answer: `cause` is told to the client, `None` means that it left."""
+        if self._finished or self._stopped or self._task is None:
+            return
+        self._stopped = True
+        self._cause = self._flight.cause = cause
+        self._task.cancel()
+
+    async def deliver(self, receive: Receive, send: Send) -> None:
+        """Sends the answer, or the error that ended it. Returns also where the client has left."""
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._running.add(self)
+        watcher = loop.create_task(self._watch(receive))
+        left = self._flight.exchange.deadline - time.monotonic()
+        timer = loop.call_later(left, self._too_late) if left != float("inf") else None
+        try:
+            await self._send(send)
+        except asyncio.CancelledError:
+            if not self._stopped or self._task is None:
+                raise
+            self._task.uncancel()
+            if self._cause is None:
+                self.status = CLIENT_LEFT
+            else:
+                await self._fail(send, self._cause)
+        except Exception as error:
+            await self._fail(send, as_penstock(error))
+        finally:
+            self._finished = True
+            watcher.cancel()
+            if timer is not None:
+                timer.cancel()
+            self._running.remove(self)
+
+    async def _send(self, send: Send) -> None:
+        async with contextlib.aclosing(self._flight) as flight:
+            if flight.exchange.stream:
+                await self._stream(send)
+                return
+            chunks = [chunk async for chunk in flight]
+            await self._whole(send, chunks)
+
+    async def _stream(self, send: Send) -> None:
+        writer: AnswerWriter | None = None
+        async for chunk in self._flight:
+            if writer is None:
+                writer = self._make_writer(self._flight.exchange)
+                await self._start(send, 200, EVENT_STREAM + self._marks())
+            if data := writer.event(chunk):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        if writer is None:
+            raise PenstockError("The model gave no answer at all.", hint="Try again.")
+        await send({"type": "http.response.body", "body": writer.end(), "more_body": False})
+        self._finished = True
+
+    async def _whole(self, send: Send, chunks: list[Chunk]) -> None:
+        body = self._make_writer(self._flight.exchange).whole(chunks)
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(send, 200, [*JSON, length, *self._marks()])
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._finished = True
+
+    async def _fail(self, send: Send, error: PenstockError) -> None:
+        """Tells the client what went wrong: as the answer, or as the last event of one that has begun."""
+        self._finished = True
+        body = body_of(error)
+        if self._started:
+            await send({"type": "http.response.body", "body": framed(body), "more_body": False})
+            return
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(send, status_of(error), [*headers_of(error), length, *self._marks()])
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _start(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._started = True
+        self.status = status
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def _marks(self) -> list[tuple[bytes, bytes]]:
+        exchange = self._flight.exchange
+        marks = [(b"x-penstock-trace-id", exchange.trace_id.encode())]
+        if exchange.release_id:
+            marks.append((b"x-penstock-release", exchange.release_id.encode()))
+        return marks
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.stop(None)
+
+    def _too_late(self) -> None:
+        self.stop(
+            DeadlineExceeded(
+                "The request took longer than this server allows.",
+                hint="Ask for a shorter answer, or raise request_seconds under [server] in penstock.toml.",
+            )
+        )
+
+
+def measure(meter: Meter, route: str, status: int, flight: Flight | None) -> None:
+    """Counts one request that is over."""
+    model = flight.target.name if flight is not None and flight.target is not None else ""
+    meter.requests.labels(route, model, str(status)).inc()
+    if flight is None:
+        return
+    meter.seconds.labels(route, model).observe(time.monotonic() - flight.started)
+    if flight.first_chunk is not None:
+        meter.first_chunk_seconds.labels(route, model).observe(flight.first_chunk - flight.started)

@@ -1,0 +1,114 @@
+"""Errors as HTTP answers, in OpenAI's shape: what happened, and what to do next.
+
+{"error": {"message": "…", "type": "invalid_request_error", "param": "messages[0].role", "code": "…"}}
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from penstock.errors import NotFound, PenstockError, UpstreamFailed
+
+logger = logging.getLogger(__name__)
+
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+UNFINISHED_BODY = frozenset({408, 413})
+"""The rest of such a request was not read, so its connection cannot be used again."""
+
+
+class ErrorDetail(Struct):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(Struct):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+class MethodNotAllowed(PenstockError):
+    status = 405
+    code = "method_not_allowed"
+
+
+def as_penstock(error: BaseException) -> PenstockError:
+    """An error that was not foreseen as one of ours; its own words go to the log, not to the client."""
+    if isinstance(error, PenstockError):
+        return error
+    logger.error("unexpected error", exc_info=error)
+    return PenstockError("Something failed inside Penstock.", hint="The server's log says what.")
+
+
+def status_of(error: PenstockError) -> int:
+    """An upstream's own status where its answer is forwarded, and where it asks to slow down."""
+    if isinstance(error, UpstreamFailed) and (error.body is not None or error.upstream_status == 429):
+        return error.upstream_status or error.status
+    return error.status
+
+
+def body_of(error: PenstockError) -> bytes:
+    """The JSON body; an upstream's own where it spoke the caller's dialect."""
+    if isinstance(error, UpstreamFailed) and error.body is not None:
+        return error.body
+    status = status_of(error)
+    kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
+    return msgspec.json.encode(ErrorBody(ErrorDetail(str(error), kind, error.param, error.code)))
+
+
+def headers_of(error: PenstockError) -> list[tuple[bytes, bytes]]:
+    """Content type, and when to come back."""
+    headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if error.status in UNFINISHED_BODY:
+        headers.append((b"connection", b"close"))
+    return headers
+
+
+def response_of(error: PenstockError) -> Response:
+    response = Response(body_of(error), status_of(error))
+    response.raw_headers.extend(headers_of(error))
+    return response
+
+
+def of_http(error: HTTPException, scope: Scope) -> PenstockError:
+    """What Starlette raises for a path or method that is not served."""
+    path, method = scope["path"], scope["method"]
+    if error.status_code == 404:
+        return NotFound(f"There is nothing at {path}.", hint="GET /api/v1/openapi.json lists what is.")
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return MethodNotAllowed(f"{path} does not take {method}.", hint=f"It takes {allowed}." if allowed else "")
+    found = PenstockError(str(error.detail))
+    found.status = error.status_code  # type: ignore[misc]
+    return found
+
+
+async def on_penstock_error(request: Request, error: Exception) -> Response:
+    return response_of(as_penstock(error))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = response_of(of_http(error, request.scope))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+HANDLERS: dict[object, Callable[[Request, Exception], Awaitable[Response]]] = {
+    PenstockError: on_penstock_error,
+    HTTPException: on_http_error,
+    Exception: on_penstock_error,
+}

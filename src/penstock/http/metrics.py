@@ -1,0 +1,62 @@
+"""/metrics: what the pipeline counted, and how the engines and the trace writer are, in Prometheus' text form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from penstock.gateway.services import Services
+from penstock.seams import EngineHealth
+
+
+class Parts(Collector):
+    """Asks the local processes how they are, at the moment of the scrape."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[Metric]:
+        found = {name: check() for name, check in self._services.health.items()}
+        yield gauge("penstock_engine_ready", "1 when it can answer.", found, lambda each: each.state == "ready")
+        yield gauge("penstock_engine_running", "Requests that it works on.", found, lambda each: each.running)
+        yield gauge("penstock_engine_waiting", "Requests in its queue.", found, lambda each: each.waiting)
+        yield gauge("penstock_engine_restarts", "Times it was started again.", found, lambda each: each.restarts)
+        yield gauge("penstock_engine_memory_bytes", "Its memory.", found, lambda each: each.memory_bytes)
+        yield gauge(
+            "penstock_engine_cache_used", "Used share of its KV cache.", found, lambda each: each.cache_used
+        )
+        stats = self._services.traces.stats()
+        yield CounterMetricFamily("penstock_traces_written", "Traces stored since the start.", stats.written)
+        yield CounterMetricFamily("penstock_traces_dropped", "Traces that did not fit the queue.", stats.dropped)
+        yield GaugeMetricFamily("penstock_traces_queued", "Traces that wait for the disk.", stats.queued)
+        yield GaugeMetricFamily("penstock_traces_queued_bytes", "Memory that they take.", stats.queued_bytes)
+
+
+def gauge(
+    name: str, help: str, found: dict[str, EngineHealth], read: Callable[[EngineHealth], float | None]
+) -> Metric:
+    """One figure of every engine; an engine that does not know it has no sample."""
+    family = GaugeMetricFamily(name, help, labels=["engine"])
+    for engine, health in found.items():
+        value = read(health)
+        if value is not None:
+            family.add_metric([engine], float(value))
+    return family
+
+
+async def metrics(request: Request) -> Response:
+    services: Services = request.app.state.services
+    parts = CollectorRegistry(auto_describe=False)
+    parts.register(Parts(services))
+    text = generate_latest(services.meter.registry) + generate_latest(parts)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def routes() -> list[BaseRoute]:
+    return [Route("/metrics", metrics)]

@@ -1,0 +1,141 @@
+"""The OpenAI dialect: /v1/models, /v1/chat/completions, /v1/completions and /v1/embeddings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from penstock.errors import PenstockError
+from penstock.exchange import Exchange
+from penstock.gateway.registry import Target
+from penstock.gateway.services import Services
+from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
+from penstock.http.bodies import ClientLeft, read_body
+from penstock.http.errors import as_penstock, response_of, status_of
+from penstock.http.routes import reply
+from penstock.ids import new_id, new_trace_id
+from penstock.models.dialects.openai import answers, requests
+
+Read = Callable[[bytes, Exchange], Exchange]
+Write = Callable[[Exchange, str], AnswerWriter]
+
+SESSION_HEADER = b"x-penstock-session"
+
+
+class Endpoint:
+    """One operation of the dialect as an ASGI app: reads a body, flies it, writes the answer."""
+
+    def __init__(self, route: str, read: Read, write: Write, running: Running) -> None:
+        self._route = route
+        self._read = read
+        self._write = write
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services: Services = scope["app"].state.services
+        try:
+            exchange = self._read(await read_body(receive), begin(scope, services))
+        except ClientLeft:
+            measure(services.meter, self._route, CLIENT_LEFT, None)
+            return
+        except Exception as unexpected:
+            error: PenstockError = as_penstock(unexpected)
+            measure(services.meter, self._route, status_of(error), None)
+            await response_of(error)(scope, receive, send)
+            return
+        flight = services.pipeline.run(exchange)
+        answering = Answering(flight, lambda resolved: self._write(resolved, base_url(scope)), self._running)
+        try:
+            await answering.deliver(receive, send)
+        finally:
+            measure(services.meter, self._route, answering.status, flight)
+
+
+def begin(scope: Scope, services: Services) -> Exchange:
+    """An exchange with what does not come from the body."""
+    session = next(
+        (value.decode("latin-1")[:200] for name, value in scope["headers"] if name == SESSION_HEADER), ""
+    )
+    return Exchange(
+        id=new_id("req"),
+        trace_id=new_trace_id(),
+        deadline=time.monotonic() + services.settings.server.request_seconds,
+        options={"session": session} if session else {},
+    )
+
+
+def base_url(scope: Scope) -> str:
+    """This server's own address, as the client named it (the guard has checked it)."""
+    return f"{scope['scheme']}://{header(scope, b'host')}"
+
+
+def header(scope: Scope, wanted: bytes) -> str:
+    """A header's value, "" where the request has none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def write_chat(exchange: Exchange, base: str) -> AnswerWriter:
+    heading = answers.heading(exchange, int(time.time()), base)
+    return answers.ChatWriter(heading, wants_usage=exchange.wants_usage)
+
+
+def write_completion(exchange: Exchange, base: str) -> AnswerWriter:
+    heading = answers.heading(exchange, int(time.time()), base)
+    return answers.CompletionWriter(heading, wants_usage=exchange.wants_usage)
+
+
+def write_embeddings(exchange: Exchange, base: str) -> AnswerWriter:
+    return answers.EmbeddingsWriter(exchange)
+
+
+class ModelWire(Struct, frozen=True):
+    """One name that can be asked; `kind` and `operations` are Penstock's own."""
+
+    id: str
+    created: int
+    owned_by: str
+    kind: str
+    operations: list[str]
+    release: str
+    object: str = "model"
+
+
+class ModelList(Struct, frozen=True):
+    data: list[ModelWire]
+    object: str = "list"
+
+
+def model_wire(target: Target) -> ModelWire:
+    return ModelWire(
+        target.name, target.created, target.owned_by, target.kind, sorted(target.operations), target.release_id
+    )
+
+
+async def list_models(request: Request) -> Response:
+    services: Services = request.app.state.services
+    return reply(ModelList([model_wire(target) for target in services.registry]))
+
+
+async def get_model(request: Request) -> Response:
+    services: Services = request.app.state.services
+    return reply(model_wire(services.registry.get(request.path_params["name"])))
+
+
+def routes(running: Running) -> list[BaseRoute]:
+    """The routes of the dialect; `running` knows the answers that are on their way."""
+    chat = Endpoint("/v1/chat/completions", requests.read_chat, write_chat, running)
+    completion = Endpoint("/v1/completions", requests.read_completion, write_completion, running)
+    embedding = Endpoint("/v1/embeddings", requests.read_embedding, write_embeddings, running)
+    return [
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", completion, methods=["POST"]),
+        Route("/v1/embeddings", embedding, methods=["POST"]),
+        Route("/v1/models", list_models),
+        Route("/v1/models/{name:path}", get_model),
+    ]

@@ -1,0 +1,90 @@
+"""The OpenAPI file of /api/v1, made from the routes themselves, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.http.errors import ErrorBody
+from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description
+
+REF = "#/components/schemas/{name}"
+PATH = "/api/v1/openapi.json"
+DESCRIPTION = Description(summary="This file.", answer=dict[str, Any])
+FILE = {UPLOAD_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+
+
+def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of some routes."""
+    kinds: list[Any] = [ErrorBody]
+    for route in routes:
+        described = route.description
+        kinds += [kind for kind in (described.query, described.body, described.answer) if kind is not None]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
+    schema_of = dict(zip(map(repr, kinds), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = describe(route, schema_of, components)
+        paths.setdefault(route.path_format, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Penstock", "version": version("penstock")},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    described = route.description
+    error = json_content(schema_of[repr(ErrorBody)])
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": described.summary,
+        "responses": {
+            "200": {"description": "Done."},
+            "default": {"description": "What went wrong, and what to do.", "content": error},
+        },
+    }
+    if described.answer is not None:
+        operation["responses"]["200"]["content"] = json_content(schema_of[repr(described.answer)])
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in route.param_convertors
+    ]
+    if described.query is not None:
+        parameters += query_parameters(components[described.query.__name__])
+    if parameters:
+        operation["parameters"] = parameters
+    if described.body is not None:
+        operation["requestBody"] = {"required": True, "content": json_content(schema_of[repr(described.body)])}
+    elif described.upload:
+        operation["requestBody"] = {"required": True, "content": FILE}
+    return operation
+
+
+def query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    required = set(schema.get("required", ()))
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": each}
+        for name, each in schema["properties"].items()
+    ]
+
+
+def json_content(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def route(routes: Sequence[ApiRoute]) -> ApiRoute:
+    """The route that serves the document of `routes` and of itself."""
+
+    async def openapi(request: Request) -> Response:
+        return Response(encoded, media_type="application/json")
+
+    own = ApiRoute("GET", PATH, openapi, DESCRIPTION)
+    encoded = msgspec.json.encode(document([*routes, own]))
+    return own

@@ -1,0 +1,171 @@
+"""Runs the application on uvicorn: binds before it says so, and stops without cutting off who is being answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from msgspec import Struct
+from starlette.applications import Starlette
+
+from penstock.errors import ConfigError
+from penstock.http.answering import Running
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+FAREWELL = 2.0
+"""Seconds that the last error events and the closing of connections may take after the drain."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class ServerAddress(Struct, frozen=True, kw_only=True):
+    """Where to listen, and how long running answers may go on after `stop`. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 7100
+    drain_seconds: float = 20.0
+
+
+class HttpServer:
+    """One listening server. `start`, then `serve_forever` or `stop`."""
+
+    def __init__(self, app: Starlette, address: ServerAddress) -> None:
+        self._address = address
+        self._running: Running = app.state.running
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            proxy_headers=False,
+            timeout_graceful_shutdown=None,
+        )
+        self._server = DrainingServer(config, self._running, address.drain_seconds)
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._socket is not None, "the server was not started"
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        host = self._address.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listens. Raises `ConfigError` for a port in use or an address that is not loopback."""
+        self._socket = listen(self._address.host, self._address.port)
+        self._task = asyncio.create_task(self._server.serve([self._socket]))
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait({self._task, listening}, return_when="FIRST_COMPLETED")
+        listening.cancel()
+        if self._task.done():
+            await self._task
+
+    async def serve_forever(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains. A second signal ends what still runs at once."""
+        loop = asyncio.get_running_loop()
+        for each in SIGNALS:
+            loop.add_signal_handler(each, self._on_signal)
+        try:
+            assert self._task is not None, "the server was not started"
+            await self._task
+        finally:
+            for each in SIGNALS:
+                loop.remove_signal_handler(each)
+
+    async def stop(self) -> None:
+        """Stops listening, lets running answers finish within `drain_seconds`, and ends the rest with an error."""
+        if self._task is None:
+            return
+        self._begin_stop()
+        await self._task
+
+    def _begin_stop(self) -> None:
+        self._running.stopping = True
+        self._server.should_exit = True
+
+    def _on_signal(self) -> None:
+        if self._running.stopping:
+            self._running.stop()
+            return
+        if len(self._running):
+            logger.info(
+                "stopping: %d answers may finish within %g s", len(self._running), self._address.drain_seconds
+            )
+        self._begin_stop()
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, but an answer that is cut off by the stop ends with an error event and not with silence."""
+
+    def __init__(self, config: uvicorn.Config, running: Running, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._running = running
+        self._drain_seconds = drain_seconds
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals are `HttpServer`'s: uvicorn would raise them again when it ends, before others have closed."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(self._drain_seconds, self._running.stop)
+        self.config.timeout_graceful_shutdown = int(self._drain_seconds + FAREWELL) + 1
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises `ConfigError` that names the address and what to do."""
+    name = "127.0.0.1" if host == "localhost" else host
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise ConfigError(
+            f"host {host!r} is not a loopback address, and without keys whoever reaches it could do everything.",
+            hint="Use 127.0.0.1; to serve others, put a reverse proxy with a login before it.",
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((name, port))
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"Port {port} on {host} is in use.",
+                hint=f"Stop what uses it, or choose another: --port {port + 1 if port < 65535 else 7100}.",
+            ) from None
+        if error.errno == errno.EACCES:
+            raise ConfigError(f"Port {port} needs rights that this user lacks.", hint="Use --port 7100.") from None
+        raise ConfigError(f"{host}:{port} cannot be listened on: {error.strerror}.") from None
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,55 @@
+"""The whole HTTP server as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from penstock.gateway.services import Services
+from penstock.http import health, metrics, openai, openapi
+from penstock.http.answering import Running
+from penstock.http.api import feedback, knowledge, traces
+from penstock.http.bodies import BodyLimit, BodyLimits
+from penstock.http.errors import HANDLERS
+from penstock.http.local import LocalGuard
+from penstock.http.routes import ApiRoute
+
+API: list[ApiRoute] = [*traces.ROUTES, *feedback.ROUTES, *knowledge.ROUTES]
+"""Penstock's own API, one list per module of `http/api`."""
+
+
+def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application: the OpenAI dialect, Penstock's API, health, metrics, and `extra_routes` (the console).
+
+    Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
+    """
+    running = Running()
+    described = [*API, *(route for route in extra_routes if isinstance(route, ApiRoute))]
+    uploads = [route for route in described if route.description.upload]
+    app = Starlette(
+        routes=[
+            *openai.routes(running),
+            *API,
+            openapi.route(described),
+            *health.routes(running),
+            *metrics.routes(),
+            *extra_routes,
+        ],
+        middleware=[Middleware(LocalGuard, uploads), Middleware(BodyLimit, body_limits(services), uploads)],
+        exception_handlers=HANDLERS,
+    )
+    app.state.services = services
+    app.state.running = running
+    return app
+
+
+def body_limits(services: Services) -> BodyLimits:
+    settings = services.settings
+    largest = max((each.max_file_mb for each in settings.knowledge.values()), default=0.0)
+    return BodyLimits(
+        bytes=int(settings.server.max_body_mb * (1 << 20)),
+        upload_bytes=int(largest * (1 << 20)),
+    )
