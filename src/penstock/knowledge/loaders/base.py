@@ -48,16 +48,32 @@ class TextBuilder:
         """Where the next block will start."""
         return self._length + (2 if self._parts else 0)
 
-    def add(self, kind: BlockKind, text: str, level: int = 0, *, tight: bool = False) -> None:
-        """Appends a block; nothing for white space. `tight` puts it on the next line, as list items are."""
+    def add(self, kind: BlockKind, text: str, level: int = 0, *, tight: bool = False) -> int:
+        """Appends a block, nothing for white space; returns where it starts.
+
+        `tight` puts it on the next line, as list items are.
+        """
         text = text.rstrip() if kind == "code" else text.strip()
         if not text.strip():
-            return
+            return self.length
         if self._parts:
             self._append("\n" if tight else "\n\n")
         start = self._length
         self._append(text)
         self.blocks.append(Block(kind, start, self._length, level))
+        return start
+
+    def flow(self, text: str) -> int:
+        """Appends a paragraph, or goes on with the last one where a page ended within a sentence."""
+        text = text.strip()
+        last = self.blocks[-1] if self.blocks else None
+        if not text[:1].islower() or last is None or last.kind != "paragraph" or self._parts[-1][-1:] in ".!?:":
+            return self.add("paragraph", text)
+        self._append(" ")
+        start = self._length
+        self._append(text)
+        self.blocks[-1] = Block("paragraph", last.start, self._length)
+        return start
 
     def text(self) -> str:
         return "".join(self._parts)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from penstock.knowledge.loaders.base import LoadedDocument
 
-Kind = Literal["text", "markdown"]
+Kind = Literal["text", "markdown", "html", "pdf", "docx"]
 Loader = Callable[[bytes], LoadedDocument]
 
 SUFFIXES: dict[str, Kind] = {
@@ -25,11 +25,16 @@ SUFFIXES: dict[str, Kind] = {
     ".markdown": "markdown",
     ".mdown": "markdown",
     ".mkd": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
 }
 PLAIN_NAMES = frozenset(
     ("readme", "license", "licence", "changelog", "changes", "news", "authors", "notice", "todo")
 )
-READABLE = "text, Markdown"
+READABLE = "text (.txt, .rst, .csv), Markdown (.md), HTML, PDF, Word (.docx)"
 """What can be read, in words."""
 
 
@@ -44,10 +49,24 @@ def kind_of(name: str) -> Kind | None:
 
 def loader_of(kind: Kind) -> Loader:
     """The loader of a kind, imported when it is first needed: a run of text files never loads the PDF library."""
-    if kind == "markdown":
-        from penstock.knowledge.loaders.markdown import load_markdown
+    match kind:
+        case "markdown":
+            from penstock.knowledge.loaders.markdown import load_markdown
 
-        return load_markdown
-    from penstock.knowledge.loaders.text import load_text
+            return load_markdown
+        case "html":
+            from penstock.knowledge.loaders.html import load_html
 
-    return load_text
+            return load_html
+        case "pdf":
+            from penstock.knowledge.loaders.pdf import load_pdf
+
+            return load_pdf
+        case "docx":
+            from penstock.knowledge.loaders.docx import load_docx
+
+            return load_docx
+        case "text":
+            from penstock.knowledge.loaders.text import load_text
+
+            return load_text

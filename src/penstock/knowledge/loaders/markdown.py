@@ -89,7 +89,7 @@ class Walk:
             return
         self._builder.add("paragraph", self._marker + text.strip(), tight=self._tight)
         # Further paragraphs of an item stand under its first, without a second marker.
-        self._marker = "  " * max(0, len(self._lists) - 1)
+        self._marker = ""
         self._tight = bool(self._lists)
 
     def _list(self, token: Token) -> None:
@@ -103,8 +103,7 @@ class Walk:
             self._tight = bool(self._lists)
         elif token.type == "list_item_open":
             number = self._lists[-1]
-            indent = "  " * (len(self._lists) - 1)
-            self._marker = f"{indent}- " if number is None else f"{indent}{number}. "
+            self._marker = "- " if number is None else f"{number}. "
             if number is not None:
                 self._lists[-1] = number + 1
         elif token.type == "list_item_close":
@@ -130,7 +129,9 @@ def inline_text(tokens: list[Token]) -> str:
         match token.type:
             case "text" | "code_inline":
                 parts.append(token.content)
-            case "softbreak" | "hardbreak":
+            case "softbreak":
+                parts.append(" ")
+            case "hardbreak":
                 parts.append("\n")
             case "image":
                 parts.append(inline_text(token.children or []))
