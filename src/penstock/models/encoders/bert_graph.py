@@ -53,15 +53,16 @@ class _Weights:
     def _get(self, name: str) -> NDArray[np.float32]:
         return np.asarray(self._tensors[name], dtype=np.float32)
 
+    def _constant(self, name: str) -> Any:
+        return shared(self._get(name))
+
     def embed(self, ids: Any) -> Any:
         """Word, position and segment 0 embeddings, summed."""
         positions = self._get("embeddings.position_embeddings.weight")
         positions = positions + self._get("embeddings.token_type_embeddings.weight")[0]
         length = ops.gather(ops.shape_of(ids, "i32"), ops.constant([1], np.int32), ops.constant(0, np.int32))
-        first = ops.slice(ops.constant(positions), ops.constant([0], np.int32), length, ops.constant([1], np.int32))
-        words = ops.gather(
-            ops.constant(self._get("embeddings.word_embeddings.weight")), ids, ops.constant(0, np.int32)
-        )
+        first = ops.slice(shared(positions), ops.constant([0], np.int32), length, ops.constant([1], np.int32))
+        words = ops.gather(self._constant("embeddings.word_embeddings.weight"), ids, ops.constant(0, np.int32))
         return ops.add(words, first)
 
     def layer(self, hidden: Any, bias: Any, prefix: str) -> Any:
@@ -80,7 +81,7 @@ class _Weights:
         parts = ("query", "key", "value")
         weight = np.concatenate([self._get(f"{prefix}.{part}.weight") for part in parts])
         offset = np.concatenate([self._get(f"{prefix}.{part}.bias") for part in parts])
-        joined = ops.add(ops.matmul(hidden, ops.constant(weight), False, True), ops.constant(offset))
+        joined = ops.add(ops.matmul(hidden, shared(weight), False, True), shared(offset))
         split = ops.reshape(joined, ops.constant([0, 0, 3, heads, depth], np.int32), special_zero=True)
         # (3, B, N, S, D)
         by_part = ops.transpose(split, ops.constant([2, 0, 3, 1, 4], np.int32))
@@ -93,10 +94,15 @@ class _Weights:
         return ops.reshape(merged, ops.constant([0, 0, self._config.hidden_size], np.int32), special_zero=True)
 
     def linear(self, value: Any, prefix: str) -> Any:
-        product = ops.matmul(value, ops.constant(self._get(f"{prefix}.weight")), False, True)
-        return ops.add(product, ops.constant(self._get(f"{prefix}.bias")))
+        product = ops.matmul(value, self._constant(f"{prefix}.weight"), False, True)
+        return ops.add(product, self._constant(f"{prefix}.bias"))
 
     def norm(self, value: Any, prefix: str) -> Any:
         scaled = ops.mvn(value, ops.constant([-1], np.int32), True, self._config.layer_norm_eps, "inside_sqrt")
-        scaled = ops.multiply(scaled, ops.constant(self._get(f"{prefix}.weight")))
-        return ops.add(scaled, ops.constant(self._get(f"{prefix}.bias")))
+        scaled = ops.multiply(scaled, self._constant(f"{prefix}.weight"))
+        return ops.add(scaled, self._constant(f"{prefix}.bias"))
+
+
+def shared(values: NDArray[np.float32]) -> Any:
+    """A constant that refers to the array instead of copying it: mapped weights stay mapped."""
+    return ov.op.Constant(values, shared_memory=True)

@@ -24,14 +24,14 @@ from penstock.models.encoders.minilm_messages import Cancel, Job, Ready, Result,
 from penstock.models.encoders.safetensors import read_tensors
 from penstock.process import FrameSocket
 
-BATCH_TOKENS = 1024
-"""Tokens computed before the next look at the socket: more would make queries wait, fewer would waste speed."""
+BATCH_TOKENS = 256
+"""Tokens of one batch. More would make queries wait and gains nothing: at this size the processor is busy."""
 
 WINDOW_TEXTS = 256
 """Bulk texts that are sorted by length together."""
 
 SLICE_TEXTS = 32
-"""Bulk texts cut into tokens before the next look at the socket."""
+"""Texts cut into tokens before the next look at the socket."""
 
 
 @dataclass(eq=False)
@@ -58,34 +58,68 @@ class Encoder:
     """Texts to token ids to vectors, on this machine's processor."""
 
     def __init__(self, setup: Setup) -> None:
-        folder = Path(setup.folder)
-        config = BertConfig.read(folder)
-        self.dimensions = config.hidden_size
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._folder = Path(setup.folder)
+        self._setup = setup
+        self._config = BertConfig.read(self._folder)
+        self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(setup.max_tokens)
         self._tokenizer.no_padding()
-        options = {
-            "INFERENCE_PRECISION_HINT": setup.precision,
-            "INFERENCE_NUM_THREADS": setup.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        model = build(read_tensors(folder / "model.safetensors"), config)
-        self._request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+        self._model = build(read_tensors(self._folder / "model.safetensors"), self._config)
+        self._query = self._compile(streams=1).create_infer_request()
+
+    @property
+    def dimensions(self) -> int:
+        return self._config.hidden_size
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
 
     def vectors(self, batch: list[list[int]]) -> NDArray[np.float32]:
-        """float32 (texts, dimensions), valid until the next call."""
-        longest = max(len(ids) for ids in batch)
-        ids = np.zeros((len(batch), longest), np.int32)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        self._request.infer([ids, mask], share_inputs=True)
-        vectors: NDArray[np.float32] = self._request.get_output_tensor().data
+        """One batch on all cores. float32 (texts, dimensions), valid until the next call."""
+        self._query.infer(pad(batch))
+        vectors: NDArray[np.float32] = self._query.get_output_tensor().data
         return vectors
+
+    def lanes(self) -> list[Lane]:
+        """A lane for each core: for bulk work, since batches side by side lose less than one on all cores."""
+        model = self._compile(streams=self._setup.threads)
+        return [Lane(model.create_infer_request()) for _ in range(self._setup.threads)]
+
+    def _compile(self, streams: int) -> ov.CompiledModel:
+        options = {
+            "INFERENCE_PRECISION_HINT": self._setup.precision,
+            "INFERENCE_NUM_THREADS": self._setup.threads,
+            "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,
+        }
+        return ov.Core().compile_model(self._model, "CPU", options)
+
+
+class Lane:
+    """One batch at a time, computed in the background on one core."""
+
+    def __init__(self, request: ov.InferRequest) -> None:
+        self._request = request
+        self._batch: list[Text] = []
+
+    def start(self, batch: list[Text]) -> None:
+        self._batch = batch
+        self._request.start_async(pad([text.ids for text in batch]))
+
+    def finish(self) -> tuple[list[Text], NDArray[np.float32]]:
+        """Waits for the batch; its vectors are float32 (texts, dimensions), valid until the next start."""
+        self._request.wait()
+        return self._batch, self._request.get_output_tensor().data
+
+
+def pad(batch: list[list[int]]) -> list[NDArray[np.int32]]:
+    """The ids of each text, filled up to the longest, and the mask that tells which are real."""
+    ids = np.zeros((len(batch), max(len(tokens) for tokens in batch)), np.int32)
+    mask = np.zeros_like(ids)
+    for row, tokens in enumerate(batch):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return [ids, mask]
 
 
 class Loop:
@@ -99,12 +133,14 @@ class Loop:
         self._bulk: deque[tuple[Work, int]] = deque()
         self._untokenized: list[tuple[Work, int]] = []
         self._window: list[Text] = []
+        self._free: list[Lane] | None = None
+        self._busy: deque[Lane] = deque()
         self._decoder = msgspec.msgpack.Decoder(Job | Cancel)
 
     def run(self) -> None:
         """Works until the parent leaves."""
         while True:
-            idle = not (self._urgent or self._bulk or self._untokenized or self._window)
+            idle = not (self._urgent or self._bulk or self._untokenized or self._window or self._busy)
             frame = self._sock.receive(None if idle else 0)
             while frame is not None:
                 self._accept(self._decoder.decode(frame))
@@ -132,35 +168,43 @@ class Loop:
         waiting, self._urgent = self._urgent[:SLICE_TEXTS], self._urgent[SLICE_TEXTS:]
         texts = self._tokenize(waiting)
         while texts:
-            self._compute(take_batch(texts))
+            batch = take_batch(texts)
+            self._deliver(batch, self._encoder.vectors([text.ids for text in batch]))
 
     def _run_bulk(self) -> None:
-        """One step: some texts to tokens, or one batch to vectors."""
+        """One step: the lanes are filled, some texts become tokens, or the oldest batch is awaited."""
+        if self._free is None:
+            # Compiled with the first bulk work: a server that only answers queries never needs the memory.
+            self._free = self._encoder.lanes()
+        while self._free and self._window:
+            batch = [text for text in take_batch(self._window) if not text.work.cancelled]
+            if batch:
+                lane = self._free.pop()
+                lane.start(batch)
+                self._busy.append(lane)
         if not self._untokenized and not self._window:
             while self._bulk and len(self._untokenized) < WINDOW_TEXTS:
                 self._untokenized.append(self._bulk.popleft())
         if self._untokenized:
             part, self._untokenized = self._untokenized[:SLICE_TEXTS], self._untokenized[SLICE_TEXTS:]
             self._window += self._tokenize(part)
-        elif self._window:
-            self._compute(take_batch(self._window))
+        elif self._busy:
+            lane = self._busy.popleft()
+            self._deliver(*lane.finish())
+            self._free.append(lane)
 
     def _tokenize(self, waiting: list[tuple[Work, int]]) -> list[Text]:
         wanted = [(work, row) for work, row in waiting if not work.cancelled]
         tokens = self._encoder.tokenize([work.job.texts[row] for work, row in wanted])
         return [Text(work, row, ids) for (work, row), ids in zip(wanted, tokens, strict=True)]
 
-    def _compute(self, batch: list[Text]) -> None:
-        batch = [text for text in batch if not text.work.cancelled]
-        if not batch:
-            return
-        vectors = self._encoder.vectors([text.ids for text in batch])
+    def _deliver(self, batch: list[Text], vectors: NDArray[np.float32]) -> None:
         for text, vector in zip(batch, vectors, strict=True):
             work = text.work
             work.vectors[text.row] = vector
             work.tokens += len(text.ids)
             work.left -= 1
-            if work.left == 0:
+            if work.left == 0 and not work.cancelled:
                 del self._works[work.job.id]
                 self._send(work)
 

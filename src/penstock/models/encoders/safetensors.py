@@ -31,11 +31,13 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 def read_tensors(path: Path) -> Mapping[str, NDArray[np.generic]]:
-    """Every tensor of the file by name, read-only and mapped from the disk, so that only what is used is read.
+    """Every tensor of the file by name, mapped from the disk, so that only what is used is read.
+
+    The arrays are writable, as OpenVINO wants those that it shares; what is written stays in this process.
 
     Raises `ConfigError` when the file is not whole safetensors of the numeric types above.
     """
-    data = np.memmap(path, dtype=np.uint8, mode="r")
+    data = np.memmap(path, dtype=np.uint8, mode="c")
     length = int.from_bytes(data[:8].tobytes(), "little")
     start = 8 + length
     try:

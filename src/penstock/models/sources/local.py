@@ -15,6 +15,9 @@ class LocalSource:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     def stamp(self) -> str:
         """Sizes and times of the files, so that a changed file is fetched again."""
         files = [self._path] if self._path.is_file() else sorted(self._path.rglob("*"))

@@ -1,0 +1,60 @@
+"""Texts of many kinds, written for these tests, whose reference vectors are kept beside them."""
+
+PARAGRAPH = (
+    "The valve at the foot of the dam had not been opened since the spring flood, and the keeper expected it to "
+    "complain. He set the wheel a quarter turn at a time, listening to the pipe, while the water behind the gate "
+    "found its way around the rust and began to sing. By noon the turbine was up to speed, and the village below "
+    "had light again. "
+)
+
+TEXTS: dict[str, str] = {
+    "empty": "",
+    "space": "   \n\t ",
+    "letter": "a",
+    "word": "penstock",
+    "question": "How is water brought from the reservoir to the turbine?",
+    "answer": "A penstock is a gated pipe that carries water under pressure from the reservoir to the turbine.",
+    "unrelated": "The choir rehearses every second Thursday in the old school.",
+    "upper_case": "WHO OPENED THE VALVE AT NIGHT?",
+    "lower_case": "who opened the valve at night?",
+    "punctuation": "!?... --- ;;; (((( ]]]] \"quoted\" 'single' <tag/> & © ® ™ § ¶",
+    "numbers": "In 1987 the plant delivered 4,812.5 MWh at 49.98 Hz, 0.3% less than in 1986.",
+    "code": "def flow(head: float, area: float) -> float:\n    return area * (2 * 9.81 * head) ** 0.5\n",
+    "json": '{"name": "gate-7", "open": true, "limits": [0.1, 0.95], "note": null}',
+    "markdown": "# Maintenance\n\n- drain the **penstock**\n- inspect the [gate](docs/gate.md)\n\n> Never alone.",
+    "html": "<h1>Spillway</h1><p>Open&nbsp;it <em>slowly</em>, in steps of 5&nbsp;cm.</p>",
+    "address": "https://example.org/docs/gates?id=7&view=full#limits",
+    "path": "/srv/plant/logs/2024-05-01/turbine_3.log:1184",
+    "german": "Die Wärter öffneten das Schütz vorsichtig, weil der Grundablaß seit Jahren klemmte.",
+    "french": "L’été dernier, la conduite forcée a été vidangée pour être repeinte à l’intérieur.",
+    "spanish": "¿Cuántos metros cúbicos por segundo pasan por la tubería forzada en primavera?",
+    "polish": "Źródło zasilające zbiornik wyschło, więc łopatki turbiny stały nieruchomo.",
+    "turkish": "İstanbul'un ışıkları yağmurda parlıyordu; çocuklar köprünün altında bekledi.",
+    "vietnamese": "Nước chảy qua ống áp lực rồi làm quay tuabin của nhà máy.",
+    "russian": "Вода поступает к турбине по напорному водоводу.",
+    "greek": "Το νερό κατεβαίνει από το φράγμα με μεγάλη πίεση.",
+    "hebrew": "המים זורמים בצינור אל הטורבינה.",
+    "arabic": "تتدفق المياه عبر الأنبوب إلى التوربين.",
+    "hindi": "पानी बाँध से पाइप के रास्ते टरबाइन तक पहुँचता है।",
+    "thai": "น้ำไหลผ่านท่อไปยังกังหัน",
+    "chinese": "水通过压力管道从水库流向水轮机。",
+    "japanese": "水は水圧管を通って水車へ送られます。",
+    "korean": "물은 수압관을 통해 터빈으로 흐른다.",
+    "mixed_scripts": "The 水車 was built by Müller & Сын in Πάτρα, नमस्ते!",
+    "emoji": "The gate is open 🎉🚰 and everybody is happy 😀👍🏽 👩‍🔧🇳🇴",
+    "only_emoji": "🌊🌊🌊⚡⚡⚡",
+    "combining": "é versus é, and ñ versus ñ",
+    "zero_width": "pen\u200bstock, soft\u00adhyphen, non\u00a0breaking, bi\u202edirectional\u202c",
+    "control": "a\x00b\x07c\x1b[31mred\x1b[0m\r\nend",
+    "long_word": "overflow" * 40,
+    "marks": "[CLS] the marks of the model itself [SEP] [MASK] [PAD] [UNK]",
+    "paragraph": PARAGRAPH,
+    "past_128_tokens": PARAGRAPH * 2,
+    "past_256_tokens": PARAGRAPH * 8,
+    "tail_is_cut": PARAGRAPH * 8 + "Nothing that stands here can be seen.",
+    "repeated": "water " * 300,
+    "table": "gate | open | flow\n--- | --- | ---\n1 | yes | 12.5\n2 | no | 0\n3 | yes | 8.25\n" * 3,
+    "names": "Grace Hopper met Katherine Johnson and Annie Easley at the Lewis Research Center in Cleveland.",
+    "negation": "The valve must not be opened while the turbine is running.",
+    "affirmation": "The valve must be opened while the turbine is running.",
+}
