@@ -27,8 +27,8 @@ HEADINGS = {f"h{level}": level for level in range(1, 7)}
 BLOCKS = frozenset(
     name
     for line in (
-        "address article blockquote body center dd details div dl dt fieldset figcaption figure form header hr html",
-        "legend li main ol p section summary ul table tr td th caption",
+        "address article blockquote body center dd details div dl dt fieldset figcaption figure form header hr",
+        "html legend li main ol p section summary ul table tr td th caption",
     )
     for name in line.split()
 )

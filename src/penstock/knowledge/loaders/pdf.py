@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -16,11 +16,13 @@ from msgspec import Struct
 
 from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
 
-HYPHEN = re.compile(r"[\ufffe\x02]\r?\n?")
-"""Where the library marks a word that was divided at the end of a line."""
+DIVIDED = ("\ufffe", "\x02")
+"""How the library marks a word that was divided at the end of a line."""
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 SENTENCE_END = re.compile(r"[.!?:…。！？][\"'”’»)\]]*$")
 ITEM = re.compile(r"^\s*(?:[•‣◦▪·●○*–-]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+\S")
+PAGE_NUMBER = re.compile(r"(?:page )?[-–]? ?(?:#|[ivxlc]+) ?[-–]?(?: (?:of|/) #)?")
 REPEATED_SHARE = 0.6
 FEWEST_PAGES = 3
 LARGER = 1.15
@@ -48,7 +50,7 @@ def load_pdf(data: bytes) -> LoadedDocument:
     try:
         pages, broken = read_pages(document)
         drop_repeated(pages)
-        mark_headings(document, pages)
+        has_contents = mark_headings(document, pages)
         title = " ".join(document.get_metadata_value("Title").replace("\0", " ").split())
     finally:
         document.close()
@@ -64,7 +66,7 @@ def load_pdf(data: bytes) -> LoadedDocument:
         )
     return LoadedDocument(
         text=builder.text(),
-        title=title or builder.title(),
+        title=title or ("" if has_contents else builder.title()),
         blocks=tuple(builder.blocks),
         page_starts=page_starts,
         status="partial" if broken else "ok",
@@ -106,13 +108,17 @@ def read_lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
         height = letter_height(page, at)
         at += len(raw.encode("utf-16-le")) // 2 + 1
         text = raw.rstrip("\r")
-        if text.endswith(("\ufffe", "\x02")):
+        if text.endswith(DIVIDED):
             carried += text[:-1]
             continue
-        yield Line(HYPHEN.sub("", carried + text).replace("\0", "").strip(), height)
+        yield Line(printable(carried + text), height)
         carried = ""
     if carried:
-        yield Line(carried)
+        yield Line(printable(carried))
+
+
+def printable(text: str) -> str:
+    return CONTROL.sub("", text).strip()
 
 
 def letter_height(page: pypdfium2.PdfTextPage, text_index: int) -> float:
@@ -124,41 +130,51 @@ def letter_height(page: pypdfium2.PdfTextPage, text_index: int) -> float:
 
 
 def drop_repeated(pages: Sequence[list[Line]]) -> None:
-    """Takes off what most pages begin or end with: running heads, page numbers, print dates."""
+    """Takes off what pages begin or end with only because they are pages: running heads, numbers, print dates."""
     if len(pages) < FEWEST_PAGES:
         return
     for edge in (0, 0, -1, -1):  # at most two lines at either end
         seen = Counter(pattern(lines[edge].text) for lines in pages if lines)
-        repeated = {line for line, count in seen.items() if line and count >= REPEATED_SHARE * len(pages)}
         for lines in pages:
-            if lines and pattern(lines[edge].text) in repeated:
+            if lines and is_furniture(pattern(lines[edge].text), seen, len(pages)):
                 del lines[edge]
 
 
+def is_furniture(line: str, seen: Mapping[str, int], pages: int) -> bool:
+    """Whether a first or last line is a page number, or repeated: often, or with a number that runs."""
+    if PAGE_NUMBER.fullmatch(line):
+        return True
+    return bool(line) and (seen[line] >= REPEATED_SHARE * pages or ("#" in line and seen[line] >= FEWEST_PAGES))
+
+
 def pattern(line: str) -> str:
-    return re.sub(r"\d+", "#", line.casefold())
+    return re.sub(r"\d+", "#", line.casefold()).strip()
 
 
-def mark_headings(document: pypdfium2.PdfDocument, pages: Sequence[list[Line]]) -> None:
-    """Sets the level of the lines that are headings."""
+def mark_headings(document: pypdfium2.PdfDocument, pages: Sequence[list[Line]]) -> bool:
+    """Sets the level of the lines that are headings; returns whether a table of contents says which."""
     named: dict[int, dict[str, int]] = {}
     for entry in document.get_toc():
         destination = entry.get_dest()
         page = destination.get_index() if destination is not None else None
         if page is not None:
             named.setdefault(page, {})[plain(entry.get_title())] = min(entry.level + 1, 6)
+    if not named:
+        mark_larger(pages)
+        return False
     for number, lines in enumerate(pages):
         for line in lines:
             line.level = named.get(number, {}).get(plain(line.text), 0)
-    if named:
-        return
+    return True
+
+
+def mark_larger(pages: Sequence[list[Line]]) -> None:
+    """Takes short lines in larger letters than most of the text has for headings, the largest for the highest."""
     sizes = Counter[float]()
     for lines in pages:
         for line in lines:
             sizes[line.height] += len(line.text)
-    if not sizes:
-        return
-    body = sizes.most_common(1)[0][0]
+    body = sizes.most_common(1)[0][0] if sizes else 0.0
     larger = sorted({size for size in sizes if body > 0 and size >= body * LARGER}, reverse=True)
     levels = {size: min(rank, 6) for rank, size in enumerate(larger, 1)}
     for lines in pages:
