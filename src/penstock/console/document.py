@@ -18,12 +18,14 @@ from starlette.routing import BaseRoute
 from penstock.console.knowledge import base_of
 from penstock.console.passages import knowledge_address, source_line
 from penstock.console.query import read_query
-from penstock.console.rendering import View, is_partial, page_route, render
+from penstock.console.rendering import Section, View, is_partial, page_route, render
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.knowledge.base import Document
 
 DOCUMENT = View("document.html", "Knowledge", "passage")
+ITEM = re.compile(r"\s|[-*+•|>#]|\d{1,3}[.)]|[a-z]\)")
+WRAPPED_AT = 50
 GAP = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -56,10 +58,14 @@ class Run(Struct, frozen=True):
 
 
 class Block(Struct, frozen=True):
-    """A paragraph (`level` 0) or a heading (2 to 6). `page` is the number of the page that begins here."""
+    """A paragraph (`level` 0) or a heading (2 to 6). `page` is the number of the page that begins here.
+
+    `flows` says that the line breaks inside mean nothing: prose that was wrapped by hand.
+    """
 
     level: int
     page: int | None
+    flows: bool
     runs: tuple[Run, ...]
 
 
@@ -67,8 +73,7 @@ class DocumentPage(Struct, frozen=True, kw_only=True):
     """`place` says where the mark stands. `earlier` and `later` are addresses, `None` where the text ends."""
 
     title: str
-    knowledge: str
-    knowledge_address: str
+    crumbs: tuple[Section, ...]
     path: str
     size: int
     pages: int | None
@@ -86,18 +91,21 @@ async def show(request: Request) -> Response:
     query = read_query(request, DocumentQuery)
     document = await asyncio.to_thread(base.document, request.path_params["document_id"])
     window = BESIDE_CHAT if is_partial(request) else WHOLE_PAGE
-    return render(request, DOCUMENT, page_of(base.name, document, query, window))
+    crumbs = [Section(base.name, knowledge_address(base.name))]
+    if len(services.knowledge) > 1:
+        crumbs.insert(0, Section("Knowledge", "/knowledge"))
+    return render(request, DOCUMENT, page_of(document, query, window, tuple(crumbs)))
 
 
-def page_of(knowledge: str, document: Document, query: DocumentQuery, window: Window) -> DocumentPage:
+def page_of(document: Document, query: DocumentQuery, window: Window, crumbs: tuple[Section, ...]) -> DocumentPage:
+    """The last of `crumbs` is the knowledge base."""
     row, text = document.row, document.text
     cited = cited_range(query, len(text))
     low, high = shown_range(text, query, window)
-    here = f"{knowledge_address(knowledge)}/{quote(row.id, safe='')}"
+    here = f"{crumbs[-1].href}/{quote(row.id, safe='')}"
     return DocumentPage(
         title=row.title or row.path,
-        knowledge=knowledge,
-        knowledge_address=knowledge_address(knowledge),
+        crumbs=crumbs,
         path=row.path,
         size=row.size,
         pages=row.pages,
@@ -157,7 +165,23 @@ def blocks(document: Document, shown: tuple[int, int], cited: tuple[int, int] | 
         waiting = pages.get(start, waiting)
         for low, high in paragraphs(document.text, start, end):
             page, waiting = waiting, None
-            yield Block(min(level + 1, 6) if level else 0, page, runs(document.text, low, high, cited))
+            found = runs(document.text, low, high, cited)
+            if level and repeats_title(document, low, high) and not any(run.cited for run in found):
+                continue
+            flows = bool(level) or is_wrapped_prose(document.text[low:high])
+            yield Block(min(level + 1, 6) if level else 0, page, flows, found)
+
+
+def repeats_title(document: Document, low: int, high: int) -> bool:
+    """Whether this heading is the document's title, which stands above the text anyway."""
+    first = not document.text[:low].strip()
+    return first and document.text[low:high].split() == document.row.title.split()
+
+
+def is_wrapped_prose(text: str) -> bool:
+    """Whether each line but the last is long and none begins like a list, a table or code."""
+    *wrapped, last = text.split("\n")
+    return all(len(line) >= WRAPPED_AT for line in wrapped) and not any(map(ITEM.match, [*wrapped[1:], last]))
 
 
 def pieces(document: Document, shown: tuple[int, int]) -> Iterator[tuple[int, int, int]]:

@@ -47,7 +47,7 @@ def cost(nanos: int | None) -> str:
 
 
 def score(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}"
+    return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def moment(microseconds: int) -> str:

@@ -150,7 +150,7 @@ def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
     return HitLine(
         source=source_line(hit.document, hit.heading, hit.page),
         href=address_of(knowledge, hit.document_id, hit.start, hit.end),
-        text=hit.text,
+        text=without_heading(hit),
         score=hit.score,
         share=min(1.0, max(0.0, hit.score)),
         vector_score=hit.vector_score,
@@ -158,6 +158,12 @@ def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
         text_score=hit.text_score,
         text_share=min(1.0, max(0.0, hit.text_score / best)),
     )
+
+
+def without_heading(hit: Hit) -> str:
+    """The passage without its own heading, which its source line names."""
+    last = hit.heading[-1] if hit.heading else ""
+    return hit.text.removeprefix(last).lstrip() or hit.text
 
 
 def page_of(

@@ -19,15 +19,8 @@ from penstock.errors import PenstockError
 Handler = Callable[[Request], Awaitable[Response]]
 
 TEMPLATES = Path(__file__).parent / "templates"
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
-    " object-src 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "Vary": "HX-Request",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+"""The content security policy and its like are the server's, for whatever is a page."""
 
 
 class Section(Struct, frozen=True):

@@ -127,7 +127,8 @@ def facts(trace: TraceSummary) -> Iterable[Fact]:
         )
     yield Fact(name="Cost", value=formats.cost(trace.cost_nanos) if trace.cost_nanos is not None else "not priced")
     if trace.knowledge:
-        yield Fact(name="Knowledge", value=f"{trace.knowledge}, generation {formats.count(trace.generation)}")
+        yield Fact(name="Knowledge", value=trace.knowledge)
+        yield Fact(name="Generation", value=formats.count(trace.generation))
     if trace.release_id:
         yield Fact(name="Release", value=trace.release_id, mono=True)
     if trace.user:

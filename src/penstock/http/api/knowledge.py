@@ -9,14 +9,13 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.errors import BodyTooLarge, InvalidRequest, NotFound
+from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
-from penstock.http.routes import ApiRoute, Description, read_json, read_query, reply
+from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, KnowledgeBase, KnowledgeCounts, Status
 
 MAX_LIMIT = 500
 MAX_TEXT = 1_000_000
-FILE = "application/octet-stream"
 
 Question = Annotated[str, Meta(min_length=1, max_length=2000)]
 
@@ -147,34 +146,12 @@ async def add_document(request: Request) -> Response:
     base = base_of(request)
     query = read_query(request, UploadQuery)
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if declared != FILE:
+    if declared != UPLOAD_TYPE:
         raise InvalidRequest(
-            f"A file must be sent as {FILE}, not {declared or 'without a type'}.",
-            hint=f"Send its bytes as the body, with the header Content-Type: {FILE}.",
+            f"A file must be sent as {UPLOAD_TYPE}, not {declared or 'without a type'}.",
+            hint=f"Send its bytes as the body, with the header Content-Type: {UPLOAD_TYPE}.",
         )
-    services: Services = request.app.state.services
-    limit = int(services.settings.knowledge[base.name].max_file_mb * 1_000_000)
-    row = await base.add_file(query.name, await read_file(request, query.name, limit))
-    return reply(row, 201)
-
-
-async def read_file(request: Request, name: str, limit: int) -> bytes:
-    """The body, up to `limit` bytes of it. Raises `BodyTooLarge` as soon as that is certain."""
-    data = bytearray()
-    announced = request.headers.get("content-length", "")
-    too_large = announced.isdecimal() and int(announced) > limit
-    if not too_large:
-        async for piece in request.stream():
-            data += piece
-            if too_large := len(data) > limit:
-                break
-    if too_large:
-        raise BodyTooLarge(
-            f"{name[:80]!r} has more than the {limit / 1e6:,.0f} MB that one file may have.",
-            hint="Split it, or raise max_file_mb.",
-            param="name",
-        )
-    return bytes(data)
+    return reply(await base.add_file(query.name, await request.body()), 201)
 
 
 async def remove_document(request: Request) -> Response:

@@ -4,6 +4,7 @@ import { notesFor, passageAddress, sourceLine } from "./grounding.js";
 import { render } from "./markdown.js";
 
 const SHOWN = 3;
+const ENDS = { stopped: "stopped after", failed: "failed after" };
 
 function seconds(milliseconds) {
   return milliseconds < 950 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
@@ -61,7 +62,7 @@ export class TurnView {
   foldEvidence() {
     const items = [...this.find(".quotes").children];
     const more = this.find(".more");
-    const extra = items.slice(SHOWN);
+    const extra = items.length > SHOWN + 1 ? items.slice(SHOWN) : [];
     more.hidden = extra.length === 0;
     for (const item of extra) item.hidden = true;
     more.textContent = `Show ${extra.length} more`;
@@ -134,7 +135,7 @@ export class TurnView {
     const { evidence, total } = turn.timing;
     const parts = [];
     if (evidence != null) parts.push(`evidence ${seconds(evidence)}`);
-    if (total != null) parts.push(turn.state === "stopped" ? `stopped after ${seconds(total)}` : `answer ${seconds(total)}`);
+    if (total != null) parts.push(`${ENDS[turn.state] ?? "answer"} ${seconds(total)}`);
     this.find(".timing").textContent = parts.join(" · ");
   }
 
