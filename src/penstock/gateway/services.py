@@ -9,7 +9,7 @@ from penstock.config import Settings
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import KnowledgeBase, Sources
 from penstock.seams import Embedder, Engine, EngineHealth
 from penstock.traces.store import TraceStore
 
@@ -18,6 +18,7 @@ from penstock.traces.store import TraceStore
 class Services:
     """The parts of a running Penstock. Handlers find it at `request.app.state.services`.
 
+    `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
     """
 
@@ -27,6 +28,7 @@ class Services:
     registry: Registry
     traces: TraceStore
     knowledge: Mapping[str, KnowledgeBase] = field(default_factory=dict)
+    sources: Mapping[str, Sources] = field(default_factory=dict)
     engines: Mapping[str, Engine] = field(default_factory=dict)
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
 from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description, read_json, read_query, reply
-from penstock.knowledge.base import DocumentRow, Heading, Hit, KnowledgeBase, KnowledgeCounts, Status
+from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
 
 MAX_LIMIT = 500
 MAX_TEXT = 1_000_000
@@ -161,6 +161,13 @@ async def remove_document(request: Request) -> Response:
     return reply(Removed(id=document_id))
 
 
+async def ingest(request: Request) -> Response:
+    """Brings the knowledge in line with the app's files; answers when that is done."""
+    base = base_of(request)
+    services: Services = request.app.state.services
+    return reply(await base.ingest(services.sources[base.name]))
+
+
 async def search_by_address(request: Request) -> Response:
     return await search(base_of(request), read_query(request, SearchQuery))
 
@@ -217,6 +224,12 @@ ROUTES = [
         ONE + "/documents/{document_id}",
         remove_document,
         Description(summary="Deletes a file that was dropped in.", answer=Removed),
+    ),
+    ApiRoute(
+        "POST",
+        ONE + "/ingest",
+        ingest,
+        Description(summary="Takes in new and changed files, and forgets deleted ones.", answer=IngestSummary),
     ),
     ApiRoute(
         "GET",
