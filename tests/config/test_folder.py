@@ -240,6 +240,11 @@ PROBLEMS = {
         'handbook/penstock.toml:1: knowledge."a/b" must be a name of at most 64 letters, digits, dashes and '
         "underscores.",
     ),
+    "two knowledges": (
+        '[knowledge.one]\nsources = ["a/*"]\n[knowledge.two]\nsources = ["b/*"]',
+        "handbook/penstock.toml:3: knowledge.two is a second knowledge, and an app answers from one: add its "
+        "sources to [knowledge.one].",
+    ),
     "a model's name": (
         '[app]\nname = "default"',
         "handbook/penstock.toml:2: app.name must differ from [models.default], or clients could not tell the two "

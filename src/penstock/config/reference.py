@@ -1,4 +1,4 @@
-"""The list of all settings, read off their types: for suggestions, for `penstock config keys`, for the docs."""
+"""The list of all settings, read off their types: for suggestions, `penstock config keys` and the docs."""
 
 from __future__ import annotations
 
@@ -82,23 +82,3 @@ def toml(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(toml(item) for item in value)}]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def markdown() -> str:
-    """The reference as it stands in `docs/configuration.md`."""
-    lines: list[str] = []
-    for section in sections():
-        lines += [
-            f"### `[{section.header}]`",
-            "",
-            section.about,
-            "",
-            "| setting | value | default | what it does |",
-        ]
-        lines.append("|---|---|---|---|")
-        for setting in section.settings:
-            default = f"`{setting.default}`" if setting.default else ""
-            name = setting.key.rpartition(".")[2]
-            lines.append(f"| `{name}` | {setting.type} | {default} | {setting.description} |")
-        lines.append("")
-    return "\n".join(lines)

@@ -88,8 +88,8 @@ class ModelSettings(Table):
     cache_tokens: int = Field(
         65_536,
         ge=1024,
-        description="Tokens that a local model keeps in memory for all requests in flight together; memory is taken "
-        "as it is used.",
+        description="Tokens that a local model keeps in memory for all requests in flight together; memory is "
+        "taken as it is used.",
     )
     max_running: int = Field(64, ge=1, description="Requests that a local model answers at the same time.")
     max_waiting: int = Field(
@@ -234,5 +234,12 @@ class Settings(Table):
         if self.app.name in self.models:
             raise conflict(
                 f"must differ from [models.{self.app.name}], or clients could not tell the two apart", "app", "name"
+            )
+        if len(self.knowledge) > 1:
+            first, second, *_ = self.knowledge
+            raise conflict(
+                f"is a second knowledge, and an app answers from one: add its sources to [knowledge.{first}]",
+                "knowledge",
+                second,
             )
         return self
