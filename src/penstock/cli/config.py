@@ -1,0 +1,108 @@
+"""`penstock config`: what an app's settings are, whether they are right, and which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from penstock.config import AppFolder
+
+app = typer.Typer(no_args_is_help=True, help="Show and check an app's settings.")
+
+
+@app.command("show", epilog=examples("penstock config show my-docs/", "penstock config show my-docs/ --json"))
+def show(path: AppPath = HERE, as_json: AsJson = False) -> None:
+    """Print all settings of an app, the inferred ones and the defaults too, as TOML."""
+    from penstock.config import load
+
+    folder = load(path)
+    if as_json:
+        say_json(
+            {
+                "root": str(folder.root),
+                "file": str(folder.file) if folder.file else None,
+                "data": str(folder.data),
+                "settings": folder.settings.model_dump(mode="json"),
+            }
+        )
+        return
+    say((f"# {folder.file or f'{folder.root} has no penstock.toml: all of this is inferred'}", "dim"))
+    say((f"# Databases are in {folder.data}", "dim"))
+    for line in _all_settings(folder):
+        say(line)
+
+
+@app.command("check", epilog=examples("penstock config check my-docs/"))
+def check(path: AppPath = HERE) -> None:
+    """Say whether an app's settings are right; every problem comes with its line and the nearest right name."""
+    from penstock.config import load
+
+    folder = load(path)
+    check_models(folder)
+    say(("ok", "green"), f"  {folder.file or f'{folder.root} (no penstock.toml: the defaults)'}")
+
+
+@app.command("keys", epilog=examples("penstock config keys"))
+def keys(as_json: AsJson = False) -> None:
+    """List every setting of `penstock.toml`, with its default and what it does."""
+    from penstock.config.reference import sections
+
+    if as_json:
+        say_json(list(sections()))
+        return
+    for section in sections():
+        say((f"[{section.header}]", "bold"), f"  {section.about}")
+        for setting in section.settings:
+            default = f" = {setting.default}" if setting.default else ""
+            say("  ", (setting.key.rpartition(".")[2], "cyan"), f"{default}  ({setting.type.replace('`', '')})")
+            say(f"      {setting.description.replace('`', '')}")
+        say("")
+
+
+def check_models(folder: AppFolder) -> None:
+    """Raises `ConfigError` where a model or an embedder is not one that can be had, with its line."""
+    from penstock.errors import ConfigError, PenstockError
+    from penstock.models.catalog import lookup
+    from penstock.models.providers.vendors import remote
+    from penstock.models.sources.address import is_address
+
+    def check(path: tuple[str, ...], find: Callable[[], object]) -> None:
+        try:
+            find()
+        except PenstockError as error:
+            raise ConfigError(f"{folder.where(*path)}: {error.message}", hint=error.hint) from None
+
+    for name, model in folder.settings.models.items():
+        path = ("models", name, "use")
+        if model.remote:
+            check(path, partial(remote, model.use, model.base_url, model.api_key))
+        elif not is_address(model.use):
+            check(path, partial(lookup, model.use))
+    for name, knowledge in folder.settings.knowledge.items():
+        if not is_address(knowledge.embedder):
+            check(("knowledge", name, "embedder"), partial(lookup, knowledge.embedder))
+
+
+def _all_settings(folder: AppFolder) -> list[str]:
+    from penstock.config.reference import toml
+
+    def table(header: str, model: Any) -> list[str]:
+        hidden = getattr(model, "irrelevant", ())
+        values = {key: getattr(model, key) for key in type(model).model_fields if key not in hidden}
+        lines = [f"{key} = {toml(value)}" for key, value in values.items() if value is not None]
+        return ["", f"[{header}]", *lines]
+
+    settings = folder.settings
+    lines = table("app", settings.app)
+    for name, model in settings.models.items():
+        lines += table(f"models.{name}", model)
+    for name, knowledge in settings.knowledge.items():
+        lines += table(f"knowledge.{name}", knowledge)
+    return [*lines, *table("server", settings.server), *table("traces", settings.traces)]

@@ -1,0 +1,187 @@
+"""Checks of one app: its configuration, models, keys, data folder and port, and whether its engines start."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from penstock.cli.config import check_models
+from penstock.cli.findings import Finding, fail, ok, skip, warn
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.config import AppFolder, ModelSettings
+
+
+def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
+    """All of them; `quick` leaves out those that start engines and read models again."""
+    yield check_configuration(folder)
+    yield from check_keys(folder)
+    yield check_data(folder)
+    yield check_port(folder)
+    ready = True
+    for name in local_models(folder):
+        finding = check_model(name, quick)
+        ready &= finding.state == "ok"
+        yield finding
+    if quick or not ready:
+        yield skip("Engines", "not started" + ("" if quick else ", because a model is missing"))
+        return
+    yield from check_engines(folder)
+
+
+def check_configuration(folder: AppFolder) -> Finding:
+    try:
+        check_models(folder)
+    except PenstockError as error:
+        return fail("Configuration", error.message, error.hint)
+    if folder.file:
+        return ok("Configuration", f"{folder.file}, app '{folder.name}'")
+    return ok("Configuration", f"no penstock.toml, so the defaults, app '{folder.name}'")
+
+
+def check_keys(folder: AppFolder) -> Iterator[Finding]:
+    """Whether the keys of remote models are in the environment; nothing is sent anywhere."""
+    from penstock.models.providers.vendors import remote
+
+    for name, model in folder.settings.models.items():
+        if not model.remote:
+            continue
+        try:
+            settings = remote(model.use, model.base_url, model.api_key)
+            if settings.api_key is None:
+                yield ok("Key", f"models.{name}: {settings.vendor.title} at {settings.base_url} needs none")
+                continue
+            settings.api_key.reveal()
+        except PenstockError as error:
+            yield fail("Key", f"models.{name}: {error.message}", error.hint)
+        else:
+            yield ok("Key", f"models.{name}: {settings.api_key.env} is set, for {settings.base_url}")
+
+
+def check_data(folder: AppFolder) -> Finding:
+    from penstock.cli.server import running_server
+    from penstock.storage.lock import FolderLock
+
+    if not folder.data.exists():
+        return ok("Data", f"{folder.data} will be made")
+    if server := running_server(folder):
+        return ok("Data", f"{folder.data}, used by the server at {server.url} (process {server.pid})")
+    try:
+        with FolderLock(folder.data):
+            return ok("Data", str(folder.data))
+    except PenstockError as error:
+        return fail("Data", error.message, error.hint)
+
+
+def check_port(folder: AppFolder) -> Finding:
+    from penstock.cli.server import running_server
+    from penstock.http.serve import listen
+
+    host, port = folder.settings.server.host, folder.settings.server.port
+    if server := running_server(folder):
+        return ok("Port", f"this app is served at {server.url}")
+    try:
+        listen(host, port).close()
+    except PenstockError as error:
+        return fail("Port", error.message, error.hint)
+    return ok("Port", f"{host}:{port} is free")
+
+
+def local_models(folder: AppFolder) -> list[str]:
+    """Every model that must be on this machine, embedders first."""
+    names = [knowledge.embedder for knowledge in folder.settings.knowledge.values()]
+    names += [model.use for model in folder.settings.models.values() if not model.remote]
+    return list(dict.fromkeys(names))
+
+
+def check_model(name: str, quick: bool) -> Finding:
+    from penstock.models.catalog import lookup
+    from penstock.models.pull import installed, verify
+    from penstock.models.sources.address import is_address
+
+    if is_address(name):
+        return skip("Model", f"{name} is not of the catalog; it is fetched when it is used")
+    try:
+        folder = installed(lookup(name))
+        if folder is None:
+            return warn("Model", f"{name} is not here yet", f"Fetch it: `penstock pull {name}`.")
+        if not quick:
+            verify(folder)
+    except PenstockError as error:
+        return fail("Model", error.message, error.hint)
+    return ok("Model", f"{name} is here{'' if quick else ' and whole'}, {folder}")
+
+
+def check_engines(folder: AppFolder) -> Iterator[Finding]:
+    """Starts each engine and encoder once and lets it work a little."""
+    for embedder in dict.fromkeys(knowledge.embedder for knowledge in folder.settings.knowledge.values()):
+        yield asyncio.run(_try_encoder(embedder))
+    for name, model in folder.settings.models.items():
+        if not model.remote:
+            yield asyncio.run(_try_engine(name, model))
+
+
+async def _try_encoder(name: str) -> Finding:
+    from penstock.models.encoders.minilm import MiniLM
+
+    started = time.monotonic()
+    encoder = MiniLM(_folder_of(name))
+    try:
+        await encoder.start()
+        vectors = await encoder.embed(["A penstock brings water to a turbine."])
+    except (PenstockError, OSError) as error:
+        return fail("Encoder", f"{name}: {error}", "Run `penstock --debug doctor`, and pull the model again.")
+    finally:
+        await encoder.close()
+    return ok(
+        "Encoder",
+        f"{name} started and answered in {time.monotonic() - started:.1f} s, {vectors.vectors.shape[1]} dimensions",
+    )
+
+
+async def _try_engine(name: str, model: ModelSettings) -> Finding:
+    from penstock.exchange import Exchange, Message, Parameters
+    from penstock.ids import new_id, new_trace_id
+    from penstock.models.catalog import lookup
+    from penstock.models.engines import EngineSettings, build_engine
+
+    started = time.monotonic()
+    card = lookup(model.use)
+    settings = EngineSettings(
+        model=model.use,
+        file=_folder_of(model.use) / next(file.name for file in card.files if file.name.endswith(".gguf")),
+        context=model.context or card.context,
+        cache_tokens=min(model.cache_tokens, 4096),
+    )
+    try:
+        engine = build_engine(model.engine, settings)
+    except PenstockError as error:
+        return fail("Engine", f"models.{name}: {error.message}", error.hint)
+    exchange = Exchange(
+        id=new_id("req"),
+        trace_id=new_trace_id(),
+        purpose="system",
+        messages=(Message("user", "Say yes."),),
+        parameters=Parameters(max_tokens=4),
+    )
+    try:
+        await engine.start()
+        async for _ in engine.answer(exchange):
+            pass
+    except PenstockError as error:
+        return fail("Engine", f"models.{name}: {error.message}", error.hint or "Run `penstock --debug doctor`.")
+    finally:
+        await engine.close()
+    seconds = time.monotonic() - started
+    return ok("Engine", f"models.{name}: {model.use} on {model.engine} started and answered in {seconds:.1f} s")
+
+
+def _folder_of(name: str) -> Path:
+    from penstock.models.pull import pull
+
+    return pull(name)

@@ -1,0 +1,96 @@
+"""The server that is already running for an app, if there is one, and how to talk to it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from penstock.errors import PenstockError, Unavailable
+
+if TYPE_CHECKING:
+    from penstock.config import AppFolder
+    from penstock.storage.lock import RunningServer
+
+PROBE_SECONDS = 2.0
+ANSWER_SECONDS = 600.0
+
+
+def running_server(folder: AppFolder) -> RunningServer | None:
+    """The server that works in the app's data folder: announced there, alive, and answering for that app."""
+    from penstock.storage.lock import announced_server
+
+    server = announced_server(folder.data)
+    if server is None:
+        return None
+    try:
+        models = Server(server.url, PROBE_SECONDS).get("/v1/models")
+    except PenstockError:
+        return None
+    named = {model.get("id") for model in models.get("data", [])}
+    return server if folder.name in named else None
+
+
+class Server:
+    """A Penstock server's HTTP API, without proxies: it is on this machine."""
+
+    def __init__(self, url: str, timeout: float = ANSWER_SECONDS) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path: str, **query: object) -> Any:
+        """The JSON of a GET. Raises `PenstockError` with the server's own message."""
+        given = {key: value for key, value in query.items() if value is not None}
+        address = f"{self.url}{path}" + (f"?{urlencode(given)}" if given else "")
+        with self._open(urllib.request.Request(address)) as response:  # noqa: S310
+            return json.loads(response.read())
+
+    def post(self, path: str, body: object) -> Any:
+        """The JSON that answers a JSON body."""
+        with self._open(self._request(path, body)) as response:
+            return json.loads(response.read())
+
+    def stream(self, path: str, body: object) -> Iterator[dict[str, Any]]:
+        """The events of a stream, until its end mark. Raises `PenstockError` for an error event."""
+        with self._open(self._request(path, body)) as response:
+            for line in response:
+                if not line.startswith(b"data:"):
+                    continue
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    return
+                event = json.loads(data)
+                if "error" in event:
+                    raise _error_from(event)
+                yield event
+        raise Unavailable("The server ended the answer before its end.", hint="Ask again.")
+
+    def _request(self, path: str, body: object) -> urllib.request.Request:
+        return urllib.request.Request(  # noqa: S310
+            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        try:
+            return self._opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                try:
+                    raise _error_from(json.loads(error.read())) from None
+                except ValueError:
+                    raise Unavailable(f"{self.url} answered with status {error.code}.") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise Unavailable(
+                f"The server at {self.url} does not answer: {reason}.", hint="Start it again with `penstock up`."
+            ) from None
+
+
+def _error_from(body: Any) -> PenstockError:
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return PenstockError(str(message or "The server answered with an error."))

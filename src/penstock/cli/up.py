@@ -1,0 +1,108 @@
+"""`penstock up`: from a path to a served app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.arguments import HERE, AppPath, examples
+from penstock.cli.ingestion import ingestion_bar, show_summaries
+from penstock.cli.output import note, say
+from penstock.cli.pulling import fetch_models
+
+if TYPE_CHECKING:
+    from penstock.config import AppFolder
+
+EXAMPLES = examples(
+    "penstock up my-docs/",
+    "penstock up handbook.pdf --port 0 --open",
+    "penstock up my-docs/ --model ollama/llama3.2",
+    "penstock up my-docs/ --model openai/gpt-4.1-mini   (key from OPENAI_API_KEY)",
+)
+
+
+def up(
+    path: AppPath = HERE,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Where to listen; 0 takes a free port.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER/NAME", help="Compose answers with this model.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Serve an app: fetch its models, take in its documents, and answer at http://127.0.0.1:7100."""
+    from penstock.cli.config import check_models
+    from penstock.cli.installation import local_models
+    from penstock.cli.server import running_server
+    from penstock.http.serve import listen
+
+    folder = _load(path, port, model)
+    if server := running_server(folder):
+        note(f"{folder.name} is served already, at {server.url} (process {server.pid}).")
+        if open_:
+            _open_browser(server.url)
+        return
+    check_models(folder)
+    listen(folder.settings.server.host, folder.settings.server.port).close()  # better known before the long work
+    fetch_models(local_models(folder))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("penstock").setLevel(logging.INFO)
+    asyncio.run(_serve(folder, open_))
+
+
+def _load(path: Path, port: int | None, model: str | None) -> AppFolder:
+    from penstock.config import load
+
+    overrides: dict[tuple[str | int, ...], object] = {}
+    if model is not None:
+        overrides["models", "default"] = {"use": model}
+    if port is not None:
+        overrides["server", "port"] = port
+    return load(path, overrides)
+
+
+def _open_browser(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        note(f"No browser was found; open {url} yourself.")
+
+
+async def _serve(folder: AppFolder, open_: bool) -> None:
+    from penstock.platform import Platform
+
+    def on_listening(url: str) -> None:
+        _show_address(folder, url)
+        if open_:
+            _open_browser(url)
+
+    async with Platform.open(folder) as platform:
+        with ingestion_bar() as draw:
+            summaries = await platform.ingest(draw)
+        show_summaries(summaries)
+        await platform.serve(on_listening)
+    note("Stopped.")
+
+
+def _show_address(folder: AppFolder, url: str) -> None:
+    """Where it is served and how to call it; the first line alone goes to standard output."""
+    from penstock.cli.surroundings import offers
+
+    say("Serving ", (folder.name, "bold"), " at ", (url, "bold underline"))
+    note()
+    note(("  In a browser  ", "cyan"), url)
+    note(("  From Python   ", "cyan"), "from openai import OpenAI")
+    note(f'                client = OpenAI(base_url="{url}/v1", api_key="local")')
+    note("                client.chat.completions.create(")
+    note(f'                    model="{folder.name}", messages=[{{"role": "user", "content": "…"}}])')
+    note(("  Elsewhere     ", "cyan"), f'penstock ask {shlex.quote(str(folder.source_root))} "…"')
+    note()
+    note(("Only this machine can connect, and no key is asked for. Ctrl-C stops.", "dim"))
+    for offer in offers(folder):
+        note((offer, "dim"))
