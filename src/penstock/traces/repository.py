@@ -27,6 +27,7 @@ from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter,
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
+SPAN_COLUMNS = [each for each in SPAN.c if each.name != "number"]
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
 
@@ -51,7 +52,7 @@ def insert(connection: Connection, records: Sequence[TraceRecord]) -> None:
                 questions.append((key, summary.question))
         spans += [span_row(key, summary.project_id, span) for span in record.spans]
     add_rows(connection, [TRACE.c.key, *SUMMARY], traces)
-    add_rows(connection, list(SPAN.c), spans)
+    add_rows(connection, SPAN_COLUMNS, spans)
     if questions:
         connection.exec_driver_sql("INSERT INTO trace_text (rowid, question) VALUES (?, ?)", questions)
 
@@ -192,10 +193,11 @@ def detail(connection: Connection, project_id: str, trace_id: str) -> TraceDetai
     ).first()
     if row is None:
         return None
-    spans = connection.execute(select(SPAN).where(SPAN.c.trace_key == row.key)).all()
+    order = (SPAN.c.started_us, SPAN.c.number)
+    spans = connection.execute(select(SPAN).where(SPAN.c.trace_key == row.key).order_by(*order))
     return TraceDetail(
         trace=summary(row),
-        spans=tuple(span_record(span) for span in sorted(spans, key=lambda span: span.started_us)),
+        spans=tuple(span_record(span) for span in spans),
         feedback=tuple(feedback_of(connection, row.key, trace_id)),
     )
 

@@ -50,6 +50,7 @@ TRACE = Table(
 SPAN = Table(
     "span",
     METADATA,
+    Column("number", BigInteger, primary_key=True),
     Column("trace_key", BigInteger),
     Column("id", Text),
     Column("project_id", Text),

@@ -6,11 +6,13 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite makes only an INTEGER key the row's own number
+
 
 def upgrade() -> None:
     op.create_table(
         "trace",
-        sa.Column("key", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+        sa.Column("key", BIG, primary_key=True, autoincrement=False),
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("project_id", sa.Text, nullable=False),
         sa.Column("operation", sa.Text, nullable=False),
@@ -38,7 +40,7 @@ def upgrade() -> None:
         sa.Column("session", sa.Text),
     )
     op.create_index("trace_id", "trace", ["project_id", "id"], unique=True)
-    op.create_index("trace_by_time", "trace", ["project_id", "key"])
+    op.create_index("trace_by_time", "trace", ["project_id", "key", "duration_us"])
     op.create_index("trace_by_model", "trace", ["project_id", "model", "key"])
     op.create_index("trace_by_release", "trace", ["project_id", "release_id", "key"])
     for name, columns, rare in (
@@ -51,6 +53,7 @@ def upgrade() -> None:
         op.create_index(name, "trace", columns, sqlite_where=sa.text(rare), postgresql_where=sa.text(rare))
     op.create_table(
         "span",
+        sa.Column("number", BIG, primary_key=True, autoincrement=True),
         sa.Column("trace_key", sa.BigInteger, nullable=False),
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("project_id", sa.Text, nullable=False),
