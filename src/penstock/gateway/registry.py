@@ -85,7 +85,7 @@ class Registry:
     def _unknown(self, name: str) -> ModelNotFound:
         shown = name if len(name) <= 100 else name[:100] + "…"
         names = {each.lower(): each for each in self._targets}
-        near = difflib.get_close_matches(name[:200].lower(), names, 1)
+        near = difflib.get_close_matches(name[:200].lower(), names, 1, cutoff=0.5)
         guess = f"; did you mean {names[near[0]]!r}?" if near else "."
         return ModelNotFound(
             f"Model {shown!r} is not configured{guess}",

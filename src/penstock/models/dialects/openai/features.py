@@ -62,6 +62,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 FEATURES = {"functions": "tools", "function_call": "tools", "tool_choice": "tools"}
 PARTS = {"image_url": "images", "input_audio": "audio", "file": "files"}
+FORMATS = ("json_object", "json_schema", "regex")
 MESSAGE_TOOLS = ("tool_calls", "function_call", "tool_call_id")
 
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
@@ -88,8 +89,10 @@ def needed_by_chat(fields: dict[str, Any]) -> Iterator[Need]:
         yield Need("logprobs", "logprobs")
     format = fields.get("response_format")
     if format and format["type"] != "text":
-        known = format["type"] in ("json_object", "json_schema", "regex")
-        yield Need("response_format", "response_format" if known else "response_format.type")
+        if format["type"] in FORMATS:
+            yield Need("response_format", "response_format")
+        else:
+            yield Need(f"response_format {format['type']!r}", "response_format.type")
     for index, message in enumerate(fields["messages"]):
         path = f"messages[{index}]"
         if message["role"] in ("tool", "function"):

@@ -24,7 +24,7 @@ class StreamOptions(Struct):
 
 
 class JsonSchema(Struct):
-    schema: Raw | None = None
+    schema: Raw = Raw()
 
 
 class ResponseFormat(Struct):
@@ -172,11 +172,11 @@ def constraint(format: ResponseFormat | None) -> Constraint | None:
     if format.type == "json_object":
         return ANY_OBJECT
     if format.type == "json_schema":
-        schema = format.json_schema.schema if format.json_schema else None
-        if schema is None:
+        schema = bytes(format.json_schema.schema) if format.json_schema else b""
+        if schema in (b"", b"null"):
             path = "response_format.json_schema.schema"
             raise InvalidRequest(f"{path!r} is missing.", hint="Send the JSON schema there.", param=path)
-        return Constraint("json_schema", bytes(schema).decode())
+        return Constraint("json_schema", schema.decode())
     if format.type == "regex":
         if format.regex is None:
             path = "response_format.regex"

@@ -55,7 +55,7 @@ class Choice(Struct):
 class AnswerWire(Struct):
     choices: list[Choice] = []
     usage: UsageWire | None = None
-    error: Raw | None = None
+    error: Raw = Raw()
 
 
 class EmbeddingWire(Struct):
@@ -92,7 +92,7 @@ def read_event(data: bytes) -> Event:
     wire = understood(ANSWER, data)
     if wire is None:
         return Event(Chunk(raw=data))
-    if wire.error is not None and bytes(wire.error) != b"null":
+    if bytes(wire.error) not in (b"", b"null"):
         return Event(Chunk(raw=data), failed=True)
     return Event(chunk_of(wire, data), extra=not wire.choices and wire.usage is not None)
 
