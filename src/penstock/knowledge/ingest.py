@@ -24,11 +24,10 @@ from penstock.knowledge.chunking import embedding_text
 from penstock.knowledge.find import FoundFile, Listing
 from penstock.knowledge.loaders.messages import ReadRequest, ReadResult
 from penstock.knowledge.loaders.process import FileReader
-from penstock.knowledge.search import spaced
 from penstock.knowledge.stores.reader import Marks
 from penstock.knowledge.stores.records import LedgerRow, NewChunk, NewDocument, Pending
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.terms import UNSPACED
+from penstock.knowledge.terms import UNSPACED, words
 from penstock.knowledge.values import (
     FileProblem,
     IngestProgress,
@@ -274,7 +273,7 @@ class Ingestion:
                     heading=passage.heading,
                     text=body,
                     digest=hashlib.sha256(embedding_text(passage.heading, body).encode()).digest(),
-                    terms=spaced(body.casefold()) if UNSPACED.search(body) else None,
+                    terms=" ".join(words(body)) if UNSPACED.search(body) else None,
                 )
             )
         return NewDocument(

@@ -1,30 +1,31 @@
-"""A question to the passages that fit it best: words by BM25, meaning by vectors, mixed convexly.
+"""A question to the passages that fit it best: words and meaning, mixed convexly.
 
-Both scores are brought to 0..1 against the best of this question before they are mixed, so that neither
-scale rules the other. The weight was chosen on SQuAD 2.0 paragraphs that are not in the retrieval benchmark.
+Both scores are shares from 0 to 1 that mean the same for every question: the cosine of the vectors, and how
+much of the question's words a passage holds (`lexical.py`). The weights were chosen on SQuAD 2.0 paragraphs
+that are not in the retrieval benchmark.
 """
 
 from __future__ import annotations
 
 import asyncio
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.knowledge.lexical import PassageWords, WordWeights, match_expression, question_terms, text_share
 from penstock.knowledge.stores.index import VectorIndex, VectorIndexes
 from penstock.knowledge.stores.reader import SqliteReader
-from penstock.knowledge.stores.records import Published
+from penstock.knowledge.stores.records import Published, StoredChunk
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.terms import STOP_WORDS, UNSPACED
 from penstock.knowledge.values import Hit, SearchResult
 from penstock.seams import Embedder, Tracer
 
 VECTOR_WEIGHT = 0.5
 TEXT_CANDIDATES = 500
-MAX_TERMS = 64
+LOOKED_AT = 12
+"""Passages that are compared sentence by sentence, best first by what is known before."""
 
 
 class Query(Struct, frozen=True):
@@ -35,6 +36,14 @@ class Query(Struct, frozen=True):
     generation: int | None = None
 
 
+class Candidate(Struct, frozen=True):
+    """A passage worth a closer look; `cosine` is `None` where vectors were not searched."""
+
+    row: int
+    cosine: float | None
+    bm25: float
+
+
 class Searcher:
     """Hybrid search over one store. A search sees one generation from beginning to end."""
 
@@ -42,6 +51,7 @@ class Searcher:
         self._store = store
         self._embedder = embedder
         self._indexes = VectorIndexes(embedder.dimensions)
+        self._words = PassageWords()
 
     async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
         if tracer is None:
@@ -70,63 +80,72 @@ class Searcher:
             reader = SqliteReader(connection, self._store.project_id)
             wanted = query.generation
             generation = reader.published() if wanted is None else reader.generation(wanted)
-            scored = self._score(reader, generation, query, vector)
-            stored = reader.chunks([row for row, *_ in scored]) if scored else {}
-        hits = tuple(
-            Hit(
-                chunk_id=chunk.id,
-                document_id=chunk.document_id,
-                document=chunk.document,
-                title=chunk.title,
-                heading=chunk.heading,
-                page=chunk.page,
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
-                score=score,
-                vector_score=vector_score,
-                text_score=text_score,
-            )
-            for row, score, vector_score, text_score in scored
-            if (chunk := stored.get(row)) is not None
-        )
-        return SearchResult(hits=hits, generation=generation.number, vector=vector)
+            question = question_terms(query.text)
+            counts = reader.term_counts([term.phrase for term in question])
+            weights = WordWeights.of(question, counts, generation.chunks)
+            matches = reader.text_matches(generation.number, match_expression(question), TEXT_CANDIDATES)
+            shares = {row: weights.bm25_share(score) for row, score in matches}
+            candidates = self._candidates(reader, generation, vector, shares, max(LOOKED_AT, query.limit))
+            stored = reader.chunks([candidate.row for candidate in candidates])
+        hits = [
+            self._hit(stored[candidate.row], candidate, weights)
+            for candidate in candidates
+            if candidate.row in stored
+        ]
+        hits.sort(key=lambda hit: -hit.score)
+        return SearchResult(hits=tuple(hits[: query.limit]), generation=generation.number, vector=vector)
 
-    def _score(
-        self, reader: SqliteReader, generation: Published, query: Query, vector: NDArray[np.float32]
-    ) -> list[tuple[int, float, float | None, float]]:
-        """The best rows with their mixed, vector and text scores."""
-        match = match_expression(query.text)
-        matches = reader.text_matches(generation.number, match, TEXT_CANDIDATES) if match else []
+    def _candidates(
+        self,
+        reader: SqliteReader,
+        generation: Published,
+        vector: NDArray[np.float32],
+        shares: Mapping[int, float],
+        limit: int,
+    ) -> list[Candidate]:
+        """The best passages by their vectors and BM25, in the order of both mixed."""
         if generation.fingerprint != self._embedder.fingerprint:
             # Another embedder made the stored vectors: until the next run words alone must do.
-            best = matches[0][1] if matches else 1.0
-            return [(row, score / best, None, score) for row, score in matches[: query.limit]]
+            return [Candidate(row, None, share) for row, share in list(shares.items())[:limit]]
         index = self._indexes.get(reader, generation)
         cosines = index.scores(vector)
-        text_scores = aligned(index, matches)
-        mixed = mix(cosines, text_scores)
+        bm25 = aligned(index, shares)
+        mixed = VECTOR_WEIGHT * np.clip(cosines, 0.0, 1.0) + (1 - VECTOR_WEIGHT) * bm25
         return [
-            (int(index.found.rows[at]), float(mixed[at]), float(cosines[at]), float(text_scores[at]))
-            for at in best_first(mixed, query.limit)
+            Candidate(int(index.found.rows[at]), float(cosines[at]), float(bm25[at]))
+            for at in best_first(mixed, limit)
         ]
 
+    def _hit(self, chunk: StoredChunk, candidate: Candidate, weights: WordWeights) -> Hit:
+        text_score = text_share(candidate.bm25, self._words.coverage(chunk, weights))
+        cosine = candidate.cosine
+        return Hit(
+            chunk_id=chunk.id,
+            document_id=chunk.document_id,
+            document=chunk.document,
+            title=chunk.title,
+            heading=chunk.heading,
+            page=chunk.page,
+            start=chunk.start,
+            end=chunk.end,
+            text=chunk.text,
+            score=text_score if cosine is None else mix(cosine, text_score),
+            vector_score=cosine,
+            text_score=text_score,
+        )
 
-def mix(cosines: NDArray[np.float32], text_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+
+def mix(cosine: float, text_score: float) -> float:
     """The convex mix of both scores, 0 to 1."""
-    best = float(text_scores.max(initial=0.0)) or 1.0
-    mixed: NDArray[np.float32] = (
-        VECTOR_WEIGHT * np.clip(cosines, 0.0, 1.0) + (1 - VECTOR_WEIGHT) * text_scores / best
-    )
-    return mixed
+    return VECTOR_WEIGHT * min(1.0, max(0.0, cosine)) + (1 - VECTOR_WEIGHT) * text_score
 
 
-def aligned(index: VectorIndex, matches: Sequence[tuple[int, float]]) -> NDArray[np.float32]:
+def aligned(index: VectorIndex, shares: Mapping[int, float]) -> NDArray[np.float32]:
     """Text scores in the order of the index, 0 where no word matched."""
     scores = np.zeros(len(index.found.rows), dtype=np.float32)
-    if matches and len(scores):
-        at = index.positions(np.array([row for row, _ in matches], dtype=np.int64))
-        values = np.array([score for _, score in matches], dtype=np.float32)
+    if shares and len(scores):
+        at = index.positions(np.array(list(shares), dtype=np.int64))
+        values = np.array(list(shares.values()), dtype=np.float32)
         scores[at[at >= 0]] = values[at >= 0]
     return scores
 
@@ -140,28 +159,6 @@ def best_first(scores: NDArray[np.float32], limit: int) -> list[int]:
     candidates = np.flatnonzero(scores >= threshold)
     order = np.argsort(-scores[candidates], kind="stable")
     return [int(at) for at in candidates[order][:limit]]
-
-
-def match_expression(question: str) -> str:
-    """An FTS5 expression for any of a question's words, whatever the question contains; "" for none.
-
-    Only letters, digits and marks get through, each word as a quoted string, so nothing in a question is an
-    operator. Words that say nothing are left out, unless there are no others.
-    """
-    folded = question.casefold()
-    found = dict.fromkeys(word for word in spaced(folded).split() if word)
-    telling = [word for word in found if word not in STOP_WORDS] or list(found)
-    return " OR ".join(f'"{word}"' for word in telling[:MAX_TERMS])
-
-
-def spaced(folded: str) -> str:
-    """Everything but letters, digits and marks as a space; runs of unspaced scripts as pairs of characters."""
-    plain = "".join(char if unicodedata.category(char)[0] in "LNM" else " " for char in folded)
-    return UNSPACED.sub(lambda match: f" {pairs(match.group())} ", plain)
-
-
-def pairs(run: str) -> str:
-    return " ".join(run[at : at + 2] for at in range(len(run) - 1)) if len(run) > 1 else run
 
 
 def hit_attributes(hit: Hit) -> dict[str, object]:

@@ -60,7 +60,7 @@ class Hit(Struct, frozen=True, kw_only=True):
     """A passage that a search found: `text` is characters `start` to `end` of its document's text.
 
     `score` is the mix of both, 0 to 1; `vector_score` the cosine, `None` where vectors were not searched;
-    `text_score` the BM25 score, higher is better, 0 where no word matched. `page` is 1-based.
+    `text_score` the share of the question's words that the passage holds, 0 to 1. `page` is 1-based.
     """
 
     chunk_id: str

@@ -40,17 +40,19 @@ class SqliteReader:
 
     def generation(self, number: int) -> Published:
         """A generation that is still kept. Raises `NotFound`."""
-        fingerprint = self._scalar(
-            "SELECT e.fingerprint FROM generation g JOIN embedder e ON e.id = g.embedder_id"
-            " WHERE g.project_id = :project AND g.number = :number",
-            number=number,
-        )
-        if fingerprint is None:
+        row = self._connection.execute(
+            text(
+                "SELECT g.number, e.fingerprint, g.chunks FROM generation g JOIN embedder e ON e.id = g.embedder_id"
+                " WHERE g.project_id = :project AND g.number = :number"
+            ),
+            {"project": self._project, "number": number},
+        ).one_or_none()
+        if row is None:
             raise NotFound(
                 f"Generation {number} of the knowledge is not kept.",
                 hint="Leave the generation out to search the newest one.",
             )
-        return Published(number, fingerprint)
+        return Published(*row)
 
     def vectors(self, generation: Published, dimensions: int) -> VectorRows:
         """Every passage that a generation shows, with its vector."""
@@ -90,8 +92,15 @@ class SqliteReader:
         vectors = np.frombuffer(b"".join(vector for _, vector in found), dtype="<f4")
         return VectorRows(rows, vectors.reshape(len(found), dimensions))
 
+    def term_counts(self, phrases: Sequence[str]) -> list[int]:
+        """In how many passages each phrase is; those of other generations count, too, which costs nothing."""
+        count = text("SELECT count(*) FROM chunk_fts WHERE chunk_fts MATCH :phrase")
+        return [int(self._connection.execute(count, {"phrase": phrase}).scalar_one()) for phrase in phrases]
+
     def text_matches(self, number: int, match: str, limit: int) -> list[tuple[int, float]]:
         """Chunk rows and BM25 scores (higher is better) of an FTS5 expression, best first."""
+        if not match:
+            return []
         rows = self._connection.execute(
             text(
                 "SELECT c.row, -bm25(chunk_fts) AS score FROM chunk_fts"  # noqa: S608
@@ -174,9 +183,6 @@ class SqliteReader:
             characters=sum(characters for _, _, _, characters in found),
             statuses={status: count for status, count, _, _ in found},
         )
-
-    def _scalar(self, statement: str, **names: Any) -> Any:
-        return self._connection.execute(text(statement), {"project": self._project, **names}).scalar()
 
 
 def document_row(row: Row[Any]) -> DocumentRow:

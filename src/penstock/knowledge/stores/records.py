@@ -69,6 +69,7 @@ class Published(Struct, frozen=True):
 
     number: int
     fingerprint: str
+    chunks: int
 
 
 class StoredChunk(Struct, frozen=True, kw_only=True):

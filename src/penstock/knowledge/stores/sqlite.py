@@ -335,12 +335,13 @@ def chunk_columns(chunk: NewChunk) -> dict[str, Any]:
 def published(connection: Connection, project_id: str) -> Published:
     row = connection.execute(
         text(
-            "SELECT p.number, e.fingerprint FROM published p JOIN generation g ON g.project_id = p.project_id AND"
+            "SELECT p.number, e.fingerprint, g.chunks FROM published p"
+            " JOIN generation g ON g.project_id = p.project_id AND"
             " g.number = p.number JOIN embedder e ON e.id = g.embedder_id WHERE p.project_id = :project"
         ),
         {"project": project_id},
     ).one_or_none()
-    return Published(row[0], row[1]) if row else Published(0, "")
+    return Published(*row) if row else Published(0, "", 0)
 
 
 def embedder_id(connection: Connection, keys: Mapping[str, str]) -> int | None:
