@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from hash_embedder import HashEmbedder
-
 from penstock.config import AppSettings, KnowledgeSettings, Settings
 from penstock.errors import EngineStopped
 from penstock.exchange import Chunk, Citation, Exchange, Grounding, Message, Usage
@@ -18,6 +16,7 @@ from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
 from penstock.knowledge.base import Hit, KnowledgeBase, Sources
+from penstock.testing import FakeEmbedder
 from penstock.traces.store import TraceStore
 
 GUIDE = """# The gate of the penstock
@@ -179,7 +178,7 @@ async def open_site(folder: Path) -> Services:
         path = folder / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    base = KnowledgeBase.open(folder / "knowledge-manuals.db", "manuals", HashEmbedder())
+    base = KnowledgeBase.open(folder / "knowledge-manuals.db", "manuals", FakeEmbedder())
     await base.ingest(Sources(folder / "docs"))
     traces = TraceStore.open(folder / "traces.db")
     app = ScriptedApp(base)

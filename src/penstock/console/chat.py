@@ -69,7 +69,7 @@ def examples(documents: Sequence[DocumentRow]) -> Iterable[str]:
     titled = sorted((row for row in documents if fits(row)), key=lambda row: -row.characters)
     seen = dict.fromkeys(row.title.strip() for row in titled)
     for title in list(seen)[:EXAMPLES]:
-        yield title if title.endswith("?") else f"What do the documents say about “{title}”?"
+        yield title if title.endswith("?") else f"What is said about “{title}”?"
 
 
 def fits(row: DocumentRow) -> bool:

@@ -35,7 +35,7 @@ function show(turn) {
 function drawPage() {
   const begun = conversation.turns.length > 0;
   byId("welcome").classList.toggle("visually-hidden", begun);
-  byId("welcome").inert = begun;
+  byId("welcome-body").hidden = begun;
   byId("renew").hidden = !begun;
   byId("send").hidden = Boolean(running);
   byId("stop").hidden = !running;
