@@ -149,6 +149,12 @@ class Citation(Struct, frozen=True, kw_only=True):
     answer_start: int | None = None
     answer_end: int | None = None
 
+    @property
+    def place(self) -> str:
+        """Where the quote stands, for people: `handbook.md › Returns › Refunds, page 3`."""
+        where = " › ".join([self.document, *self.heading])
+        return f"{where}, page {self.page}" if self.page else where
+
 
 class Grounding(Struct, frozen=True, kw_only=True):
     """What an answer stands on. A stream carries it twice: with `stage` "evidence" first, "answer" last.
