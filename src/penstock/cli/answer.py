@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.cli.output import count, is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
-    from penstock.exchange import Chunk, Citation, Grounding, Usage
+    from penstock.exchange import Chunk, Grounding, Usage
 
 EVIDENCE_SHOWN = 3
 
@@ -66,20 +66,13 @@ class AnswerPrinter:
         }
 
 
-def place(citation: Citation) -> str:
-    """Where a quote stands: document, headings, page."""
-    parts = [citation.document, *citation.heading]
-    page = f", page {citation.page}" if citation.page else ""
-    return " › ".join(parts) + page
-
-
 def _show_evidence(grounding: Grounding) -> None:
     """What a person can read while the model writes; where the quotes are the answer, they come right away."""
     if grounding.mode == "quote" or not grounding.answered or not is_terminal(sys.stdout):
         return
     for citation in grounding.citations[:EVIDENCE_SHOWN]:
         say((f"  “{_one_line(citation.quote)}”", "dim italic"))
-        say((f"     {place(citation)}", "dim"))
+        say((f"     {citation.place}", "dim"))
     say("")
 
 
@@ -88,7 +81,7 @@ def _show_sources(grounding: Grounding) -> None:
     if not grounding.answered:
         say(("Nearest passages:", "bold"))
     for citation in used or grounding.citations[:EVIDENCE_SHOWN]:
-        say((f"[{citation.number}] ", "cyan"), place(citation))
+        say((f"[{citation.number}] ", "cyan"), citation.place)
         if grounding.mode == "compose" or not grounding.answered:
             say((f"    “{_one_line(citation.quote)}”", "dim"))
 
