@@ -38,23 +38,44 @@ def message_with(content: Any) -> dict[str, Any]:
     return {"model": "tiny", "messages": [*HI, *HI, *HI, {"role": "user", "content": content}]}
 
 
+def not_json(reason: str) -> str:
+    return f"The body is not JSON: {reason}. Send a JSON object, encoded as UTF-8."
+
+
+def cannot(target: str, feature: str, param: str) -> str:
+    return (
+        f"'{target}' does not support {feature}, which '{param}' asks for. "
+        "Leave it out, or name a model that supports it."
+    )
+
+
+DEEP = json.dumps(message_with([{"type": "text", "text": 5}])).encode()
+OBJECT = json.dumps(message_with({"text": "Hi"})).encode()
 DEEP_PATH = "messages[3].content[0].text"
 UNREADABLE = [
     (b"", "The request has no body. Send a JSON object.", None),
     (b"  \n", "The request has no body. Send a JSON object.", None),
-    (b"hello", "The body is not JSON: invalid character (byte 0). Send a JSON object, encoded as UTF-8.", None),
-    (b'{"model": "tiny"', "The body is not JSON: it ends too early. Send a JSON object, encoded as UTF-8.", None),
+    (b"hello", not_json("invalid character (byte 0)"), None),
+    (b'{"model": "tiny"', not_json("it ends too early"), None),
     (b"[1, 2]", "The body must be an object, not an array.", None),
     (b'"tiny"', "The body must be an object, not a string.", None),
     (b'{"model": "tiny"}', "'messages' is missing. Add it to the request.", "messages"),
     (b'{"messages": []}', "'messages' is empty. Send at least one message.", "messages"),
     (b'{"messages": "Hi"}', "'messages' must be an array, not a string.", "messages"),
-    (b'{"messages": [{"content": "Hi"}]}', "'messages[0].role' is missing. Add it to the request.", "messages[0].role"),
-    (json.dumps(message_with([{"type": "text", "text": 5}])).encode(), f"'{DEEP_PATH}' must be a string, not an integer.", DEEP_PATH),
-    (json.dumps(message_with({"text": "Hi"})).encode(), "'messages[3].content' must be a string or an array, not an object.", "messages[3].content"),
-    (b'{"messages": [{"role": "user", "content": "\xff"}]}', "The body is not JSON: it has bytes that are not UTF-8 (invalid start byte). Send a JSON object, encoded as UTF-8.", None),
-    (b'{"extra": ' + b"[" * 100_000, "The body is not JSON: it is nested too deeply. Send a JSON object, encoded as UTF-8.", None),
-]  # fmt: skip
+    (
+        b'{"messages": [{"content": "Hi"}]}',
+        "'messages[0].role' is missing. Add it to the request.",
+        "messages[0].role",
+    ),
+    (DEEP, f"'{DEEP_PATH}' must be a string, not an integer.", DEEP_PATH),
+    (OBJECT, "'messages[3].content' must be a string or an array, not an object.", "messages[3].content"),
+    (
+        b'{"messages": [{"role": "user", "content": "\xff"}]}',
+        not_json("it has bytes that are not UTF-8 (invalid start byte)"),
+        None,
+    ),
+    (b'{"extra": ' + b"[" * 100_000, not_json("it is nested too deeply"), None),
+]
 
 
 @pytest.mark.parametrize(("body", "message", "param"), UNREADABLE)
@@ -66,6 +87,8 @@ async def test_a_body_that_cannot_be_read(plain: Site, body: bytes, message: str
     }
 
 
+SCHEMA = "response_format.json_schema.schema"
+REGEX = "response_format.regex"
 WRONG_VALUES = [
     ({"temperature": -1}, "'temperature' must be a number >= 0.0.", "temperature"),
     ({"temperature": "hot"}, "'temperature' must be a number, not a string.", "temperature"),
@@ -73,9 +96,9 @@ WRONG_VALUES = [
     ({"max_tokens": 0}, "'max_tokens' must be an integer >= 1.", "max_tokens"),
     ({"stop": [1]}, "'stop[0]' must be a string, not an integer.", "stop[0]"),
     ({"stream": "yes"}, "'stream' must be true or false, not a string.", "stream"),
-    ({"response_format": {"type": "json_schema"}}, "'response_format.json_schema.schema' is missing. Send the JSON schema there.", "response_format.json_schema.schema"),
-    ({"response_format": {"type": "regex"}}, "'response_format.regex' is missing. Send the expression there.", "response_format.regex"),
-]  # fmt: skip
+    ({"response_format": {"type": "json_schema"}}, f"'{SCHEMA}' is missing. Send the JSON schema there.", SCHEMA),
+    ({"response_format": {"type": "regex"}}, f"'{REGEX}' is missing. Send the expression there.", REGEX),
+]
 
 
 @pytest.mark.parametrize(("fields", "message", "param"), WRONG_VALUES)
@@ -101,7 +124,7 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({"frequency_penalty": 0.5}, "frequency_penalty", "frequency_penalty"),
     ({"top_k": 40}, "top_k", "top_k"),
     ({"response_format": {"type": "grammar"}}, "response_format 'grammar'", "response_format.type"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fields", "feature", "param"), UNSUPPORTED)
@@ -111,10 +134,7 @@ async def test_what_a_local_model_cannot_do_is_refused(
     status, answer, _ = await plain.chat(**fields)
     error = answer["error"]
     assert (status, error["code"], error["param"]) == (400, "unsupported_feature", param)
-    assert error["message"] == (
-        f"'tiny' does not support {feature}, which '{param}' asks for. "
-        "Leave it out, or name a model that supports it."
-    )
+    assert error["message"] == cannot("tiny", feature, param)
 
 
 @pytest.mark.parametrize(
@@ -140,26 +160,44 @@ async def test_an_app_refuses_what_only_models_do(plain: Site) -> None:
     assert (status, answer["error"]["param"]) == (400, "response_format")
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "message"),
-    [
-        (CHAT, {"messages": HI}, "'model' is missing. Name one of tiny, docs."),
-        (CHAT, {"messages": HI, "model": "vectors"}, "'vectors' does not answer /v1/chat/completions. It answers /v1/embeddings. Name one of tiny, docs."),
-        ("/v1/completions", {"prompt": "Hi", "model": "docs"}, "'docs' does not answer /v1/completions. It answers /v1/chat/completions. Name one of tiny."),
-        ("/v1/embeddings", {"input": "Hi", "model": "tiny"}, "'tiny' does not answer /v1/embeddings. It answers /v1/chat/completions and /v1/completions. Name one of vectors."),
-        ("/v1/embeddings", {"input": [], "model": "vectors"}, "'input' is empty. Send a string or a list of strings."),
-        ("/v1/embeddings", {"input": ["a", None], "model": "vectors"}, "'input[1]' must be a string."),
-        ("/v1/embeddings", {"input": [1, 2, 3], "model": "vectors"}, "'vectors' does not support token ids, which 'input' asks for. Leave it out, or name a model that supports it."),
-        ("/v1/embeddings", {"input": "a", "model": "vectors", "dimensions": 4}, "vectors makes vectors of 8 dimensions, not 4. Leave 'dimensions' out."),
-        ("/v1/embeddings", {"input": "a", "model": "vectors", "encoding_format": "hex"}, "'encoding_format' must be 'float' or 'base64', not 'hex'."),
-        ("/v1/completions", {"prompt": ["a", "b"], "model": "tiny"}, "'tiny' does not support several prompts, which 'prompt' asks for. Leave it out, or name a model that supports it."),
-        ("/v1/completions", {"prompt": [1, 2], "model": "tiny"}, "'tiny' does not support token ids, which 'prompt' asks for. Leave it out, or name a model that supports it."),
-        ("/v1/completions", {"prompt": "a", "model": "tiny", "logprobs": 3}, "'tiny' does not support top_logprobs, which 'logprobs' asks for. Leave it out, or name a model that supports it."),
-        ("/v1/completions", {"prompt": "a", "model": "tiny", "suffix": "b"}, "'tiny' does not support suffix, which 'suffix' asks for. Leave it out, or name a model that supports it."),
-    ],
-)  # fmt: skip
+COMPLETE, EMBED = "/v1/completions", "/v1/embeddings"
+ELSEWHERE = [
+    (CHAT, {"messages": HI}, "'model' is missing. Name one of tiny, docs."),
+    (
+        CHAT,
+        {"messages": HI, "model": "vectors"},
+        f"'vectors' does not answer {CHAT}. It answers {EMBED}. Name one of tiny, docs.",
+    ),
+    (
+        COMPLETE,
+        {"prompt": "Hi", "model": "docs"},
+        f"'docs' does not answer {COMPLETE}. It answers {CHAT}. Name one of tiny.",
+    ),
+    (
+        EMBED,
+        {"input": "Hi", "model": "tiny"},
+        f"'tiny' does not answer {EMBED}. It answers {CHAT} and {COMPLETE}. Name one of vectors.",
+    ),
+    (EMBED, {"input": []}, "'input' is empty. Send a string or a list of strings."),
+    (EMBED, {"input": ["a", None]}, "'input[1]' must be a string."),
+    (EMBED, {"input": [1, 2, 3]}, cannot("vectors", "token ids", "input")),
+    (
+        EMBED,
+        {"input": "a", "dimensions": 4},
+        "vectors makes vectors of 8 dimensions, not 4. Leave 'dimensions' out.",
+    ),
+    (EMBED, {"input": "a", "encoding_format": "hex"}, "'encoding_format' must be 'float' or 'base64', not 'hex'."),
+    (COMPLETE, {"prompt": ["a", "b"]}, cannot("tiny", "several prompts", "prompt")),
+    (COMPLETE, {"prompt": [1, 2]}, cannot("tiny", "token ids", "prompt")),
+    (COMPLETE, {"prompt": "a", "logprobs": 3}, cannot("tiny", "top_logprobs", "logprobs")),
+    (COMPLETE, {"prompt": "a", "suffix": "b"}, cannot("tiny", "suffix", "suffix")),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "message"), ELSEWHERE)
 async def test_other_requests_that_cannot_be_answered(plain: Site, path: str, body: Any, message: str) -> None:
-    status, answer, _ = await plain.post(path, body)
+    default = {CHAT: {}, COMPLETE: {"model": "tiny"}, EMBED: {"model": "vectors"}}[path]
+    status, answer, _ = await plain.post(path, default | body)
     assert (status, answer["error"]["message"]) == (400, message)
 
 

@@ -89,14 +89,12 @@ class LocalGuard:
 
     def _check_type(self, scope: Scope, content_type: bytes | None) -> None:
         declared = (content_type or b"").split(b";", 1)[0].strip().lower()
-        if declared == b"application/json":
-            return
         uploads = any(
             method == scope["method"] and pattern.match(scope["path"]) for method, pattern in self._uploads
         )
-        if uploads and declared == UPLOAD_TYPE.encode():
-            return
         wanted = UPLOAD_TYPE if uploads else "application/json"
+        if declared == wanted.encode():
+            return
         raise UnsupportedMediaType(
             f"The body is declared as {shown(declared or b'nothing')}, and {scope['path']} takes {wanted}.",
             hint=f"Send the header 'Content-Type: {wanted}'.",

@@ -38,6 +38,7 @@ class HttpServer:
     """One listening server. `start`, then `serve_forever` or `stop`."""
 
     def __init__(self, app: Starlette, address: ServerAddress) -> None:
+        self.app = app
         self._address = address
         self._running: Running = app.state.running
         config = uvicorn.Config(

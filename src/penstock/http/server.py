@@ -47,9 +47,6 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
 
 
 def body_limits(services: Services) -> BodyLimits:
-    settings = services.settings
-    largest = max((each.max_file_mb for each in settings.knowledge.values()), default=0.0)
-    return BodyLimits(
-        bytes=int(settings.server.max_body_mb * (1 << 20)),
-        upload_bytes=int(largest * (1 << 20)),
-    )
+    body = services.settings.server.max_body_mb
+    file = max((each.max_file_mb for each in services.settings.knowledge.values()), default=body)
+    return BodyLimits(bytes=int(body * (1 << 20)), upload_bytes=int(file * (1 << 20)))
