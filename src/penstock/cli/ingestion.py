@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from penstock.cli.output import Piece, console, count, is_terminal, note
+from penstock.cli.output import Piece, console, count, harmless, is_terminal, note
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -39,7 +39,8 @@ def ingestion_bar() -> Iterator[Callable[[str, IngestProgress], None]]:
         def draw(name: str, progress: IngestProgress) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task("", knowledge=name, current="", total=progress.total)
-            current = progress.current if len(progress.current) <= 40 else f"…{progress.current[-39:]}"
+            current = harmless(progress.current)
+            current = current if len(current) <= 40 else f"…{current[-39:]}"
             bars.update(tasks[name], completed=progress.done, total=progress.total, current=current)
 
         yield draw

@@ -7,6 +7,7 @@ keeps only the answer.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,6 +15,8 @@ from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Piece = str | tuple[str, str]
 """A text, or a text with its style (`("ready", "bold green")`), as rich names styles."""
@@ -61,7 +64,15 @@ def console(file: TextIO) -> Console:
     return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
+def harmless(text: str) -> str:
+    """Text of documents, models and callers, without what would drive a terminal."""
+    return CONTROL.sub("", text)
+
+
 def _write(file: TextIO, pieces: tuple[Piece, ...], end: str) -> None:
+    pieces = tuple(
+        harmless(piece) if isinstance(piece, str) else (harmless(piece[0]), piece[1]) for piece in pieces
+    )
     if not is_terminal(file):
         file.write("".join(piece if isinstance(piece, str) else piece[0] for piece in pieces) + end)
         file.flush()

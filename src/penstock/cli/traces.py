@@ -214,7 +214,7 @@ def _show_spans(detail: TraceDetail) -> None:
         offset = span.started_us - detail.trace.started_us
         pieces: list[Piece] = [f"{label:<{width}}  {_duration(span.duration_us):>8}"]
         if is_terminal(sys.stdout):
-            pieces.append(("  " + _bar(offset, span.duration_us, detail.trace.duration_us), STYLES[span.status]))
+            pieces += ["  ", (_bar(offset, span.duration_us, detail.trace.duration_us), STYLES[span.status])]
         else:
             pieces.append(f"  at {_duration(max(0, offset))}")
         if span.error:
@@ -274,6 +274,6 @@ def _time(us: int) -> str:
 
 
 def _duration(us: int) -> str:
-    if us < 1000:
+    if 0 < us < 1000:
         return f"{us} µs"
     return f"{us / 1000:.0f} ms" if us < 10_000_000 else f"{us / 1e6:.1f} s"
