@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -54,11 +55,11 @@ def analyse(text: str) -> Question:
     ordered = terms(text)
     spoken = words(text)
     plain = " ".join(spoken)
-    kind = next((kind for kind, pattern in KINDS if pattern.search(plain)), "other")
+    kind: Kind = next((kind for kind, pattern in KINDS if pattern.search(plain)), "other")
     return Question(
         text,
         tuple(dict.fromkeys(ordered)),
-        frozenset(zip(ordered, ordered[1:], strict=False)),
+        frozenset(pairwise(ordered)),
         frozenset(spoken),
         kind,
     )
