@@ -10,7 +10,7 @@ Readers always see one published generation, whole; a run publishes the next one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -172,6 +172,13 @@ class KnowledgeBase:
         """One document with its text, of any generation that is kept. Raises `NotFound`."""
         with self._store.database.read() as connection:
             return SqliteReader(connection, self._store.project_id).document(document_id)
+
+    def texts(self, ranges: Sequence[tuple[str, int, int]]) -> list[str]:
+        """The text of each range (document id, first character, end), to check quotes by; "" for a document that
+        is gone."""
+        with self._store.database.read() as connection:
+            reader = SqliteReader(connection, self._store.project_id)
+            return [reader.text_between(*each) for each in ranges]
 
     def counts(self) -> KnowledgeCounts:
         """What the published generation holds."""

@@ -168,6 +168,17 @@ class SqliteReader:
             row=document_row(row), text=row.text, headings=marks.headings, page_starts=marks.page_starts
         )
 
+    def text_between(self, document_id: str, start: int, end: int) -> str:
+        """Characters `start` to `end` of a document's text; "" where there is no such document."""
+        found = self._connection.execute(
+            text(
+                "SELECT substr(t.text, :start + 1, :length) FROM document d JOIN document_text t"
+                " ON t.document_row = d.row WHERE d.project_id = :project AND d.id = :id"
+            ),
+            {"project": self._project, "id": document_id, "start": start, "length": end - start},
+        ).scalar_one_or_none()
+        return found or ""
+
     def counts(self, number: int) -> KnowledgeCounts:
         found = self._connection.execute(
             text(

@@ -1,0 +1,63 @@
+"""The prompt that answers are composed with: the app's own `prompts/answer.md`, or the one that ships."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from msgspec import Struct
+
+from penstock.prompts.template import Prompt, load_prompt, parse_prompt
+
+VARIABLES = ("question", "passages", "app")
+DELIMITER = re.compile(r"<(?=\s*/?\s*(?:passage|question)\b)", re.IGNORECASE)
+
+
+class PassageValue(Struct, frozen=True, kw_only=True):
+    """A passage as a prompt sees it; `heading` is its path joined by " > ", `page` 1-based or `None`."""
+
+    number: int
+    document: str
+    title: str
+    heading: str
+    page: int | None
+    text: str
+
+
+def answer_prompt(folder: Path | None = None) -> Prompt:
+    """The answer prompt of an app folder, else the built-in one. Raises `ConfigError` naming file and line."""
+    if folder is not None and (path := folder / "prompts" / "answer.md").is_file():
+        return load_prompt(path, VARIABLES)
+    source = resources.files("penstock.prompts").joinpath("answer.md").read_text("utf-8")
+    return parse_prompt(source, "answer", "penstock/prompts/answer.md", VARIABLES)
+
+
+def answer_values(app: str, question: str, passages: Sequence[PassageValue]) -> dict[str, object]:
+    """What fills the answer prompt. No document or question can close the delimiters around it."""
+    return {
+        "app": app,
+        "question": defused(question),
+        "passages": [
+            PassageValue(
+                number=passage.number,
+                document=attribute(passage.document),
+                title=attribute(passage.title),
+                heading=attribute(passage.heading),
+                page=passage.page,
+                text=defused(passage.text),
+            )
+            for passage in passages
+        ],
+    }
+
+
+def defused(text: str) -> str:
+    """The text with `<passage` and `<question`, opening or closing, written so that they delimit nothing."""
+    return DELIMITER.sub("‹", text)
+
+
+def attribute(text: str) -> str:
+    """Text that stays within quotation marks on one line."""
+    return " ".join(defused(text).replace('"', "'").split())
