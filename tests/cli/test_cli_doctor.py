@@ -54,6 +54,16 @@ def test_a_wrong_configuration_fails_with_its_line(documents: Path) -> None:
     assert found["Python"]["state"] == "ok"
 
 
+def test_documents_are_counted_and_their_absence_fails(documents: Path) -> None:
+    (documents / "picture.bmp").write_bytes(b"BM")
+    _, found = examine(documents, "--quick")
+    assert found["Documents"]["detail"] == "1 file in 'docs'; 1 other left out, such as picture.bmp"
+    (documents / "returns.md").unlink()
+    code, found = examine(documents, "--quick")
+    assert code == 1
+    assert found["Documents"]["detail"].startswith("There are no documents in")
+
+
 def test_a_port_in_use_fails(documents: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +16,7 @@ from penstock.cli.pulling import fetch_models
 from penstock.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from penstock.cli.server import Server
     from penstock.config import AppFolder
-    from penstock.exchange import Chunk
 
 UNANSWERED = 3
 EXAMPLES = examples(
@@ -40,8 +37,9 @@ def ask(
     """Ask an app one question, and get its cited answer. Exit code 3 where the documents do not answer it."""
     from penstock.cli.config import check_models
     from penstock.cli.installation import local_models
-    from penstock.cli.server import Server, running_server
+    from penstock.client import Server, running_server
     from penstock.config import load
+    from penstock.exchange import Message
 
     text = " ".join(question).strip()
     if not text:
@@ -49,7 +47,9 @@ def ask(
     folder = load(path, {("models", "default"): {"use": model}} if model else None)
     printer = AnswerPrinter(text, as_json)
     if not model and (server := running_server(folder)):
-        for chunk in _chunks_of(Server(server.url), folder.name, text, printer):
+        answer = Server(server.url).ask(folder.name, [Message("user", text)])
+        for chunk in answer:
+            printer.trace_id = answer.trace_id
             printer.take(chunk)
     else:
         check_models(folder)
@@ -59,45 +59,17 @@ def ask(
         raise typer.Exit(UNANSWERED)
 
 
-def _chunks_of(server: Server, app: str, question: str, printer: AnswerPrinter) -> Iterator[Chunk]:
-    """The chunks of a streamed answer, read back from their wire form."""
-    import msgspec
-
-    from penstock.exchange import Chunk, Grounding, Usage
-
-    body = {"model": app, "stream": True, "stream_options": {"include_usage": True}}
-    body["messages"] = [{"role": "user", "content": question}]
-    for event in server.stream("/v1/chat/completions", body):
-        choice: dict[str, Any] = next(iter(event.get("choices") or []), {})
-        grounding, usage = event.get("penstock"), event.get("usage")
-        if grounding and grounding.get("trace_id"):
-            printer.trace_id = grounding["trace_id"]
-        yield Chunk(
-            text=(choice.get("delta") or {}).get("content") or "",
-            finish_reason=choice.get("finish_reason"),
-            grounding=msgspec.convert(grounding, Grounding) if grounding and "citations" in grounding else None,
-            usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]) if usage else None,
-        )
-
-
 async def _ask_folder(folder: AppFolder, question: str, printer: AnswerPrinter) -> None:
     """Asks the app in this process, its knowledge brought up to date first."""
-    from penstock.exchange import Exchange, Message
-    from penstock.ids import new_id, new_trace_id
+    from penstock.exchange import Message
     from penstock.platform import Platform
 
-    exchange = Exchange(
-        id=new_id("req"),
-        trace_id=new_trace_id(),
-        model=folder.name,
-        messages=(Message("user", question),),
-        stream=True,
-    )
-    printer.trace_id = exchange.trace_id
     async with Platform.open(folder) as platform:
         with ingestion_bar() as draw:
             summaries = await platform.ingest(draw)
         show_summaries(summaries, only_problems=True)
+        exchange = platform.exchange([Message("user", question)])
+        printer.trace_id = exchange.trace_id
         async with aclosing(platform.pipeline.run(exchange)) as chunks:
             async for chunk in chunks:
                 printer.take(chunk)

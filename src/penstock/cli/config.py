@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
-from penstock.cli.output import say, say_json
+from penstock.cli.output import indented, say, say_json
 
 if TYPE_CHECKING:
     from penstock.config import AppFolder
@@ -62,7 +62,7 @@ def keys(as_json: AsJson = False) -> None:
         for setting in section.settings:
             default = f" = {setting.default}" if setting.default else ""
             say("  ", (setting.key.rpartition(".")[2], "cyan"), f"{default}  ({setting.type.replace('`', '')})")
-            say(f"      {setting.description.replace('`', '')}")
+            say(indented(setting.description.replace("`", ""), "      "))
         say("")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.findings import Finding, State, fail
-from penstock.cli.output import is_terminal, say, say_json
+from penstock.cli.output import indented, say, say_json
 from penstock.errors import PenstockError
 
 EXAMPLES = examples(
@@ -25,6 +24,7 @@ MARKS: dict[State, tuple[str, str]] = {
     "fail": ("FAIL", "bold red"),
     "skip": ("skip", "dim"),
 }
+MARGIN = 21
 
 
 def doctor(
@@ -66,10 +66,11 @@ def examine(path: Path, quick: bool) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    say(MARKS[finding.state], f"  {finding.check:<15}{finding.detail}")
+    detail = indented(finding.detail, " " * MARGIN).lstrip()
+    say(MARKS[finding.state], f"  {finding.check:<{MARGIN - 6}}{detail}")
     if finding.advice:
-        arrow = "→ " if is_terminal(sys.stdout) else "-> "
-        say(f"      {'':<15}", (arrow, "cyan"), finding.advice)
+        advice = indented(finding.advice, " " * (MARGIN + 2)).lstrip()
+        say(" " * MARGIN, ("→ ", "cyan"), advice)
 
 
 def _verdict(states: Counter[State]) -> str:

@@ -20,7 +20,7 @@ EXAMPLES = examples("penstock ingest my-docs/", "penstock ingest my-docs/ --json
 def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
     """Take in new and changed documents, and forget deleted ones. Unchanged files cost nothing."""
     from penstock.cli.config import check_models
-    from penstock.cli.server import Server, running_server
+    from penstock.client import Server, running_server
     from penstock.config import load
 
     folder = load(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from penstock.cli.config import check_models
 from penstock.cli.findings import Finding, fail, ok, skip, warn
+from penstock.cli.output import count
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
     """All of them; `quick` leaves out those that start engines and read models again."""
     yield check_configuration(folder)
     yield from check_keys(folder)
+    yield from check_documents(folder)
     yield check_data(folder)
     yield check_port(folder)
     ready = True
@@ -63,8 +65,37 @@ def check_keys(folder: AppFolder) -> Iterator[Finding]:
             yield ok("Key", f"models.{name}: {settings.api_key.env} is set, for {settings.base_url}")
 
 
+def check_documents(folder: AppFolder) -> Iterator[Finding]:
+    """How many files each knowledge would take in; none is opened."""
+    from penstock.knowledge.find import find, nothing_to_read
+    from penstock.knowledge.values import Sources
+
+    for name, knowledge in folder.settings.knowledge.items():
+        sources = Sources(folder.source_root, knowledge.sources, folder.excludes(name))
+        try:
+            listing = find(sources)
+            if not listing.files:
+                raise nothing_to_read(sources, listing)
+        except PenstockError as error:
+            yield fail("Documents", error.message, error.hint)
+            continue
+        detail = f"{count(len(listing.files), 'file')} in '{name}'"
+        if listing.unlisted:
+            folders = ", ".join(folder or "." for folder in listing.unlisted[:3])
+            yield warn(
+                "Documents", f"{detail}; not readable: {folders}", "Change the permissions of these folders."
+            )
+        elif listing.problems:
+            first = listing.problems[0]
+            yield ok(
+                "Documents", f"{detail}; {count(len(listing.problems), 'other')} left out, such as {first.path}"
+            )
+        else:
+            yield ok("Documents", detail)
+
+
 def check_data(folder: AppFolder) -> Finding:
-    from penstock.cli.server import running_server
+    from penstock.client import running_server
     from penstock.storage.lock import FolderLock
 
     if not folder.data.exists():
@@ -79,7 +110,7 @@ def check_data(folder: AppFolder) -> Finding:
 
 
 def check_port(folder: AppFolder) -> Finding:
-    from penstock.cli.server import running_server
+    from penstock.client import running_server
     from penstock.http.serve import listen
 
     host, port = folder.settings.server.host, folder.settings.server.port

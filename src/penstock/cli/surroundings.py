@@ -24,7 +24,7 @@ def offers(folder: AppFolder) -> Iterator[str]:
 
 def ollama_model(address: str = OLLAMA) -> str | None:
     """The newest model of an Ollama on this machine; `None` where none answers."""
-    from penstock.cli.server import Server
+    from penstock.client import Server
     from penstock.errors import PenstockError
 
     try:

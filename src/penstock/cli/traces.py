@@ -103,7 +103,7 @@ def _since(age: str) -> str:
 def _list(folder: AppFolder, query: dict[str, Any], limit: int) -> tuple[TraceSummary, ...]:
     import msgspec
 
-    from penstock.cli.server import Server, running_server
+    from penstock.client import Server, running_server
     from penstock.exchange import LOCAL_PROJECT
     from penstock.http.api.traces import TraceList, TraceQuery
 
@@ -118,7 +118,7 @@ def _list(folder: AppFolder, query: dict[str, Any], limit: int) -> tuple[TraceSu
 def _detail(folder: AppFolder, trace_id: str) -> TraceDetail:
     import msgspec
 
-    from penstock.cli.server import Server, running_server
+    from penstock.client import Server, running_server
     from penstock.exchange import LOCAL_PROJECT
     from penstock.traces.span import TraceDetail
 

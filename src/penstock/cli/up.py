@@ -39,7 +39,7 @@ def up(
     """Serve an app: fetch its models, take in its documents, and answer at http://127.0.0.1:7100."""
     from penstock.cli.config import check_models
     from penstock.cli.installation import local_models
-    from penstock.cli.server import running_server
+    from penstock.client import running_server
     from penstock.http.serve import listen
 
     folder = _load(path, port, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from penstock.errors import PenstockError, Unavailable
 
 if TYPE_CHECKING:
     from penstock.config import AppFolder
+    from penstock.exchange import Chunk, Message
     from penstock.storage.lock import RunningServer
 
 PROBE_SECONDS = 2.0
@@ -30,7 +31,8 @@ def running_server(folder: AppFolder) -> RunningServer | None:
         models = Server(server.url, PROBE_SECONDS).get("/v1/models")
     except PenstockError:
         return None
-    named = {model.get("id") for model in models.get("data", [])}
+    listed = models.get("data") if isinstance(models, dict) else None
+    named = {model.get("id") for model in listed or () if isinstance(model, dict)}
     return server if folder.name in named else None
 
 
@@ -47,12 +49,12 @@ class Server:
         given = {key: value for key, value in query.items() if value is not None}
         address = f"{self.url}{path}" + (f"?{urlencode(given)}" if given else "")
         with self._open(urllib.request.Request(address)) as response:  # noqa: S310
-            return json.loads(response.read())
+            return _json(response.read(), address)
 
     def post(self, path: str, body: object) -> Any:
         """The JSON that answers a JSON body."""
         with self._open(self._request(path, body)) as response:
-            return json.loads(response.read())
+            return _json(response.read(), self.url + path)
 
     def stream(self, path: str, body: object) -> Iterator[dict[str, Any]]:
         """The events of a stream, until its end mark. Raises `PenstockError` for an error event."""
@@ -68,6 +70,16 @@ class Server:
                     raise _error_from(event)
                 yield event
         raise Unavailable("The server ended the answer before its end.", hint="Ask again.")
+
+    def ask(self, app: str, messages: Sequence[Message]) -> RemoteAnswer:
+        """Asks an app; the answer is read as it comes."""
+        body = {
+            "model": app,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+        }
+        return RemoteAnswer(self.stream("/v1/chat/completions", body))
 
     def _request(self, path: str, body: object) -> urllib.request.Request:
         return urllib.request.Request(  # noqa: S310
@@ -88,6 +100,38 @@ class Server:
             raise Unavailable(
                 f"The server at {self.url} does not answer: {reason}.", hint="Start it again with `penstock up`."
             ) from None
+
+
+class RemoteAnswer:
+    """The chunks of a streamed answer, read back from their wire form. `trace_id` is known from the first on."""
+
+    def __init__(self, events: Iterator[dict[str, Any]]) -> None:
+        self.trace_id = ""
+        self._events = events
+
+    def __iter__(self) -> Iterator[Chunk]:
+        import msgspec
+
+        from penstock.exchange import Chunk, Grounding, Usage
+
+        for event in self._events:
+            choice: dict[str, Any] = next(iter(event.get("choices") or []), {})
+            grounding, usage = event.get("penstock"), event.get("usage")
+            if grounding and grounding.get("trace_id"):
+                self.trace_id = grounding["trace_id"]
+            yield Chunk(
+                text=(choice.get("delta") or {}).get("content") or "",
+                finish_reason=choice.get("finish_reason"),
+                grounding=msgspec.convert(grounding, Grounding) if grounding and "citations" in grounding else None,
+                usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]) if usage else None,
+            )
+
+
+def _json(data: bytes, address: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise Unavailable(f"{address} did not answer with JSON.", hint="Another program may have its port.") from None
 
 
 def _error_from(body: Any) -> PenstockError:
