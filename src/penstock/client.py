@@ -131,7 +131,9 @@ def _json(data: bytes, address: str) -> Any:
     try:
         return json.loads(data)
     except ValueError:
-        raise Unavailable(f"{address} did not answer with JSON.", hint="Another program may have its port.") from None
+        raise Unavailable(
+            f"{address} did not answer with JSON.", hint="Another program may have that port."
+        ) from None
 
 
 def _error_from(body: Any) -> PenstockError:
