@@ -308,6 +308,13 @@ async def test_feedback_may_come_before_its_trace_is_written(store: TraceStore) 
     assert len(await ids(store, feedback="positive")) == 20
 
 
+async def test_a_trace_can_be_read_at_once(store: TraceStore) -> None:
+    for _ in range(20):
+        detail = await store.get(record(store), "local")
+        assert detail is not None
+        assert len(detail.spans) == 2
+
+
 async def test_pruning_takes_all_of_a_trace_and_only_old_ones(store: TraceStore, clock: ManualClock) -> None:
     old = [record(store, f"old gate {number}") for number in range(1200)]
     await store.add_feedback("local", Feedback(trace_id=old[0], score=1))

@@ -24,6 +24,7 @@ MAX_COUNT = 10_000
 MAX_LIMIT = 500
 EVERYTHING = RecorderSettings()
 PRUNE_BATCH = 500
+FRESH_SECONDS = 2.0
 RETENTION_SECONDS = 3600
 DAY_US = 86_400_000_000
 
@@ -85,15 +86,18 @@ class TraceStore:
             return repository.count(connection, wanted, MAX_COUNT)
 
     async def get(self, trace_id: str, project_id: str) -> TraceDetail | None:
-        """A trace with its spans and feedback; `None` where the project has none of that id."""
-        return await asyncio.to_thread(self._get, trace_id, project_id)
+        """A trace with its spans and feedback, also one that ended just now; `None` where the project has none."""
+        found = await asyncio.to_thread(self._get, trace_id, project_id)
+        if found is None and self.stats().queued and await self.flush(FRESH_SECONDS):
+            found = await asyncio.to_thread(self._get, trace_id, project_id)
+        return found
 
     def _get(self, trace_id: str, project_id: str) -> TraceDetail | None:
         with self._database.read() as connection:
             return repository.detail(connection, project_id, trace_id)
 
     async def add_feedback(self, project_id: str, feedback: Feedback) -> Feedback:
-        """Attaches a score to an answer, in place of what the same user said of the same thing before.
+        """Attaches a score to an answer, also one given just now, in place of what the user said of it before.
 
         Returns it as it was stored. Raises `NotFound` where the project has no such trace.
         """
@@ -101,7 +105,7 @@ class TraceStore:
         stored = await self._database.write(
             lambda connection: repository.put_feedback(connection, project_id, given)
         )
-        if not stored and await self.flush():  # the answer may be so fresh that its trace is not written yet
+        if not stored and self.stats().queued and await self.flush(FRESH_SECONDS):
             stored = await self._database.write(
                 lambda connection: repository.put_feedback(connection, project_id, given)
             )

@@ -108,7 +108,7 @@ async def get_trace(request: Request) -> Response:
     if found is None:
         raise NotFound(
             f"There is no trace {trace_id[:64]!r}.",
-            hint="List them at /api/v1/traces; one that just ended can be read within a second.",
+            hint="List them at /api/v1/traces; those older than the retention are deleted.",
             param="trace_id",
         )
     return reply(found)
