@@ -113,7 +113,7 @@ async def site(
     traces = TraceStore.open(folder / "traces.db")
     registry = Registry(targets or (model(),))
     meter = Meter()
-    settings = ServerSettings(**server)
+    settings = ServerSettings(**{"request_seconds": 20.0} | server)
     services = Services(
         app_name="docs",
         settings=Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=settings),
