@@ -13,7 +13,7 @@ PREVIEW = 500
 
 def clean(text: str) -> str:
     """A text that can be stored: half a surrogate pair has no UTF-8."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def preview(text: str) -> str:

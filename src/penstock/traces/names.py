@@ -50,6 +50,8 @@ NO_CONTENT = frozenset(
 )
 """Attributes with text that is not what people wrote; the only text kept where content is not recorded."""
 
+PLAIN = (str, int, float, type(None))
+
 OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embeddings"}
 """Our operations to `gen_ai.operation.name`; the others have no convention and keep their name."""
 
@@ -58,7 +60,9 @@ def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes under their stored names; `Usage`, `Parameters` and messages in the conventions' shapes."""
     named: dict[str, Any] = {}
     for name, value in attributes.items():
-        if isinstance(value, Usage):
+        if isinstance(value, PLAIN):
+            named[STANDARD.get(name, name)] = value
+        elif isinstance(value, Usage):
             named.update(usage(value))
         elif isinstance(value, Parameters):
             named.update(parameters(value))
