@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from penstock.errors import ConfigError
+from penstock.models.engines.wire import TokenizerFacts
 
 STRING, ARRAY = 8, 9
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -64,6 +65,17 @@ def write_tiny(source: Path, target: Path) -> None:
 
 
 def read_entries(file: BufferedReader, source: Path) -> Iterator[Entry]:
+    """The metadata of a GGUF file. Raises `ConfigError` where it is none, or cut off."""
+    try:
+        yield from entries_of(file, source)
+    except (struct.error, KeyError, UnicodeDecodeError, OverflowError, OSError) as error:
+        raise ConfigError(
+            f"{source} is damaged: its header ends or breaks in the middle ({error}).",
+            hint="Fetch the model again with `penstock pull`.",
+        ) from error
+
+
+def entries_of(file: BufferedReader, source: Path) -> Iterator[Entry]:
     magic, version, _, count = struct.unpack("<4sIQQ", file.read(24).ljust(24, b"\0"))
     if magic != b"GGUF" or version not in (2, 3):
         raise ConfigError(f"{source} is not a GGUF file.", hint="Name a model file in GGUF format, version 2 or 3.")
@@ -126,8 +138,8 @@ def padded(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def special_tokens(source: Path) -> list[str]:
-    """The texts of the control and user-defined tokens, the longest first. Raises `ConfigError`."""
+def tokenizer_facts(source: Path) -> TokenizerFacts:
+    """Raises `ConfigError` where `source` is not a GGUF file."""
     with source.open("rb") as file:
         values = {key: value for key, _, value in read_entries(file, source)}
     kinds = values["tokenizer.ggml.token_type"]
@@ -139,4 +151,7 @@ def special_tokens(source: Path) -> list[str]:
         if kind in (CONTROL, USER_DEFINED):
             texts.append(data[at + 8 : at + 8 + length].decode("utf-8", "replace"))
         at += 8 + length
-    return sorted(texts, key=len, reverse=True)
+    beginning = values.get("tokenizer.ggml.bos_token_id")
+    return TokenizerFacts(
+        sorted(texts, key=len, reverse=True), None if beginning is None else int.from_bytes(beginning, "little")
+    )

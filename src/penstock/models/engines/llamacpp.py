@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import importlib.util
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -37,6 +37,7 @@ from penstock.models.engines.base import (
     seconds_left,
 )
 from penstock.models.engines.constraint_check import ConstraintChecker
+from penstock.models.engines.text import StopScanner
 from penstock.models.engines.turns import SpecialTokens
 from penstock.process import ChildCommand, SupervisedChild
 from penstock.seams import EngineHealth
@@ -76,6 +77,7 @@ class LlamaCppEngine:
         self._serving: wire.Serving | None = None
         self._special = SpecialTokens(())
         self._session: aiohttp.ClientSession | None = None
+        self._gone = asyncio.Event()
         setup = wire.Setup(
             model=settings.model,
             file=str(settings.file),
@@ -169,24 +171,31 @@ class LlamaCppEngine:
             most = most_new(chosen.max_tokens, len(tokens), settings.cache_tokens - len(tokens), settings)
             async with self._budget.reserved(len(tokens) + most):
                 body = completion_body(tokens, most, chosen, grammar, stream=exchange.stream)
-                async for event in self._events(body):
-                    if event.error is not None:
-                        raise InvalidRequest(f"llama.cpp cannot run this request: {event.error.get('message')}.")
-                    stream.put(to_chunk(event, len(tokens)))
+                scanner = StopScanner(chosen.stop) if chosen.stop else None
+                async with contextlib.aclosing(self._events(body)) as events:
+                    async for event in events:
+                        chunk = to_chunk(event, len(tokens), scanner)
+                        stream.put(chunk)
+                        if chunk.finish_reason:
+                            return
             stream.fail(EngineStopped(f"'{self.name}' broke an answer off.", hint="Send the request again."))
         except PenstockError as error:
             stream.fail(error)
         except (aiohttp.ClientError, OSError) as error:
-            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                # The end of the process tells more, and comes a moment later.
+                await asyncio.wait_for(self._gone.wait(), 1.0)
             stream.fail(EngineStopped(f"'{self.name}' stopped answering: {error}.", hint="Send the request again."))
 
     async def _tokens(self, exchange: Exchange) -> list[int]:
         if exchange.operation == "complete":
-            return await self._encode(exchange.prompt, add_special=True)
+            tokens = await self._encode(exchange.prompt, add_special=True)
+            beginning = self._serving.tokens.beginning if self._serving else None
+            return tokens or ([] if beginning is None else [beginning])
         turns = [(message.role, message.text) for message in exchange.messages]
         messages, mark = self._special.mark(turns)
         rendered = await self._post("/apply-template", {"messages": messages})
-        tokens: list[int] = []
+        tokens = []
         for part in rendered["prompt"].split(mark):
             tokens += await self._encode(part, add_special=False)
         return tokens
@@ -206,7 +215,7 @@ class LlamaCppEngine:
             )
         return answer
 
-    async def _events(self, body: dict[str, Any]) -> AsyncIterator[Event]:
+    async def _events(self, body: dict[str, Any]) -> AsyncGenerator[Event]:
         async with self._request("/completion", body) as response:
             if response.status != 200 or not body["stream"]:
                 yield decode_event(await response.read())
@@ -235,10 +244,12 @@ class LlamaCppEngine:
 
     def _on_ready(self, payload: bytes) -> None:
         self._serving = wire.decode_serving(payload)
-        self._special = SpecialTokens(self._serving.special)
+        self._special = SpecialTokens(self._serving.tokens.special)
+        self._gone.clear()
 
     def _on_exit(self, reason: str) -> None:
         self._serving = None
+        self._gone.set()
         self._fail_all(
             EngineStopped(
                 f"the process of '{self.name}' ended in the middle ({reason}); it is being started again.",
@@ -262,7 +273,6 @@ def completion_body(
         "top_p": chosen.top_p,
         "samplers": ["temperature", "top_p"],
         "seed": chosen.seed,
-        "stop": list(chosen.stop),
         "stream": stream,
     }
     if chosen.logprobs:
@@ -272,13 +282,18 @@ def completion_body(
     return body
 
 
-def to_chunk(event: Event, prompt: int) -> Chunk:
+def to_chunk(event: Event, prompt: int, scanner: StopScanner | None) -> Chunk:
+    """Stop strings are looked for here: llama.cpp keeps the beginning of one that never came. Raises
+    `InvalidRequest`."""
+    if event.error is not None:
+        raise InvalidRequest(f"llama.cpp cannot run this request: {event.error.get('message')}.")
+    text, stopped = scanner.feed(event.content) if scanner else (event.content, False)
     logprobs = tuple(TokenLogprob(item.token, item.logprob) for item in event.completion_probabilities)
-    if not event.stop:
-        return Chunk(text=event.content, logprobs=logprobs)
+    if not event.stop and not stopped:
+        return Chunk(text=text, logprobs=logprobs)
     return Chunk(
-        text=event.content,
+        text=text if stopped or scanner is None else text + scanner.flush(),
         logprobs=logprobs,
-        finish_reason="length" if event.stop_type == "limit" else "stop",
+        finish_reason="stop" if stopped or event.stop_type != "limit" else "length",
         usage=Usage(input=prompt, output=event.tokens_predicted),
     )

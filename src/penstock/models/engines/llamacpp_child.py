@@ -10,7 +10,7 @@ from typing import Any
 
 import xllamacpp
 
-from penstock.models.engines.gguf import special_tokens
+from penstock.models.engines.gguf import tokenizer_facts
 from penstock.models.engines.wire import Serving, Setup, decode_setup, encode
 from penstock.process import FrameSocket
 
@@ -27,7 +27,7 @@ def main() -> None:
         server = open_server(setup, token)
     except Exception as error:
         sys.exit(f"llama.cpp cannot run {setup.file}: {error}")
-    sock.send(encode(Serving(server.listening_address, token, special_tokens(Path(setup.file)))))
+    sock.send(encode(Serving(server.listening_address, token, tokenizer_facts(Path(setup.file)))))
     try:
         while True:
             sock.receive()
@@ -45,6 +45,7 @@ def open_server(setup: Setup, token: str) -> Any:
     params.n_ctx = setup.cache_tokens
     params.n_parallel = setup.max_running
     params.kv_unified = True
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
     params.n_batch = params.n_ubatch = setup.step_tokens
     params.cache_ram_mib = 0
     params.cache_prompt = setup.prefix_cache

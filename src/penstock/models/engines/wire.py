@@ -30,12 +30,19 @@ class Ready(Struct, frozen=True, array_like=True):
     cache_tokens: int
 
 
+class TokenizerFacts(Struct, frozen=True, array_like=True):
+    """The texts of the control and user-defined tokens, the longest first, and the token that begins a text."""
+
+    special: list[str] = []
+    beginning: int | None = None
+
+
 class Serving(Struct, frozen=True, array_like=True):
-    """The first frame from a child that serves HTTP: its address, its token, and the model's special tokens."""
+    """The first frame from a child that serves HTTP: its address and token, and what its routes do not tell."""
 
     address: str
     token: str
-    special: list[str]
+    tokens: TokenizerFacts
 
 
 class Prompt(Struct, frozen=True, array_like=True):
