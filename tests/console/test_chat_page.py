@@ -3,10 +3,7 @@
 import re
 
 from playwright.sync_api import Page, expect
-from support.browser import OpenPage, Site, ask
-
-from penstock.exchange import LOCAL_PROJECT
-from penstock.traces.span import TraceFilter
+from support.browser import OpenPage, Site, ask, traces
 
 
 def test_an_example_is_asked_by_a_click_and_answered_with_its_sources(page: Page) -> None:
@@ -185,12 +182,3 @@ def test_markup_anywhere_stays_text(page: Page) -> None:
     turn.locator(".quote", has_text="notes.md").click()
     expect(page.locator("#passage #cited")).to_be_visible()
     assert page.locator("#passage-body").locator("img, script, svg, b").count() == 0
-
-
-def traces(site: Site, **wanted: str) -> list[object]:
-    site.do(flushed(site))
-    return list(site.do(site.services.traces.list(TraceFilter(project_id=LOCAL_PROJECT, **wanted))).traces)
-
-
-async def flushed(site: Site) -> bool:
-    return await site.services.traces.flush()

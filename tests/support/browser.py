@@ -1,18 +1,24 @@
 """A server to look at, and a watch that fails a test for any error on a page or call beyond this machine."""
 
 import asyncio
+import contextlib
+import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
 
 from penstock.console.routes import routes
+from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
+from penstock.traces.span import TraceFilter, TraceSummary
 from support.console_site import ScriptedApp, open_site
 
 T = TypeVar("T")
@@ -60,6 +66,15 @@ class Site:
         """Lets an answer that waits end."""
         self._loop.call_soon_threadsafe(self.app.go_on.set)
 
+    def complete(self, question: str) -> None:
+        """Asks through the API, as any client would; what comes back does not matter."""
+        body = {"model": "plant", "messages": [{"role": "user", "content": question}]}
+        sent = urllib.request.Request(
+            f"{self.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(sent, timeout=30) as answer:
+            answer.read()
+
     def close(self) -> None:
         self.do(self._server.stop())
         self.services.traces.close()
@@ -79,7 +94,11 @@ class Watch:
         context.on("console", self._on_console)
         context.on("weberror", lambda error: self._problems.append(f"error on the page: {error.error}"))
         context.on("request", self._on_request)
-        context.on("dialog", lambda dialog: self._problems.append(f"dialog: {dialog.message}"))
+        context.on("dialog", self._on_dialog)
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self._problems.append(f"dialog: {dialog.message}")
+        dialog.accept()
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -112,3 +131,9 @@ def ask(page: Page, question: str, *, finished: bool = True) -> None:
     page.press("#question", "Enter")
     if finished:
         page.wait_for_selector(".turn:last-child article[aria-busy=false]")
+
+
+def traces(site: Site, **wanted: Any) -> tuple[TraceSummary, ...]:
+    """What was recorded so far, newest first."""
+    site.do(site.services.traces.flush())
+    return site.do(site.services.traces.list(TraceFilter(project_id=LOCAL_PROJECT, **wanted))).traces

@@ -15,7 +15,7 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
-from penstock.knowledge.base import Hit, KnowledgeBase, Sources
+from penstock.knowledge.base import Hit, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.testing import FakeEmbedder
 from penstock.traces.store import TraceStore
 
@@ -178,7 +178,9 @@ async def open_site(folder: Path) -> Services:
         path = folder / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    base = KnowledgeBase.open(folder / "knowledge-manuals.db", "manuals", FakeEmbedder())
+    base = KnowledgeBase.open(
+        folder / "knowledge-manuals.db", "manuals", FakeEmbedder(), KnowledgeOptions(max_file_bytes=1_000_000)
+    )
     await base.ingest(Sources(folder / "docs"))
     traces = TraceStore.open(folder / "traces.db")
     app = ScriptedApp(base)

@@ -136,7 +136,7 @@ def shown_range(text: str, query: DocumentQuery, window: Window) -> tuple[int, i
     before = window.before if query.start is not None else 0
     low = max(0, min(wanted, len(text)) - before)
     if low > 0:
-        found = text.rfind("\n\n", max(0, low - 1000), low)
+        found = text.rfind("\n\n", max(0, low - 1000), low + 2)
         low = found + 2 if found >= 0 else low
     high = max(low + window.length, query.end or 0)
     if high >= len(text):
@@ -164,10 +164,10 @@ def blocks(document: Document, shown: tuple[int, int], cited: tuple[int, int] | 
     for start, end, level in pieces(document, shown):
         waiting = pages.get(start, waiting)
         for low, high in paragraphs(document.text, start, end):
-            page, waiting = waiting, None
             found = runs(document.text, low, high, cited)
             if level and repeats_title(document, low, high) and not any(run.cited for run in found):
                 continue
+            page, waiting = waiting, None
             flows = bool(level) or is_wrapped_prose(document.text[low:high])
             yield Block(min(level + 1, 6) if level else 0, page, flows, found)
 

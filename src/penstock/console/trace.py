@@ -89,7 +89,7 @@ async def show(request: Request) -> Response:
     if detail is None:
         raise NotFound(
             f"There is no trace {trace_id[:80]!r}.",
-            hint="It may be older than the retention, or a second young: reload the page.",
+            hint="Traces older than the retention are deleted; the list has those that are kept.",
         )
     base = services.knowledge.get(detail.trace.knowledge or "")
     return render(request, TRACE, await asyncio.to_thread(page_of, detail, base))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
-from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description, read_json, read_query, reply
+from penstock.http.routes import ApiRoute, Description, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
 
 MAX_LIMIT = 500
@@ -142,15 +142,9 @@ async def get_document(request: Request) -> Response:
 
 
 async def add_document(request: Request) -> Response:
-    """The body is the file itself: no page of another origin can send that type without being asked first."""
+    """The body is the file itself, in a type that no page of another origin can send without asking first."""
     base = base_of(request)
     query = read_query(request, UploadQuery)
-    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if declared != UPLOAD_TYPE:
-        raise InvalidRequest(
-            f"A file must be sent as {UPLOAD_TYPE}, not {declared or 'without a type'}.",
-            hint=f"Send its bytes as the body, with the header Content-Type: {UPLOAD_TYPE}.",
-        )
     return reply(await base.add_file(query.name, await request.body()), 201)
 
 

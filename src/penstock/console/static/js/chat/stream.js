@@ -23,7 +23,7 @@ async function* events(body) {
 }
 
 function failure(error, traceId) {
-  return new AskError(error?.message ?? "The answer broke off.", error?.hint ?? "", traceId);
+  return new AskError(error?.message ?? "The answer broke off.", "", traceId);
 }
 
 async function refusal(response) {

@@ -1,8 +1,9 @@
-// Takes dropped or chosen files, one after the other, and shows how each is taken in.
+// Takes dropped or chosen files in, one after the other, shows how each fares, and takes them out again.
 
 const drop = document.getElementById("drop");
 const chooser = document.getElementById("files");
 const list = document.getElementById("uploads");
+const GONE = "The server did not answer. Check that penstock is still running, then try again.";
 let queue = Promise.resolve();
 
 function addRow(name) {
@@ -17,8 +18,12 @@ function addRow(name) {
     progress(share) {
       row.querySelector("progress").value = share;
     },
-    end() {
+    end(text, kind) {
       row.querySelector("progress").remove();
+      this.say(text, kind);
+    },
+    fail(text) {
+      this.end(text, "failed");
     },
   };
 }
@@ -32,7 +37,7 @@ function send(file, onProgress) {
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onProgress(event.total ? event.loaded / event.total : 1));
     request.addEventListener("load", () => resolve({ status: request.status, body: request.response }));
-    request.addEventListener("error", () => reject(new Error("The server did not answer.")));
+    request.addEventListener("error", () => reject(new Error(GONE)));
     request.send(file);
   });
 }
@@ -41,8 +46,7 @@ async function take(file) {
   const row = addRow(file.name);
   const limit = Number(drop.dataset.limit);
   if (file.size > limit) {
-    row.end();
-    row.say(`Too large: ${(file.size / 1e6).toFixed(1)} MB, and at most ${(limit / 1e6).toFixed(0)} MB are taken.`, "failed");
+    row.fail(`Too large: ${(file.size / 1e6).toFixed(1)} MB, and at most ${(limit / 1e6).toFixed(0)} MB are taken.`);
     return;
   }
   row.say("waiting");
@@ -57,13 +61,24 @@ async function upload(file, row) {
       row.progress(share);
       if (share === 1) row.say("reading", "reading");
     });
-    row.end();
-    if (status >= 400 || !body) row.say([body?.error?.message, body?.error?.hint].filter(Boolean).join(" ") || `Refused with status ${status}.`, "failed");
-    else if (body.status === "ok") row.say(`${body.chunks} ${body.chunks === 1 ? "passage" : "passages"}`, "ok");
-    else row.say(body.reason || body.status, body.status === "partial" ? "ok" : "failed");
+    if (status >= 400 || !body) row.fail(body?.error?.message ?? `The server refused it with status ${status}.`);
+    else if (body.status === "ok") row.end(`${body.chunks} ${body.chunks === 1 ? "passage" : "passages"}`, "ok");
+    else row.end(body.reason || body.status, body.status === "partial" ? "partial" : "failed");
+  } catch {
+    row.fail(GONE);
+  }
+  refresh();
+}
+
+async function remove(button) {
+  const { remove: address, name } = button.dataset;
+  if (!confirm(`Remove ${name} from the knowledge? The uploaded copy is deleted.`)) return;
+  button.disabled = true;
+  try {
+    const response = await fetch(address, { method: "DELETE" });
+    if (!response.ok) throw new Error((await response.json()).error.message);
   } catch (error) {
-    row.end();
-    row.say(`${error.message} Check that penstock is still running, then drop the file again.`, "failed");
+    addRow(name).fail(error instanceof TypeError ? GONE : error.message);
   }
   refresh();
 }
@@ -95,8 +110,9 @@ document.addEventListener("drop", (event) => {
   drop.classList.remove("over");
   takeAll(event.dataTransfer.files);
 });
-document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.requestConfig.verb === "delete") refresh();
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-remove]");
+  if (button) remove(button);
 });
 document.addEventListener("htmx:afterSwap", () => {
   const fresh = document.getElementById("fresh-counts")?.content.querySelector("#counts");
