@@ -30,7 +30,7 @@ from support.questions import Asked, QuestionSet, encoder, halves, knowledge, lo
 
 from penstock.knowledge.abstain import Calibration, Fit, calibration, probability
 from penstock.knowledge.base import KnowledgeBase
-from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder
+from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.ranking import LinearModel, Measures
 from penstock.models.encoders.minilm import MiniLM
 
@@ -89,14 +89,15 @@ async def fitted(data: QuestionSet, articles: frozenset[str], embedder: MiniLM) 
     questions = [asked for asked in data.questions if asked.article in articles and asked.file in kept]
     answerable = [asked for asked in questions if asked.answers]
     async with knowledge(data.paragraphs, embedder) as base:
-        found = await cases(base, EvidenceFinder(embedder, FLAT, embedded=10_000), answerable, absent=False)
+        everything = EvidenceFinder(SentenceVectors(embedder), FLAT, embedded=10_000)
+        found = await cases(base, everything, answerable, absent=False)
         groups = [
             (np.array([values(ranked.measures) for ranked in case.evidence.ranked]), gold(case))
             for case in found
             if gold(case).any()
         ]
         ranking = fit_choice(Measures.__struct_fields__, groups, penalty=30.0)
-        finder = EvidenceFinder(embedder, msgspec.structs.replace(FLAT, ranking=ranking))
+        finder = EvidenceFinder(SentenceVectors(embedder), msgspec.structs.replace(FLAT, ranking=ranking))
         seen = await cases(base, finder, questions, absent=False)
     seen += await left_out(data, articles, answerable[::2], finder, embedder)
     return with_threshold(seen, ranking)
@@ -129,7 +130,7 @@ def with_threshold(seen: Sequence[Case], ranking: LinearModel) -> Calibration:
 async def measured(data: QuestionSet, articles: frozenset[str], parameters: Calibration) -> dict[str, float]:
     questions = [asked for asked in data.questions if asked.article in articles]
     async with encoder() as embedder:
-        finder = EvidenceFinder(embedder, parameters)
+        finder = EvidenceFinder(SentenceVectors(embedder), parameters)
         async with knowledge(data.paragraphs, embedder) as base:
             seen = await cases(base, finder, questions, absent=False)
         answerable = [asked for asked in questions if asked.answers]

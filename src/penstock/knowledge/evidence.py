@@ -86,14 +86,38 @@ class Evidence(Struct, frozen=True):
         return tuple(sorted(chosen, key=lambda ranked: (first[ranked.sentence.at], ranked.sentence.start)))
 
 
-class EvidenceFinder:
-    """Ranks the sentences of passages for a question. Remembers the vectors of sentences it has seen."""
+class SentenceVectors:
+    """The vectors of sentences, remembered for those met lately: popular passages come back."""
 
-    def __init__(self, embedder: Embedder, calibration: Calibration, *, embedded: int = EMBEDDED) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+
+    async def of(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], int]:
+        """A vector of length 1 for each text, and the tokens that the encoder read for the new ones."""
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        found = {key: self._known[key] for key in keys if key not in new}
+        tokens = 0
+        if new:
+            embeddings = await self._embedder.embed(list(new.values()), urgent=True)
+            found.update(zip(new, embeddings.vectors, strict=True))
+            tokens = embeddings.tokens
+        self._known.update(found)
+        for key in found:
+            self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return [found[key] for key in keys], tokens
+
+
+class EvidenceFinder:
+    """Ranks the sentences of passages for a question."""
+
+    def __init__(self, vectors: SentenceVectors, calibration: Calibration, *, embedded: int = EMBEDDED) -> None:
+        self._vectors = vectors
         self._calibration = calibration
         self._embedded = embedded
-        self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
 
     async def find(self, text: str, found: SearchResult) -> Evidence:
         """Evidence for the question `text` in what a search for it found."""
@@ -106,7 +130,7 @@ class EvidenceFinder:
         ]
         candidates.sort(key=lambda candidate: -model.score(candidate[1]))
         candidates = candidates[: self._embedded]
-        vectors, tokens = await self._embed([sentence.text for sentence, _ in candidates])
+        vectors, tokens = await self._vectors.of([sentence.text for sentence, _ in candidates])
         measured = [
             (sentence, replace(measures, cosine=float(vector @ found.vector)))
             for (sentence, measures), vector in zip(candidates, vectors, strict=True)
@@ -115,22 +139,6 @@ class EvidenceFinder:
         fit = fit_of(question, ranked, found.hits[:PASSAGES], idf) if ranked else None
         answered = probability(self._calibration.answered, fit) if fit else 0.0
         return Evidence(question, found.hits[:PASSAGES], ranked, fit, answered, tokens)
-
-    async def _embed(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], int]:
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
-        new = [at for at, key in enumerate(keys) if key not in self._vectors]
-        known = {key: self._vectors[key] for key in keys if key in self._vectors}
-        tokens = 0
-        if new:
-            embeddings = await self._embedder.embed([texts[at] for at in new], urgent=True)
-            known.update((keys[at], vector) for at, vector in zip(new, embeddings.vectors, strict=True))
-            tokens = embeddings.tokens
-        self._vectors.update(known)
-        for key in keys:
-            self._vectors.move_to_end(key)
-        while len(self._vectors) > REMEMBERED:
-            self._vectors.popitem(last=False)
-        return [known[key] for key in keys], tokens
 
 
 def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:

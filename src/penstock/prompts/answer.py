@@ -26,9 +26,12 @@ class PassageValue(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def answer_prompt(folder: Path | None = None) -> Prompt:
-    """The answer prompt of an app folder, else the built-in one. Raises `ConfigError` naming file and line."""
-    if folder is not None and (path := folder / "prompts" / "answer.md").is_file():
+def answer_prompt(path: Path | None = None) -> Prompt:
+    """The prompt in an app's file, or the built-in one where there is no such file.
+
+    Raises `ConfigError` naming file and line.
+    """
+    if path is not None and path.is_file():
         return load_prompt(path, VARIABLES)
     source = resources.files("penstock.prompts").joinpath("answer.md").read_text("utf-8")
     return parse_prompt(source, "answer", "penstock/prompts/answer.md", VARIABLES)

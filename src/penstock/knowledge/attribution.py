@@ -1,0 +1,201 @@
+"""Each sentence of a composed answer, and the passage that supports it.
+
+A sentence is supported where a passage says about the same (encoder and words) and has every number and every
+name of it. The model's own marks are claims to check, not facts: a mark is kept where its passage supports the
+sentence; a missing or wrong one is replaced by what does; a sentence that nothing supports is marked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from penstock.knowledge.evidence import Sentence, SentenceVectors
+from penstock.knowledge.ranking import CAPITAL
+from penstock.knowledge.sentences import SentenceSpan, split_sentences
+from penstock.knowledge.terms import STOP_WORDS, fold, stem, terms, words
+
+MARK = re.compile(r"\s*\[\s*\d{1,2}(?:\s*[,;]\s*\d{1,2})*\s*\]")
+LEADING_MARKS = re.compile(rf"(?:{MARK.pattern})+\s*")
+EXACT = re.compile(r"\d[\d.,:]*")
+
+COSINE_WEIGHT = 0.5
+SUPPORTED = 0.55
+"""Of the mix of cosine and word coverage, 0 to 1, from which a passage supports a sentence."""
+
+FEW_TERMS = 2
+"""A sentence with fewer telling words, no number and no name claims nothing ("Yes.", "Here it is:")."""
+
+COMPARED = 3
+"""Sentences of the passages that are embedded for each sentence of the answer: those with most of its words."""
+
+DIGITS = {
+    word: str(number)
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    )
+}
+
+
+class Claim(Struct, frozen=True):
+    """A sentence of the answer: its characters, its text without marks, and the passages it names."""
+
+    start: int
+    end: int
+    text: str
+    marks: tuple[int, ...]
+
+
+class Support(Struct, frozen=True):
+    """What supports a claim: a sentence of passage `number`, and how well."""
+
+    claim: Claim
+    number: int
+    sentence: Sentence
+    score: float
+
+
+class Attribution(Struct, frozen=True):
+    """The supports of an answer in its order, the claims that nothing supports, and what the encoder read."""
+
+    supports: tuple[Support, ...]
+    unsupported: tuple[Claim, ...]
+    tokens: int
+
+
+class _Option(Struct, frozen=True):
+    """A sentence that might support a claim, and the share of the claim's words around it."""
+
+    number: int
+    sentence: Sentence
+    coverage: float
+
+
+async def attribute(
+    answer: str, question: str, sentences: Sequence[tuple[int, Sentence]], vectors: SentenceVectors
+) -> Attribution:
+    """Finds the support of each claim among `sentences`, which come with the numbers of their passages."""
+    claims = [claim for claim in claims_of(answer) if _claims_something(claim)]
+    options = [_options(claim, question, sentences) for claim in claims]
+    texts = list(
+        dict.fromkeys(
+            text
+            for claim, found in zip(claims, options, strict=True)
+            if found
+            for text in (claim.text, *(option.sentence.text for option in found))
+        )
+    )
+    embedded, tokens = await vectors.of(texts)
+    by_text = dict(zip(texts, embedded, strict=True))
+    supports: list[Support] = []
+    unsupported: list[Claim] = []
+    for claim, found in zip(claims, options, strict=True):
+        scored = [
+            Support(
+                claim,
+                option.number,
+                option.sentence,
+                mixed(by_text[claim.text], by_text[option.sentence.text], option),
+            )
+            for option in found
+        ]
+        chosen = _chosen(claim, [support for support in scored if support.score >= SUPPORTED])
+        supports.extend(chosen)
+        if not chosen:
+            unsupported.append(claim)
+    return Attribution(tuple(supports), tuple(unsupported), tokens)
+
+
+def mixed(claim: np.ndarray, sentence: np.ndarray, option: _Option) -> float:
+    return COSINE_WEIGHT * float(claim @ sentence) + (1 - COSINE_WEIGHT) * option.coverage
+
+
+def claims_of(answer: str) -> list[Claim]:
+    """The sentences of an answer with the marks that belong to each: those inside it and right behind it."""
+    claims: list[Claim] = []
+    for span in split_sentences(answer):
+        at = span.start
+        leading = LEADING_MARKS.match(answer, at, span.end)
+        if leading and claims and "\n" not in answer[claims[-1].end : at]:
+            before = claims.pop()
+            end = at + len(leading.group().rstrip())
+            claims.append(Claim(before.start, end, before.text, before.marks + _marks(leading.group())))
+            at = leading.end()
+        if at < span.end:
+            claims.append(_claim(answer, SentenceSpan(at, span.end)))
+    return claims
+
+
+def _claim(answer: str, span: SentenceSpan) -> Claim:
+    text = answer[span.start : span.end]
+    return Claim(span.start, span.end, MARK.sub("", text).strip(), _marks(text))
+
+
+def _marks(text: str) -> tuple[int, ...]:
+    numbers = (int(number) for mark in MARK.findall(text) for number in re.findall(r"\d+", mark))
+    return tuple(dict.fromkeys(numbers))
+
+
+def _claims_something(claim: Claim) -> bool:
+    if claim.text.endswith(("?", ":")):
+        return False
+    return bool(_numbers(claim.text) or _names(claim.text)) or len(set(terms(claim.text))) >= FEW_TERMS
+
+
+def _options(claim: Claim, question: str, sentences: Sequence[tuple[int, Sentence]]) -> list[_Option]:
+    """The sentences that have the claim's numbers and names nearby, those with most of its words first."""
+    asked = set(terms(claim.text))
+    numbers, names = _numbers(claim.text), _names(claim.text) - {stem(word) for word in words(question)}
+    found = []
+    for number, sentence in sentences:
+        hit = sentence.hit
+        if not numbers <= _numbers(hit.text) or not names <= sentence.around.passage:
+            continue
+        near = sentence.around.before | sentence.around.after
+        own = set(terms(sentence.text))
+        coverage = (len(asked & own) + 0.7 * len((asked & near) - own)) / len(asked) if asked else 1.0
+        found.append(_Option(number, sentence, coverage))
+    named = [option for option in found if option.number in claim.marks]
+    others = [option for option in found if option.number not in claim.marks]
+    return [*_most(named), *_most(others)]
+
+
+def _most(options: list[_Option]) -> list[_Option]:
+    return sorted(options, key=lambda option: -option.coverage)[:COMPARED]
+
+
+def _chosen(claim: Claim, supports: Sequence[Support]) -> list[Support]:
+    """The best support of each passage that the claim rightly names, else the best of all."""
+    best: dict[int, Support] = {}
+    for support in sorted(supports, key=lambda support: -support.score):
+        best.setdefault(support.number, support)
+    named = [best[number] for number in claim.marks if number in best]
+    return named or list(best.values())[:1]
+
+
+def _numbers(text: str) -> set[str]:
+    """The numbers of a text as digits, small ones in words among them."""
+    plain = fold(text)
+    digits = {found.strip(".,:").replace(",", "") for found in EXACT.findall(plain)}
+    return digits | {DIGITS[word] for word in words(plain) if word in DIGITS and word != "one"}
+
+
+def _names(text: str) -> set[str]:
+    """The capitalised words of a text as stems, but for those that every sentence may begin with."""
+    return {
+        stem(word)
+        for name in CAPITAL.findall(text)
+        for word in words(name)
+        if word not in STOP_WORDS and len(word) > 1
+    } - _first_word(text)
+
+
+def _first_word(text: str) -> set[str]:
+    """The first word is capitalised anyway, so it is no name unless it is written in capitals."""
+    first = re.match(r"\W*([^\W\d_][\w’'-]*)", text)
+    return (
+        set() if first is None or first.group(1)[1:2].isupper() else {stem(word) for word in words(first.group(1))}
+    )

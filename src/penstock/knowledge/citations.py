@@ -1,0 +1,115 @@
+"""From ranked sentences to citations, each quote checked against the text of its document."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from urllib.parse import quote as encoded
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock.exchange import Citation
+from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.evidence import Evidence, Ranked, Sentence
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, to honour `max_tokens` where no tokenizer is at hand."""
+
+logger = logging.getLogger(__name__)
+
+
+class Quotation(Struct, frozen=True, kw_only=True):
+    """A sentence to cite: under which number, how sure, and for which characters of the answer."""
+
+    sentence: Sentence
+    number: int
+    score: float
+    answer_start: int | None = None
+    answer_end: int | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where the quote begins: the document's id and the character."""
+        return self.sentence.hit.document_id, self.sentence.start
+
+
+class Quoting:
+    """Makes citations into one knowledge base."""
+
+    def __init__(self, knowledge: KnowledgeBase) -> None:
+        self._knowledge = knowledge
+
+    async def verified(self, quotations: Sequence[Quotation]) -> list[Quotation]:
+        """Those whose sentences stand in their documents exactly where they say, in the same order."""
+        ranges = [(each.sentence.hit.document_id, each.sentence.start, each.sentence.end) for each in quotations]
+        texts = await asyncio.to_thread(self._knowledge.texts, ranges) if ranges else []
+        kept = []
+        for quotation, text in zip(quotations, texts, strict=True):
+            if text == quotation.sentence.text:
+                kept.append(quotation)
+            else:
+                sentence = quotation.sentence
+                logger.warning("a quote is not in %s at %d; it was left out", sentence.hit.document, sentence.start)
+        return kept
+
+    def citation(self, quotation: Quotation) -> Citation:
+        """The citation of a sentence that was verified."""
+        sentence, hit = quotation.sentence, quotation.sentence.hit
+        return Citation(
+            number=quotation.number,
+            document_id=hit.document_id,
+            document=hit.document,
+            title=hit.title,
+            chunk_id=hit.chunk_id,
+            heading=hit.heading,
+            page=hit.page,
+            start=sentence.start,
+            end=sentence.end,
+            quote=sentence.text,
+            score=round(quotation.score, 4),
+            url=self._url(sentence),
+            answer_start=quotation.answer_start,
+            answer_end=quotation.answer_end,
+        )
+
+    def _url(self, sentence: Sentence) -> str:
+        """Opens the passage in the console; the HTTP layer puts the server's address before it."""
+        hit = sentence.hit
+        path = f"/knowledge/{encoded(self._knowledge.name, safe='')}/{encoded(hit.document_id, safe='')}"
+        return f"{path}?chunk={encoded(hit.chunk_id, safe='')}&start={sentence.start}&end={sentence.end}"
+
+
+def quoted(ranked: Ranked) -> Quotation:
+    """A sentence as a quotation under the number of its passage, from 1; its score says how much of the question it
+    is about, 0 to 1."""
+    measures = ranked.measures
+    score = (max(0.0, measures.cosine) + measures.coverage + measures.before) / 2
+    return Quotation(sentence=ranked.sentence, number=ranked.sentence.at + 1, score=min(1.0, score))
+
+
+def renumbered(quotations: Sequence[Quotation]) -> list[Quotation]:
+    """The quotations as 1, 2, 3 …"""
+    return [replace(quotation, number=number) for number, quotation in enumerate(quotations, start=1)]
+
+
+def nearest(evidence: Evidence, passages: int, limit: int) -> list[Quotation]:
+    """The best sentence of each of the best passages, of the first `passages` found."""
+    best: dict[int, Ranked] = {}
+    for ranked in evidence.ranked:
+        if ranked.sentence.at < passages:
+            best.setdefault(ranked.sentence.at, ranked)
+    return [quoted(ranked) for ranked in list(best.values())[:limit]]
+
+
+def within(max_tokens: int | None, quotations: Sequence[Quotation]) -> list[Quotation]:
+    """The first quotation, and those after it that fit into about `max_tokens`."""
+    kept: list[Quotation] = []
+    left = float("inf") if max_tokens is None else max_tokens * CHARACTERS_PER_TOKEN
+    for quotation in quotations:
+        left -= len(quotation.sentence.text)
+        if kept and left < 0:
+            break
+        kept.append(quotation)
+    return kept
