@@ -1,0 +1,288 @@
+"""The composition root: from an app folder to everything that answers its questions, and down again.
+
+    async with Platform.open(load("my-docs")) as platform:
+        await platform.ingest()
+        await platform.serve()
+
+It alone imports everything, and it is the only place where parts are joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from penstock.config import AppFolder, ModelSettings, Settings
+from penstock.console.routes import routes as console_routes
+from penstock.errors import PenstockError
+from penstock.exchange import Exchange, Message, Operation
+from penstock.gateway.meter import Meter
+from penstock.gateway.pipeline import Pipeline, standard_stages
+from penstock.gateway.prices import price_of
+from penstock.gateway.registry import Registry, Target
+from penstock.gateway.services import Services
+from penstock.http.serve import HttpServer, ServerAddress
+from penstock.http.server import build
+from penstock.ids import new_id, new_trace_id
+from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
+from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.models.local import OnPull, card_of, local_engine, start_encoder
+from penstock.models.providers.embedding import EmbeddingProvider
+from penstock.models.providers.openai import OpenAIProvider
+from penstock.models.providers.vendors import remote
+from penstock.prompts.template import Prompt
+from penstock.releases.release import Release, make_release
+from penstock.seams import Embedder, Engine, EngineHealth
+from penstock.storage.lock import FolderLock
+from penstock.traces.recorder import RecorderSettings
+from penstock.traces.store import TraceStore
+
+logger = logging.getLogger(__name__)
+
+OnIngest = Callable[[str, IngestProgress], None]
+MB = 1_000_000
+CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
+ENGINE_FEATURES = frozenset({"logprobs", "response_format"})
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell about long work; both are called from other threads, too."""
+
+    on_pull: OnPull = field(default=lambda progress: None)
+    on_ingest: OnIngest = field(default=lambda name, progress: None)
+
+
+QUIET = Watch()
+
+
+class Platform:
+    """The running parts of one app. Made by `open`, which also takes them down."""
+
+    def __init__(self, folder: AppFolder, watch: Watch) -> None:
+        self.folder = folder
+        self._watch = watch
+        self._stack = AsyncExitStack()
+        self.lock = FolderLock(folder.make_data_folder())
+        self.meter = Meter()
+        self.registry = Registry()
+        self.embedders: dict[str, Embedder] = {}
+        self._health: dict[str, Callable[[], EngineHealth]] = {}
+        self.engines: dict[str, Engine] = {}
+        self.knowledge: dict[str, KnowledgeBase] = {}
+        self.traces: TraceStore
+        self.pipeline: Pipeline
+        self.release: Release
+        self.services: Services
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, folder: AppFolder, watch: Watch = QUIET) -> AsyncIterator[Platform]:
+        """Takes the data folder's lock and builds every part; encoders are running then, engines start when needed.
+
+        Raises `StorageError` where another process holds the folder, and what a part raises that cannot start.
+        """
+        platform = cls(folder, watch)
+        async with platform._stack as stack:
+            stack.enter_context(platform.lock)
+            await platform._build()
+            yield platform
+
+    async def _build(self) -> None:
+        settings = self.folder.settings
+        data = self.folder.data
+        self.traces = TraceStore.open(
+            data / "traces.db", settings=RecorderSettings(content=settings.traces.content)
+        )
+        self._stack.callback(self.traces.close)
+        stages = standard_stages(
+            self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight
+        )
+        self.pipeline = Pipeline(stages)
+        for name, model in settings.models.items():
+            self._add_model(name, model)
+        await self._open_knowledge()
+        self._add_app()
+        self.services = Services(
+            app_name=self.folder.name,
+            settings=settings,
+            pipeline=self.pipeline,
+            registry=self.registry,
+            traces=self.traces,
+            knowledge=self.knowledge,
+            sources=self.sources,
+            engines=self.engines,
+            embedders=self.embedders,
+            health=self._health,
+            meter=self.meter,
+        )
+
+    def _add_model(self, name: str, settings: ModelSettings) -> None:
+        """Registers a model by the name the app calls it and by its own."""
+        if settings.remote:
+            address = remote(settings.use, settings.base_url, settings.api_key)
+            provider = OpenAIProvider(address)
+            target = Target(
+                name=name,
+                kind="model",
+                provider=provider,
+                operations=frozenset({"chat", "complete", "embed"}),
+                features=None,
+                owned_by=settings.provider,
+                price=price_of(address.vendor.prices, settings.model),
+            )
+        else:
+            engine = local_engine(settings.use, settings, self._watch.on_pull)
+            self.engines[name] = engine
+            self._health[f"models.{name}"] = engine.health
+            target = Target(name=name, kind="model", provider=engine, operations=CHAT, features=ENGINE_FEATURES)
+        self._stack.push_async_callback(target.provider.close)
+        self.registry.add(target)
+
+    async def _open_knowledge(self) -> None:
+        for name, settings in self.folder.settings.knowledge.items():
+            if settings.embedder not in self.embedders:
+                encoder = await start_encoder(settings.embedder, self._watch.on_pull)
+                self._stack.push_async_callback(encoder.close)
+                self.embedders[settings.embedder] = encoder
+                self._health[settings.embedder] = encoder.health
+            options = KnowledgeOptions(
+                chunk_tokens=settings.chunk_tokens,
+                max_file_bytes=int(settings.max_file_mb * MB),
+                parse_seconds=settings.parse_seconds,
+                parse_memory_bytes=settings.parse_memory_mb * MB,
+            )
+            path = self.folder.data / f"knowledge-{name}.db"
+            self.knowledge[name] = KnowledgeBase.open(path, name, self.embedders[settings.embedder], options)
+            self._stack.callback(self.knowledge[name].close)
+        for name, embedder in self.embedders.items():
+            self.registry.add(
+                Target(
+                    name=name,
+                    kind="embedder",
+                    provider=EmbeddingProvider(embedder),
+                    operations=frozenset({"embed"}),
+                )
+            )
+
+    def _add_app(self) -> None:
+        """The app itself: what its folder is called, answered from all its documents."""
+        settings = self.folder.settings
+        default = settings.models.get("default")
+        prompt = answer_prompt(self.folder.root / "prompts" / "answer.md" if self.folder.file else None)
+        answer = AnswerSettings(
+            mode=settings.app.mode,
+            model="default" if default else "",
+            grounds_well=default is not None and grounds_well(default),
+            prompt=prompt,
+        )
+        self.release = make_release(self.folder.name, what_shapes_answers(settings, prompt, self.embedders))
+        ((name, base),) = self.knowledge.items()
+        embedder = self.embedders[settings.knowledge[name].embedder]
+        app = GroundedApp(self.folder.name, base, embedder, self.pipeline.call, answer)
+        self.registry.add(
+            Target(
+                name=self.folder.name,
+                kind="app",
+                provider=app,
+                operations=frozenset({"chat"}),
+                release_id=self.release.id,
+            )
+        )
+
+    @property
+    def sources(self) -> dict[str, Sources]:
+        """The files of each knowledge base."""
+        folder = self.folder
+        return {
+            name: Sources(folder.source_root, folder.settings.knowledge[name].sources, folder.excludes(name))
+            for name in self.knowledge
+        }
+
+    def exchange(self, messages: Sequence[Message], *, stream: bool = True) -> Exchange:
+        """A question to the app from this process."""
+        return Exchange(
+            id=new_id("req"),
+            trace_id=new_trace_id(),
+            model=self.folder.name,
+            messages=tuple(messages),
+            stream=stream,
+            deadline=time.monotonic() + self.folder.settings.server.request_seconds,
+        )
+
+    async def ingest(self, on_ingest: OnIngest | None = None) -> dict[str, IngestSummary]:
+        """Brings every knowledge base in line with its files; what did not change costs nothing.
+
+        Raises `ConfigError` where there is nothing to read, `StorageFull`, or what the embedder raises.
+        """
+        tell = on_ingest or self._watch.on_ingest
+        summaries = {}
+        for name, base in self.knowledge.items():
+            summaries[name] = await base.ingest(self.sources[name], progress=partial(tell, name))
+        return summaries
+
+    async def warm(self) -> None:
+        """Starts the engines, so that the first request need not wait. One that cannot start says so in the log."""
+        for name, engine in self.engines.items():
+            try:
+                await engine.start()
+            except PenstockError as error:
+                logger.error("%s does not start: %s", name, error)
+
+    async def serve(self, on_listening: Callable[[str], None] = lambda url: None) -> None:
+        """Serves until SIGTERM or SIGINT, and lets answers finish. Raises `ConfigError` for the port."""
+        settings = self.folder.settings
+        address = ServerAddress(
+            host=settings.server.host, port=settings.server.port, drain_seconds=settings.server.drain_seconds
+        )
+        server = HttpServer(build(self.services, console_routes()), address)
+        await server.start()
+        self.lock.announce(server.url)
+        background = [
+            asyncio.create_task(self.warm()),
+            asyncio.create_task(self.traces.retain(settings.traces.keep_days)),
+        ]
+        on_listening(server.url)
+        try:
+            await server.serve_forever()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
+def grounds_well(model: ModelSettings) -> bool:
+    """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
+    if model.remote:
+        return True
+    card = card_of(model.use)
+    return card is not None and card.grounds_well
+
+
+def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
+    """The parts of a release: change one of these, and the same question may get another answer."""
+    return {
+        "penstock": importlib.metadata.version("penstock"),
+        "mode": settings.app.mode,
+        "prompt": prompt.digest,
+        "models": {
+            name: {"use": model.use, "engine": model.engine, "context": model.context, "base_url": model.base_url}
+            for name, model in settings.models.items()
+        },
+        "knowledge": {
+            name: {
+                "sources": knowledge.sources,
+                "exclude": knowledge.exclude,
+                "chunk_tokens": knowledge.chunk_tokens,
+                "embedder": embedders[knowledge.embedder].fingerprint,
+            }
+            for name, knowledge in settings.knowledge.items()
+        },
+    }
