@@ -23,9 +23,11 @@ from penstock.models.dialects.openai.upstream import (
     EventReader,
     error_message,
     is_error,
+    is_object,
     read_body,
     read_embeddings,
     read_event,
+    read_usage,
 )
 from penstock.models.providers.vendors import RemoteSettings
 
@@ -66,18 +68,13 @@ class OpenAIProvider:
         body = self._body(exchange, faithful)
         response = await call.send(self._open(), PATHS.get(exchange.operation, ""), self._headers, body)
         try:
-            if response.status >= 400:
+            if response.status != 200:
                 raise await call.refusal(response, faithful)
             if exchange.stream and response.content_type != "application/json":
                 async for chunk in call.stream(response):
                     yield chunk if faithful else msgspec.structs.replace(chunk, raw=None)
             else:
-                data = await call.whole(response, MAX_BODY)
-                if exchange.operation == "embed":
-                    yield read_embeddings(data, vectors=not faithful)
-                else:
-                    chunk = read_body(data)
-                    yield chunk if faithful else msgspec.structs.replace(chunk, raw=None)
+                yield call.read(await call.whole(response, MAX_BODY), faithful)
         finally:
             # Releasing keeps the connection when the answer was read to its end, and closes it otherwise:
             # that is how the other side learns that nobody listens any more.
@@ -144,6 +141,22 @@ class Call:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._failure(error, math.inf) from None
         return bytes(data)
+
+    def read(self, data: bytes, faithful: bool) -> Chunk:
+        """A whole answer. Raises `UpstreamFailed` for what is none.
+
+        A caller of this dialect may understand more of it, so any JSON object is passed on.
+        """
+        if self._exchange.operation != "embed":
+            chunk = read_body(data)
+        else:
+            chunk = None if faithful else read_embeddings(data)  # the vectors may be many, and are passed on
+        if chunk is None and not (faithful and is_object(data)):
+            said = " ".join(self._provider.hidden(data[:200].decode("utf-8", "replace")).split())
+            raise UpstreamFailed(f"{self._settings.name} sent what is not an answer: {said or 'nothing'}")
+        if chunk is None:
+            return Chunk(usage=read_usage(data), raw=data)
+        return chunk if faithful else msgspec.structs.replace(chunk, raw=None)
 
     async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """The events of a stream as chunks. Raises `UpstreamFailed` for one that ends before its end mark."""

@@ -33,8 +33,8 @@ class CompletionDetails(Struct):
 
 
 class UsageWire(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -77,6 +77,7 @@ class ErrorBody(Struct):
 
 ANSWER = msgspec.json.Decoder(AnswerWire)
 EMBEDDINGS = msgspec.json.Decoder(EmbeddingsWire)
+OBJECT = msgspec.json.Decoder(dict[str, Raw])
 ERROR = msgspec.json.Decoder(ErrorBody)
 
 
@@ -97,10 +98,10 @@ def read_event(data: bytes) -> Event:
     return Event(chunk_of(wire, data), extra=not wire.choices and wire.usage is not None)
 
 
-def read_body(data: bytes) -> Chunk:
-    """A whole answer that was not streamed."""
+def read_body(data: bytes) -> Chunk | None:
+    """A whole answer that was not streamed; `None` for what is no answer at all."""
     wire = understood(ANSWER, data)
-    return chunk_of(wire, data) if wire else Chunk(raw=data)
+    return chunk_of(wire, data) if wire and wire.choices else None
 
 
 def chunk_of(wire: AnswerWire, data: bytes) -> Chunk:
@@ -115,12 +116,24 @@ def chunk_of(wire: AnswerWire, data: bytes) -> Chunk:
     return Chunk(text=text, finish_reason=finish, usage=usage_of(wire.usage), raw=data)
 
 
-def read_embeddings(data: bytes, *, vectors: bool) -> Chunk:
-    """The answer to an `embed`; its vectors only where they are wanted, for they may be many."""
-    if not vectors:
-        return Chunk(usage=usage_of(wire.usage) if (wire := understood(ANSWER, data)) else None, raw=data)
-    answer = EMBEDDINGS.decode(data)
-    return Chunk(embeddings=tuple(vector_of(each.embedding) for each in answer.data), usage=usage_of(answer.usage))
+def read_embeddings(data: bytes) -> Chunk | None:
+    """The answer to an `embed` with its vectors; `None` for what is no answer at all."""
+    wire = understood(EMBEDDINGS, data)
+    if wire is None:
+        return None
+    return Chunk(
+        embeddings=tuple(vector_of(each.embedding) for each in wire.data), usage=usage_of(wire.usage), raw=data
+    )
+
+
+def read_usage(data: bytes) -> Usage | None:
+    wire = understood(ANSWER, data)
+    return usage_of(wire.usage) if wire else None
+
+
+def is_object(data: bytes) -> bool:
+    """Whether a body is a JSON object, understood or not."""
+    return understood(OBJECT, data) is not None
 
 
 def vector_of(embedding: str | list[float]) -> bytes:
@@ -131,7 +144,7 @@ def vector_of(embedding: str | list[float]) -> bytes:
 
 def usage_of(wire: UsageWire | None) -> Usage | None:
     """Usage in disjoint classes."""
-    if wire is None:
+    if wire is None or wire.prompt_tokens is None:
         return None
     cached = wire.prompt_tokens_details.cached_tokens if wire.prompt_tokens_details else None
     if cached is None:
@@ -139,7 +152,7 @@ def usage_of(wire: UsageWire | None) -> Usage | None:
     reasoning = wire.completion_tokens_details.reasoning_tokens if wire.completion_tokens_details else None
     return Usage(
         input=max(0, wire.prompt_tokens - (cached or 0)),
-        output=max(0, wire.completion_tokens - (reasoning or 0)),
+        output=max(0, (wire.completion_tokens or 0) - (reasoning or 0)),
         cached_input=cached,
         reasoning=reasoning,
     )
