@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.traces.content import PREVIEW, encode, preview
@@ -20,11 +20,13 @@ JSON = st.recursive(
 ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=12), JSON, max_size=8)
 
 
+@settings(max_examples=40, deadline=None)
 @given(ATTRIBUTES)
 def test_what_fits_is_kept_as_it_is(attributes: dict[str, Any]) -> None:
     assert msgspec.json.decode(encode(attributes, 1 << 20)) == attributes
 
 
+@settings(max_examples=40, deadline=None)
 @given(ATTRIBUTES, st.integers(200, 2000))
 def test_what_does_not_fit_is_cut_and_stays_json(attributes: dict[str, Any], limit: int) -> None:
     encoded = encode(attributes, limit)

@@ -34,7 +34,7 @@ async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[TraceStore]
 
 
 async def ids(store: TraceStore, **wanted: Any) -> list[str]:
-    await store.flush()
+    assert await store.flush(30)
     return [trace.id for trace in (await store.list(TraceFilter(project_id="local", **wanted))).traces]
 
 
@@ -45,7 +45,7 @@ async def test_a_trace_comes_back_whole(store: TraceStore, clock: ManualClock) -
         clock.advance(0.5)
     trace.saw_chunk(Chunk(text="Above.", finish_reason="stop"))
     trace.finish()
-    await store.flush()
+    assert await store.flush(30)
     detail = await store.get(trace.id, "local")
     assert detail is not None
     assert (detail.trace.question, detail.trace.answer, detail.trace.duration_us) == (
@@ -97,7 +97,7 @@ async def test_filters_find_what_they_say(store: TraceStore, clock: ManualClock)
     clock.advance(30)
     slow.finish()
     start = ManualClock().now_us()
-    await store.flush()
+    assert await store.flush(30)
     await store.add_feedback("local", Feedback(trace_id=plain, score=1))
     await store.add_feedback("local", Feedback(trace_id=slow.id, score=-0.5))
     every = [slow.id, unanswered.id, left.id, failed.id, plain]
@@ -137,7 +137,7 @@ async def test_filters_find_what_they_say(store: TraceStore, clock: ManualClock)
 
 async def test_a_project_sees_and_judges_only_its_own(store: TraceStore) -> None:
     mine, theirs = record(store, "my gate"), record(store, "their gate", project_id="other")
-    await store.flush()
+    assert await store.flush(30)
     assert await ids(store) == [mine]
     assert await ids(store, text="gate") == [mine]
     assert await store.count(EVERYTHING) == 1
@@ -154,7 +154,7 @@ async def test_two_projects_may_use_one_trace_id(store: TraceStore) -> None:
     first = exchange("first")
     store.begin(first).finish()
     store.begin(first.replace(project_id="other", model="theirs")).finish()
-    await store.flush()
+    assert await store.flush(30)
     for project, model in (("local", "docs"), ("other", "theirs")):
         detail = await store.get(first.trace_id, project)
         assert detail is not None
@@ -165,9 +165,9 @@ async def test_requests_of_one_trace_id_share_its_trace(store: TraceStore) -> No
     first = exchange("first")
     for request in (first, first.replace(model="again")):
         store.begin(request).finish()
-    await store.flush()
+    assert await store.flush(30)
     store.begin(first.replace(model="later")).finish()
-    await store.flush()
+    assert await store.flush(30)
     detail = await store.get(first.trace_id, "local")
     assert detail is not None
     assert detail.trace.model == "docs"
@@ -178,7 +178,7 @@ async def test_requests_of_one_trace_id_share_its_trace(store: TraceStore) -> No
 async def test_many_traces_of_one_microsecond_are_all_kept(store: TraceStore) -> None:
     recorded = {record(store) for _ in range(2100)}  # more than a key has room for ties
     listed: list[str] = []
-    await store.flush()
+    assert await store.flush(30)
     cursor = None
     while True:
         page = await store.list(EVERYTHING, 500, cursor)
@@ -320,7 +320,7 @@ async def test_pruning_takes_all_of_a_trace_and_only_old_ones(store: TraceStore,
     await store.add_feedback("local", Feedback(trace_id=old[0], score=1))
     clock.advance(10)
     kept = record(store, "kept gate")
-    await store.flush()
+    assert await store.flush(30)
     assert await store.prune(clock.now_us()) == 1200
     assert await store.prune(clock.now_us()) == 0
     assert await ids(store) == [kept]
@@ -351,7 +351,7 @@ async def test_retention_deletes_what_is_older_than_its_days(store: TraceStore, 
     record(store, "old")
     clock.advance(86_400 * 3)
     young = record(store, "young")
-    await store.flush()
+    assert await store.flush(30)
     retention = asyncio.create_task(store.retain(2))
     while await store.count(EVERYTHING) > 1:
         assert not retention.done()

@@ -74,10 +74,26 @@ def used_keys(connection: Connection, records: Sequence[TraceRecord]) -> set[int
 
 
 def next_free(connection: Connection, key: int, used: set[int]) -> int:
-    """The first key after `key` that no trace has: two processes may start a trace in the same microsecond."""
-    while key in used or connection.execute(select(TRACE.c.key).where(TRACE.c.key == key)).first():
-        key += 1
-    return key
+    """The first key from `key` on that no trace has: two processes may start a trace in the same microsecond."""
+    while True:
+        while key in used:
+            key += 1
+        last = end_of_run(connection, key)
+        if last is None:
+            return key
+        key = last + 1
+
+
+def end_of_run(connection: Connection, key: int) -> int | None:
+    """The last key of the unbroken run of stored keys that `key` stands in; `None` where it is free."""
+    after = TRACE.alias()
+    broken = ~select(after.c.key).where(after.c.key == TRACE.c.key + 1).exists()
+    stored = select(TRACE.c.key).where(TRACE.c.key == key)
+    if connection.execute(stored).first() is None:
+        return None
+    run = select(TRACE.c.key).where(TRACE.c.key >= key, broken).order_by(TRACE.c.key).limit(1)
+    last: int = connection.execute(run).scalar_one()
+    return last
 
 
 def span_row(key: int, project_id: str, span: SpanRecord) -> tuple[Any, ...]:
