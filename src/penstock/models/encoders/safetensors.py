@@ -37,17 +37,17 @@ def read_tensors(path: Path) -> Mapping[str, NDArray[np.generic]]:
 
     Raises `ConfigError` when the file is not whole safetensors of the numeric types above.
     """
-    data = np.memmap(path, dtype=np.uint8, mode="c")
-    length = int.from_bytes(data[:8].tobytes(), "little")
-    start = 8 + length
     try:
+        data = np.memmap(path, dtype=np.uint8, mode="c")
+        length = int.from_bytes(data[:8].tobytes(), "little")
+        start = 8 + length
         if length > MAX_HEADER or start > data.size:
             raise ValueError("its header does not fit")
         header = msgspec.json.decode(data[8:start].tobytes(), type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
         return {name: _tensor(data[start:], entry) for name, entry in entries.items()}
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
         raise ConfigError(f"{path} is not a safetensors file: {error}.", hint="Pull the model again.") from error
 
 
