@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.console.routes import routes as console_routes
 from penstock.errors import PenstockError
@@ -106,10 +108,13 @@ class Platform:
             self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight
         )
         self.pipeline = Pipeline(stages)
-        for name, model in settings.models.items():
-            self._add_model(name, model)
         await self._open_knowledge()
         self._add_app()
+        for name, model in settings.models.items():
+            self._add_model(name, model)
+        for name, embedder in self.embedders.items():
+            provider = EmbeddingProvider(embedder)
+            self._add(Target(name=name, kind="embedder", provider=provider, operations=frozenset({"embed"})))
         self.services = Services(
             app_name=self.folder.name,
             settings=settings,
@@ -144,7 +149,12 @@ class Platform:
             self._health[f"models.{name}"] = engine.health
             target = Target(name=name, kind="model", provider=engine, operations=CHAT, features=ENGINE_FEATURES)
         self._stack.push_async_callback(target.provider.close)
-        self.registry.add(target)
+        self._add(target)
+        if settings.use not in self.registry:
+            self._add(replace(target, name=settings.use))
+
+    def _add(self, target: Target) -> None:
+        self.registry.add(replace(target, created=int(time.time())))
 
     async def _open_knowledge(self) -> None:
         for name, settings in self.folder.settings.knowledge.items():
@@ -162,15 +172,6 @@ class Platform:
             path = self.folder.data / f"knowledge-{name}.db"
             self.knowledge[name] = KnowledgeBase.open(path, name, self.embedders[settings.embedder], options)
             self._stack.callback(self.knowledge[name].close)
-        for name, embedder in self.embedders.items():
-            self.registry.add(
-                Target(
-                    name=name,
-                    kind="embedder",
-                    provider=EmbeddingProvider(embedder),
-                    operations=frozenset({"embed"}),
-                )
-            )
 
     def _add_app(self) -> None:
         """The app itself: what its folder is called, answered from all its documents."""
@@ -187,7 +188,7 @@ class Platform:
         ((name, base),) = self.knowledge.items()
         embedder = self.embedders[settings.knowledge[name].embedder]
         app = GroundedApp(self.folder.name, base, embedder, self.pipeline.call, answer)
-        self.registry.add(
+        self._add(
             Target(
                 name=self.folder.name,
                 kind="app",

@@ -58,6 +58,9 @@ class Registry:
             raise ConfigError(f"Two things are called {target.name!r}.", hint="Rename one of them.")
         self._targets[target.name] = target
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._targets
+
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets.values())
 
