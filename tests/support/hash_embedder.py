@@ -18,6 +18,7 @@ class HashEmbedder:
         self.fingerprint = f"hash:{salt}:{dimensions}"
         self.texts: list[str] = []
         self._salt = salt
+        self._directions: dict[str, np.ndarray] = {}
 
     async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
         if not urgent:
@@ -31,6 +32,11 @@ class HashEmbedder:
     def _vector(self, text: str) -> np.ndarray:
         vector = np.full(self.dimensions, 1e-6)
         for word in terms(text):
-            seed = int.from_bytes(hashlib.sha256((self._salt + word).encode()).digest()[:8], "big")
-            vector += np.random.default_rng(seed).standard_normal(self.dimensions)
+            vector += self._direction(word)
         return vector / np.linalg.norm(vector)
+
+    def _direction(self, word: str) -> np.ndarray:
+        if word not in self._directions:
+            seed = int.from_bytes(hashlib.sha256((self._salt + word).encode()).digest()[:8], "big")
+            self._directions[word] = np.random.default_rng(seed).standard_normal(self.dimensions)
+        return self._directions[word]

@@ -9,7 +9,7 @@ Passages do not overlap: together they hold every character that is not white sp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -26,7 +26,7 @@ SMALLEST = 32
 TOKEN = re.compile(
     r"[a-zA-Z]{1,6}"  # a common English word, or a piece of a long one
     r"|\d{1,3}"
-    r"|[^\W\da-zA-Z]{1,2}"  # other scripts are taken apart almost to characters
+    r"|[^\W\da-zA-Z]"  # other scripts are taken apart to characters
     r"|[^\w\s]|_"
 )
 
@@ -68,19 +68,11 @@ def chunk(text: str, blocks: Sequence[Block], limit: int) -> list[Passage]:
 
     `blocks` are in order and do not overlap; text that none of them covers is taken as paragraphs.
     """
-    passages: list[Passage] = []
-    waiting: list[_Unit] = []
-    tokens = 0
-    for unit in _units(text, list(_covering(text, blocks)), limit):
-        new_section = unit.opens and tokens >= SMALLEST
-        if waiting and (new_section or tokens + unit.tokens > limit):
-            passages.append(_passage(waiting))
-            waiting, tokens = [], 0
-        waiting.append(unit)
-        tokens += unit.tokens
-    if waiting:
-        passages.append(_passage(waiting))
-    return passages
+    return [
+        _passage(units)
+        for section in _sections(_units(text, list(_covering(text, blocks)), limit))
+        for units in _packed(section, limit)
+    ]
 
 
 def embedding_text(heading: Sequence[str], body: str) -> str:
@@ -89,8 +81,40 @@ def embedding_text(heading: Sequence[str], body: str) -> str:
     return "\n".join([" › ".join(above), body]) if above else body
 
 
+def _sections(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
+    """Units from heading to heading; a section that is too short to stand alone goes on with the next."""
+    section: list[_Unit] = []
+    tokens = 0
+    for unit in units:
+        if unit.opens and tokens >= SMALLEST:
+            yield section
+            section, tokens = [], 0
+        section.append(unit)
+        tokens += unit.tokens
+    if section:
+        yield section
+
+
+def _packed(units: Sequence[_Unit], limit: int) -> Iterator[list[_Unit]]:
+    """Runs of units of about equal size, none over the limit; a heading stays with what follows it."""
+    total = sum(unit.tokens for unit in units)
+    share = total / max(1, -(-total // limit))
+    run: list[_Unit] = []
+    tokens = 0
+    for unit in units:
+        full = tokens + unit.tokens > limit
+        enough = tokens + unit.tokens / 2 > share and run and not run[-1].opens
+        if run and (full or enough):
+            yield run
+            run, tokens = [], 0
+        run.append(unit)
+        tokens += unit.tokens
+    if run:
+        yield run
+
+
 def _passage(units: Sequence[_Unit]) -> Passage:
-    """One passage of several units; of their headings those that they share, or the first unit's own."""
+    """One passage of several units, under the headings that those share which are not headings themselves."""
     paths = [unit.heading for unit in units if not unit.opens] or [units[-1].heading]
     shared = paths[0]
     for path in paths[1:]:
@@ -123,14 +147,17 @@ def _stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _units(text: str, blocks: Sequence[Block], limit: int) -> Iterator[_Unit]:
     path: list[Heading] = []
     titles: tuple[str, ...] = ()
+    above = 0  # tokens of the headings directly above, for which the next block leaves room
     for block in blocks:
-        if block.kind == "heading":
+        opens = block.kind == "heading"
+        if opens:
             path = [heading for heading in path if heading.level < block.level]
             path.append(Heading(block.level, block.start, block.end))
             titles = tuple(_title(text, heading) for heading in path)
-        opens = block.kind == "heading"
-        for start, end in _pieces(text, block, limit):
-            yield _Unit(start, end, estimate_tokens(text[start:end]), titles, opens)
+        for start, end in _pieces(text, block, limit if opens else limit - above):
+            tokens = estimate_tokens(text[start:end])
+            above = min(above + tokens, limit // 2) if opens else 0
+            yield _Unit(start, end, tokens, titles, opens)
 
 
 def _title(text: str, heading: Heading) -> str:
@@ -148,15 +175,8 @@ def _pieces(text: str, block: Block, limit: int) -> Iterator[tuple[int, int]]:
     else:
         parts = [(span.start, span.end) for span in split_sentences(text, block.start, block.end)]
     parts = [piece for start, end in parts for piece in _short(text, start, end, limit)]
-    share = total / -(-total // limit)
-    start, tokens = parts[0][0], 0
-    for position, (low, high) in enumerate(parts):
-        size = estimate_tokens(text[low:high])
-        if position and (tokens + size > limit or tokens + size / 2 > share):
-            yield start, parts[position - 1][1]
-            start, tokens = low, 0
-        tokens += size
-    yield start, parts[-1][1]
+    units = [_Unit(start, end, estimate_tokens(text[start:end]), ()) for start, end in parts]
+    yield from ((run[0].start, run[-1].end) for run in _packed(units, limit))
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ is known below them stays as it is.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import stat as modes
@@ -219,9 +220,8 @@ def _translated(piece: str) -> str:
     if piece in TRANSLATIONS:
         return TRANSLATIONS[piece]
     if piece.startswith("[") and len(piece) > 2:
-        negated = piece[1] == "!"
-        inside = piece[2 if negated else 1 : -1].replace("\\", "\\\\")
-        return f"[{'^' if negated else ''}{inside}]"
+        choice = fnmatch.translate(piece)
+        return "(?!/)" + choice[choice.index(":") + 1 : choice.rindex(")")]
     return re.escape(piece)
 
 

@@ -111,19 +111,18 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult) -> ReadRe
 
 def read_bytes(path: bytes, max_bytes: int) -> FileBytes:
     """A file whole and of one moment. Raises `OSError`, and `Unloadable` for one that keeps changing."""
+    if not modes.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        raise Unloadable("unsupported", "It is not a regular file.")
     for _ in range(ATTEMPTS):
         # O_NONBLOCK: opening a pipe that took the file's place must not wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
-            before = os.fstat(handle)
-            if not modes.S_ISREG(before.st_mode):
-                raise Unloadable("unsupported", "It is not a regular file.")
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
             if before.st_size > max_bytes:
                 raise too_large(before.st_size, max_bytes)
             data = file.read(max_bytes + 1)
             while len(data) <= max_bytes and (more := file.read(1 << 20)):
                 data += more
-            after = os.fstat(handle)
+            after = os.fstat(file.fileno())
         if len(data) > max_bytes:
             raise too_large(len(data), max_bytes)
         if (

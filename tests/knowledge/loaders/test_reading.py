@@ -1,0 +1,136 @@
+"""Reading files in a child: one that hangs, crashes or eats memory costs only itself."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from penstock.knowledge.loaders.child import read
+from penstock.knowledge.loaders.messages import ReaderSetup, ReadRequest, ReadResult
+from penstock.knowledge.loaders.process import FileReader
+from penstock.knowledge.values import KnowledgeOptions
+from penstock.process import ChildCommand
+
+SETUP = ReaderSetup(memory_bytes=1 << 30, max_file_bytes=10_000)
+
+
+def request(path: Path, known_digest: str = "") -> ReadRequest:
+    return ReadRequest(path=os.fsencode(path), kind="text", chunk_tokens=200, known_digest=known_digest)
+
+
+class TestChild:
+    """One file in this process, as the child reads it."""
+
+    def test_text_digest_and_stat_are_of_the_same_bytes(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("Rules\n=====\n\nShips obey.")
+        result = read(request(path), SETUP)
+        assert result.status == "ok"
+        assert result.text == path.read_text()
+        assert result.title == "Rules"
+        assert result.stat is not None and result.stat.inode == path.stat().st_ino
+        [passage] = result.passages
+        assert result.text[passage.start : passage.end] == result.text
+        assert passage.heading == ("Rules",)
+
+    def test_a_known_digest_is_enough(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("Ships obey.")
+        again = read(request(path, read(request(path), SETUP).digest), SETUP)
+        assert again.unchanged and not again.text
+
+    @pytest.mark.parametrize(
+        ("content", "status", "reason"),
+        [
+            (b"", "no_text", "It is empty."),
+            (b" \n\t \n", "no_text", "There is no text in it."),
+            (b"x" * 10_001, "too_large", "It has 0 MB, more than the 0 MB that one file may have."),
+            (b"\0\1\2" * 99, "corrupt", "not text but binary"),
+        ],
+    )
+    def test_a_file_without_text_says_why(self, tmp_path: Path, content: bytes, status: str, reason: str) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes(content)
+        result = read(request(path), SETUP)
+        assert result.status == status
+        assert reason in result.reason
+
+    def test_what_is_not_there_or_no_file_says_so(self, tmp_path: Path) -> None:
+        assert read(request(tmp_path / "gone.txt"), SETUP).status == "vanished"
+        assert read(request(tmp_path), SETUP).status == "unsupported"
+        os.mkfifo(tmp_path / "pipe.txt")
+        assert read(request(tmp_path / "pipe.txt"), SETUP).status == "unsupported"
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_a_file_without_permission_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("secret")
+        path.chmod(0)
+        result = read(request(path), SETUP)
+        assert result.status == "unreadable"
+        assert "Give yourself the right" in result.reason
+
+    def test_a_file_that_keeps_changing_is_left_for_the_next_run(self, tmp_path: Path) -> None:
+        """/proc files have size 0 and yet content, as a file does that grows while it is read."""
+        path = Path("/proc/self/stat")
+        if not path.exists():
+            pytest.skip("needs /proc")
+        assert read(request(path), SETUP).status == "unreadable"
+
+    def test_a_large_file_is_refused_unread(self, tmp_path: Path) -> None:
+        path = tmp_path / "large.txt"
+        with path.open("wb") as file:
+            file.truncate(500_000_000)
+        setup = msgspec.structs.replace(SETUP, max_file_bytes=50_000_000)
+        result = read(request(path), setup)
+        assert result.status == "too_large"
+        assert result.reason.startswith("It has 500 MB, more than the 50 MB that one file may have.")
+
+
+class ObedientReader(FileReader):
+    """A reader whose child does what the text says."""
+
+    def __init__(self, options: KnowledgeOptions) -> None:
+        super().__init__(options)
+        command = self._child.command
+        self._child.command = ChildCommand(
+            name=command.name, module="slow_kinds", setup=command.setup, start_timeout=command.start_timeout
+        )
+
+
+@pytest.fixture
+async def reader(support_on_path: None) -> AsyncIterator[FileReader]:
+    reader = ObedientReader(KnowledgeOptions(parse_seconds=1.0, parse_memory_bytes=1 << 30))
+    yield reader
+    await reader.stop()
+
+
+async def test_each_file_ends_in_its_own_status_and_the_next_is_read(reader: FileReader, tmp_path: Path) -> None:
+    async def ask(text: str) -> ReadResult:
+        path = tmp_path / "a.txt"
+        path.write_text(text)
+        return await reader.read(request(path))
+
+    assert (await ask("before")).text == "before"
+    hung = await ask("hang")
+    assert (hung.status, hung.reason) == (
+        "timeout",
+        "Reading it took longer than 1 s. Split it, or raise parse_seconds.",
+    )
+    assert (await ask("between")).text == "between"
+    crashed = await ask("crash")
+    assert crashed.status == "corrupt"
+    assert "SIGABRT" in crashed.reason
+    eaten = await ask("eat")
+    assert (eaten.status, "more than 1073 MB of memory" in eaten.reason) == ("too_large", True)
+    failed = await ask("fail")
+    assert failed.status == "corrupt"
+    assert "LookupError: no such chapter" in failed.reason
+    assert (await ask("surrogate")).text == "half ? of a pair"
+    assert (await ask("after")).text == "after"
+
+
+async def test_stopping_a_reader_that_never_read_is_nothing() -> None:
+    await FileReader(KnowledgeOptions()).stop()
