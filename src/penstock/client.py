@@ -46,10 +46,15 @@ class Server:
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON of a GET. Raises `PenstockError` with the server's own message."""
+        return _json(self.read(path, **query), self.url + path)
+
+    def read(self, path: str, **query: object) -> bytes:
+        """The body that answers a GET, as it came."""
         given = {key: value for key, value in query.items() if value is not None}
         address = f"{self.url}{path}" + (f"?{urlencode(given)}" if given else "")
         with self._open(urllib.request.Request(address)) as response:  # noqa: S310
-            return _json(response.read(), address)
+            body: bytes = response.read()
+            return body
 
     def post(self, path: str, body: object) -> Any:
         """The JSON that answers a JSON body."""
