@@ -69,6 +69,10 @@ def test_long_lists_come_in_pages(open_page: OpenPage, site: Site) -> None:
     expect(page.locator("tbody tr")).to_have_count(5)
     expect(page.locator("tbody tr").last).to_contain_text("paging question 0")
     expect(page.get_by_role("link", name="Older")).to_have_count(0)
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(50)
+    page.go_forward()
+    expect(page.locator("tbody tr")).to_have_count(5)
     page.get_by_role("link", name="Newest").click()
     expect(page.locator("tbody tr")).to_have_count(50)
 

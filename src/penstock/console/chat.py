@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from penstock.console.rendering import View, page_route, render
-from penstock.gateway.registry import Registry
+from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
 from penstock.knowledge.base import DocumentRow
 
@@ -21,10 +21,11 @@ CHAT = View("chat.html", "Chat")
 
 
 class Choice(Struct, frozen=True):
-    """Something that can be asked, and how the page calls it."""
+    """Something that can be asked. `grounded` ones answer from documents."""
 
     name: str
     label: str
+    grounded: bool
 
 
 class ChatPage(Struct, frozen=True, kw_only=True):
@@ -58,10 +59,12 @@ def choices(registry: Registry) -> tuple[Choice, ...]:
     """Apps first: they answer from documents, which is what most people came for."""
     able = [target for target in registry if "chat" in target.operations]
     able.sort(key=lambda target: target.kind != "app")
-    return tuple(
-        Choice(target.name, target.name if target.kind == "app" else f"{target.name} (no documents)")
-        for target in able
-    )
+    return tuple(choice(target) for target in able)
+
+
+def choice(target: Target) -> Choice:
+    grounded = target.kind == "app"
+    return Choice(target.name, target.name if grounded else f"{target.name} (no documents)", grounded)
 
 
 def examples(documents: Sequence[DocumentRow]) -> Iterable[str]:

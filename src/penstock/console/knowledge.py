@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -14,12 +13,14 @@ from starlette.routing import BaseRoute
 
 from penstock.console.passages import address_of, knowledge_address, source_line
 from penstock.console.query import read_query
-from penstock.console.rendering import View, page_route, render
+from penstock.console.rendering import View, history, page_route, render
 from penstock.errors import NotFound
 from penstock.gateway.services import Services
 from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, KnowledgeCounts
 
 PAGE_SIZE = 50
+HITS_OF = View("knowledge.html", "Knowledge", "hits")
+DOCUMENTS_OF = View("knowledge.html", "Knowledge", "documents")
 HITS = 5
 LONGEST_QUESTION = 2000
 
@@ -117,12 +118,11 @@ async def show(request: Request) -> Response:
     search = await try_search(base, query.q) if query.q.strip() else None
     held = await asyncio.to_thread(lambda: Held(base.documents(), base.counts()))
     page = page_of(services, base, query, search, held)
-    return render(request, View("knowledge.html", "Knowledge", block_for(request)), page)
-
-
-def block_for(request: Request) -> Literal["hits", "documents"]:
-    """htmx says which part of the page it fills."""
-    return "hits" if request.headers.get("hx-target") == "hits" else "documents"
+    if request.headers.get("hx-target") == "hits":
+        address = f"{page.address}?{urlencode({'q': query.q})}" if search else page.address
+        return render(request, HITS_OF, page, history(address, is_new=False))
+    address = list_address(page.address, query, query.first)
+    return render(request, DOCUMENTS_OF, page, history(address, is_new=query.first > 1))
 
 
 def base_of(services: Services, name: str) -> KnowledgeBase:

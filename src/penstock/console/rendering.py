@@ -98,6 +98,11 @@ def render(request: Request, view: View, page: Struct, headers: Mapping[str, str
     return HTMLResponse(html, headers={**HEADERS, **(headers or {})})
 
 
+def history(address: str, *, is_new: bool) -> dict[str, str]:
+    """Tells htmx which address the part that it fills belongs to, and whether going back should pass it."""
+    return {"HX-Push-Url" if is_new else "HX-Replace-Url": address}
+
+
 def is_partial(request: Request) -> bool:
     """Whether htmx asks for a part of the page; going back in the browser's history needs the whole one."""
     return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from penstock.clock import SYSTEM_CLOCK
 from penstock.console.query import read_query
-from penstock.console.rendering import View, page_route, render
+from penstock.console.rendering import View, history, page_route, render
 from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.services import Services
 from penstock.traces.span import TraceFilter, TraceStatus, TraceSummary
@@ -114,7 +114,7 @@ async def show(request: Request) -> Response:
         older=query.address(found.next_cursor) if found.next_cursor else None,
         newest=query.address() if query.before else None,
     )
-    return render(request, TRACES, page, {"HX-Replace-Url": query.address(query.before)})
+    return render(request, TRACES, page, history(query.address(query.before), is_new=bool(query.before)))
 
 
 def trace_filter(query: TracesQuery, now_us: int) -> TraceFilter:

@@ -112,7 +112,7 @@ function fail(turn, error, stopped) {
 
 function askNow(text) {
   if (running || !text.trim()) return;
-  const turn = conversation.add(text.trim(), model.value);
+  const turn = conversation.add(text.trim(), model.value, "grounded" in (model.selectedOptions?.[0] ?? model).dataset);
   question.value = "";
   fit();
   answer(turn);

@@ -14,8 +14,9 @@ export class Conversation {
     }
   }
 
-  add(question, model) {
-    const turn = { question, model, text: "", state: "waiting", grounding: null, evidence: null, traceId: null, error: null, timing: {}, thumb: null };
+  /** `grounded` says whether the one who is asked answers from documents. */
+  add(question, model, grounded) {
+    const turn = { question, model, grounded, text: "", state: "waiting", grounding: null, evidence: null, traceId: null, error: null, timing: {}, thumb: null };
     this.turns.push(turn);
     return turn;
   }

@@ -34,7 +34,7 @@ export class TurnView {
     const grounding = turn.grounding ?? turn.evidence;
     this.find("article").setAttribute("aria-busy", String(!done));
     this.find(".working").hidden = done || Boolean(turn.text);
-    this.find(".working-text").textContent = turn.evidence ? "Writing the answer" : "Reading the documents";
+    this.find(".working-text").textContent = turn.grounded && !turn.evidence ? "Searching the documents" : "Writing the answer";
     this.drawEvidence(grounding);
     this.drawAnswer(grounding, done);
     this.drawFailure();
@@ -42,14 +42,15 @@ export class TurnView {
   }
 
   drawEvidence(grounding) {
-    const citations = (turnEvidence(this.turn) ?? []).slice();
+    const citations = turnEvidence(this.turn);
     this.find(".unanswered").hidden = !grounding || grounding.answered !== false;
     const section = this.find(".evidence");
     section.hidden = citations.length === 0;
-    if (!citations.length) return;
+    const key = citations.map((citation) => `${citation.number} ${citation.chunk_id} ${citation.start}`).join();
+    if (section.hidden) return;
     this.find(".evidence-title").textContent = grounding.answered === false ? "Nearest passages" : "Evidence";
-    if (this.drawnEvidence !== citations.length) {
-      this.drawnEvidence = citations.length;
+    if (this.drawnEvidence !== key) {
+      this.drawnEvidence = key;
       this.find(".quotes").replaceChildren(...citations.map((citation) => this.quote(citation, grounding.knowledge)));
       this.foldEvidence();
     }
