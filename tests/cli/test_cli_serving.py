@@ -156,6 +156,7 @@ def test_an_empty_folder_is_said_so(tmp_path: Path, command: list[str]) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: There are no documents in {tmp_path}")
     assert "hint: Put files there that can be read" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_does_not_exist_is_said_before_anything_starts(documents: Path) -> None:

@@ -35,8 +35,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask an app one question, and get its cited answer. Exit code 3 where the documents do not answer it."""
-    from penstock.cli.config import check_models
-    from penstock.cli.installation import local_models
+    from penstock.cli.installation import check_before_start, local_models
     from penstock.client import Server, running_server
     from penstock.config import load
     from penstock.exchange import Message
@@ -52,7 +51,7 @@ def ask(
             printer.trace_id = answer.trace_id
             printer.take(chunk)
     else:
-        check_models(folder)
+        check_before_start(folder)
         fetch_models(local_models(folder))
         asyncio.run(_ask_folder(folder, text, printer))
     if not printer.finish():

@@ -19,7 +19,7 @@ EXAMPLES = examples("penstock ingest my-docs/", "penstock ingest my-docs/ --json
 
 def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
     """Take in new and changed documents, and forget deleted ones. Unchanged files cost nothing."""
-    from penstock.cli.config import check_models
+    from penstock.cli.installation import check_before_start
     from penstock.client import Server, running_server
     from penstock.config import load
 
@@ -28,7 +28,7 @@ def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
         note(f"The server at {server.url} takes them in.")
         summaries = _by_server(Server(server.url), folder)
     else:
-        check_models(folder)
+        check_before_start(folder)
         fetch_models(knowledge.embedder for knowledge in folder.settings.knowledge.values())
         summaries = asyncio.run(_by_itself(folder))
     if as_json:

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.config import AppFolder, ModelSettings
+    from penstock.knowledge.values import Sources
+
+
+def check_before_start(folder: AppFolder) -> None:
+    """Raises `ConfigError` for what would only be found after models were fetched and started."""
+    from penstock.knowledge.find import find, nothing_to_read
+
+    check_models(folder)
+    if folder.data.exists():
+        return  # it has been started before, and files may have been dropped in since
+    for name in folder.settings.knowledge:
+        sources = sources_of(folder, name)
+        listing = find(sources)
+        if not listing.files and not listing.unlisted:
+            raise nothing_to_read(sources, listing)
 
 
 def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
@@ -68,10 +83,9 @@ def check_keys(folder: AppFolder) -> Iterator[Finding]:
 def check_documents(folder: AppFolder) -> Iterator[Finding]:
     """How many files each knowledge would take in; none is opened."""
     from penstock.knowledge.find import find, nothing_to_read
-    from penstock.knowledge.values import Sources
 
-    for name, knowledge in folder.settings.knowledge.items():
-        sources = Sources(folder.source_root, knowledge.sources, folder.excludes(name))
+    for name in folder.settings.knowledge:
+        sources = sources_of(folder, name)
         try:
             listing = find(sources)
             if not listing.files:
@@ -92,6 +106,12 @@ def check_documents(folder: AppFolder) -> Iterator[Finding]:
             )
         else:
             yield ok("Documents", detail)
+
+
+def sources_of(folder: AppFolder, name: str) -> Sources:
+    from penstock.knowledge.values import Sources
+
+    return Sources(folder.source_root, folder.settings.knowledge[name].sources, folder.excludes(name))
 
 
 def check_data(folder: AppFolder) -> Finding:

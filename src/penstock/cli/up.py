@@ -37,8 +37,7 @@ def up(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve an app: fetch its models, take in its documents, and answer at http://127.0.0.1:7100."""
-    from penstock.cli.config import check_models
-    from penstock.cli.installation import local_models
+    from penstock.cli.installation import check_before_start, local_models
     from penstock.client import running_server
     from penstock.http.serve import listen
 
@@ -48,7 +47,7 @@ def up(
         if open_:
             _open_browser(server.url)
         return
-    check_models(folder)
+    check_before_start(folder)
     listen(folder.settings.server.host, folder.settings.server.port).close()  # better known before the long work
     fetch_models(local_models(folder))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
