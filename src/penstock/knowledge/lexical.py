@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from penstock.knowledge.sentences import split_sentences
 from penstock.knowledge.stores.records import StoredChunk
-from penstock.knowledge.terms import STOP_WORDS, stem, terms, words
+from penstock.knowledge.terms import STOP_WORDS, UNSPACED, WORD, stem, terms, words
 
 MAX_TERMS = 48
 MAX_CHARACTERS = 8_000
@@ -47,11 +47,13 @@ def question_terms(question: str) -> tuple[QuestionTerm, ...]:
     """
     found: dict[str, QuestionTerm] = {}
     idle: dict[str, QuestionTerm] = {}
-    for word in words(question[:MAX_CHARACTERS]):
-        plain = " ".join(PLAIN.findall(word))
-        if plain:
-            kept = idle if word in STOP_WORDS else found
-            kept.setdefault(stem(word), QuestionTerm(stem(word), f'"{plain}"'))
+    for raw in WORD.findall(question[:MAX_CHARACTERS]):
+        for word in words(raw):
+            # The index folds what it is asked for by its own rules; only pairs of characters are made here.
+            plain = word if UNSPACED.fullmatch(raw) else " ".join(PLAIN.findall(raw))
+            if plain:
+                kept = idle if word in STOP_WORDS else found
+                kept.setdefault(stem(word), QuestionTerm(stem(word), f'"{plain}"'))
     return tuple((found or idle).values())[:MAX_TERMS]
 
 
