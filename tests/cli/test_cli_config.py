@@ -96,6 +96,14 @@ def test_check_finds_models_that_do_not_exist(documents: Path, text: str, messag
     assert f"{documents / 'penstock.toml'}{message}" in error
 
 
+def test_check_finds_a_wrong_prompt(documents: Path) -> None:
+    assert run("init", documents)[0] == 0
+    (documents / "prompts" / "answer.md").write_text("---\n---\n# user\n\n{{ qestion }}\n")
+    code, _, error = run("config", "check", documents)
+    assert code == 2
+    assert "answer.md" in error and "qestion" in error and "question" in error
+
+
 def test_keys_as_json_lists_every_table() -> None:
     code, output, _ = run("config", "keys", "--json")
     assert code == 0

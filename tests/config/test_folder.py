@@ -247,8 +247,13 @@ PROBLEMS = {
     ),
     "a model's name": (
         '[app]\nname = "default"',
-        "handbook/penstock.toml:2: app.name must differ from [models.default], or clients could not tell the two "
-        "apart.",
+        "handbook/penstock.toml:2: app.name must not be 'default': a model has that name, and clients could not "
+        "tell the two apart.",
+    ),
+    "a model's own name": (
+        '[app]\nname = "all-minilm-l6-v2"',
+        "handbook/penstock.toml:2: app.name must not be 'all-minilm-l6-v2': a model has that name, and clients "
+        "could not tell the two apart.",
     ),
     "no value": ("[app]\nname =\n", "handbook/penstock.toml:2: not valid TOML: invalid value."),
     "no quotes": ("[app]\nname = handbook\n", "handbook/penstock.toml:2: not valid TOML: invalid value."),
@@ -330,9 +335,10 @@ def test_a_name_is_made_of_any_folder(tmp_path: Path, folder: str, name: str) ->
     assert infer_name(tmp_path / folder) == name
 
 
-def test_a_folder_called_default_is_an_app_too(tmp_path: Path) -> None:
-    (tmp_path / "default").mkdir()
-    assert load(tmp_path / "default").name == "default-app"
+@pytest.mark.parametrize("name", ["default", "smollm2-135m-instruct", "all-minilm-l6-v2"])
+def test_a_folder_called_like_a_model_is_an_app_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert load(tmp_path / name).name == f"{name}-app"
 
 
 def data_of(app: AppFolder) -> Path:

@@ -45,7 +45,7 @@ def check(path: AppPath = HERE) -> None:
     from penstock.config import load
 
     folder = load(path)
-    check_models(folder)
+    verify(folder)
     say(("ok", "green"), f"  {folder.file or f'{folder.root} (no penstock.toml: the defaults)'}")
 
 
@@ -66,12 +66,13 @@ def keys(as_json: AsJson = False) -> None:
         say("")
 
 
-def check_models(folder: AppFolder) -> None:
-    """Raises `ConfigError` where a model or an embedder is not one that can be had, with its line."""
+def verify(folder: AppFolder) -> None:
+    """Raises `ConfigError` where a model or an embedder cannot be had, or where the prompt is wrong."""
     from penstock.errors import ConfigError, PenstockError
     from penstock.models.catalog import lookup
     from penstock.models.providers.vendors import remote
     from penstock.models.sources.address import is_address
+    from penstock.prompts.answer import answer_prompt
 
     def check(path: tuple[str, ...], find: Callable[[], object]) -> None:
         try:
@@ -88,6 +89,8 @@ def check_models(folder: AppFolder) -> None:
     for name, knowledge in folder.settings.knowledge.items():
         if not is_address(knowledge.embedder):
             check(("knowledge", name, "embedder"), partial(lookup, knowledge.embedder))
+    if folder.file:
+        answer_prompt(folder.root / "prompts" / "answer.md")
 
 
 def _all_settings(folder: AppFolder) -> list[str]:

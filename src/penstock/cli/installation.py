@@ -7,14 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from penstock.cli.config import check_models
+from penstock.cli.config import verify
 from penstock.cli.findings import Finding, fail, ok, skip, warn
 from penstock.cli.output import count
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.config import AppFolder, ModelSettings
     from penstock.knowledge.values import Sources
 
@@ -23,7 +21,7 @@ def check_before_start(folder: AppFolder) -> None:
     """Raises `ConfigError` for what would only be found after models were fetched and started."""
     from penstock.knowledge.find import find, nothing_to_read
 
-    check_models(folder)
+    verify(folder)
     if folder.data.exists():
         return  # it has been started before, and files may have been dropped in since
     for name in folder.settings.knowledge:
@@ -53,7 +51,7 @@ def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
 
 def check_configuration(folder: AppFolder) -> Finding:
     try:
-        check_models(folder)
+        verify(folder)
     except PenstockError as error:
         return fail("Configuration", error.message, error.hint)
     if folder.file:
@@ -178,41 +176,26 @@ def check_engines(folder: AppFolder) -> Iterator[Finding]:
 
 
 async def _try_encoder(name: str) -> Finding:
-    from penstock.models.encoders.minilm import MiniLM
+    from penstock.models.local import start_encoder
 
     started = time.monotonic()
-    encoder = MiniLM(_folder_of(name))
     try:
-        await encoder.start()
-        vectors = await encoder.embed(["A penstock brings water to a turbine."])
-    except (PenstockError, OSError) as error:
-        return fail("Encoder", f"{name}: {error}", "Run `penstock --debug doctor`, and pull the model again.")
-    finally:
-        await encoder.close()
-    return ok(
-        "Encoder",
-        f"{name} started and answered in {time.monotonic() - started:.1f} s, {vectors.vectors.shape[1]} dimensions",
-    )
+        encoder = await start_encoder(name, lambda progress: None)
+        try:
+            vectors = (await encoder.embed(["A penstock brings water to a turbine."])).vectors
+        finally:
+            await encoder.close()
+    except PenstockError as error:
+        return fail("Encoder", f"{name}: {error.message}", error.hint or f"Pull it again: `penstock pull {name}`.")
+    seconds = time.monotonic() - started
+    return ok("Encoder", f"{name} started and answered in {seconds:.1f} s, {vectors.shape[1]} dimensions")
 
 
 async def _try_engine(name: str, model: ModelSettings) -> Finding:
     from penstock.exchange import Exchange, Message, Parameters
     from penstock.ids import new_id, new_trace_id
-    from penstock.models.catalog import lookup
-    from penstock.models.engines import EngineSettings, build_engine
+    from penstock.models.local import local_engine
 
-    started = time.monotonic()
-    card = lookup(model.use)
-    settings = EngineSettings(
-        model=model.use,
-        file=_folder_of(model.use) / next(file.name for file in card.files if file.name.endswith(".gguf")),
-        context=model.context or card.context,
-        cache_tokens=min(model.cache_tokens, 4096),
-    )
-    try:
-        engine = build_engine(model.engine, settings)
-    except PenstockError as error:
-        return fail("Engine", f"models.{name}: {error.message}", error.hint)
     exchange = Exchange(
         id=new_id("req"),
         trace_id=new_trace_id(),
@@ -220,8 +203,9 @@ async def _try_engine(name: str, model: ModelSettings) -> Finding:
         messages=(Message("user", "Say yes."),),
         parameters=Parameters(max_tokens=4),
     )
+    started = time.monotonic()
+    engine = local_engine(name, model, lambda progress: None)
     try:
-        await engine.start()
         async for _ in engine.answer(exchange):
             pass
     except PenstockError as error:
@@ -230,9 +214,3 @@ async def _try_engine(name: str, model: ModelSettings) -> Finding:
         await engine.close()
     seconds = time.monotonic() - started
     return ok("Engine", f"models.{name}: {model.use} on {model.engine} started and answered in {seconds:.1f} s")
-
-
-def _folder_of(name: str) -> Path:
-    from penstock.models.pull import pull
-
-    return pull(name)

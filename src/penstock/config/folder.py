@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from penstock.config.positions import KeyPath, find_lines
 from penstock.config.problems import Origin, explain
-from penstock.config.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, Settings
+from penstock.config.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, Settings, taken_names
 from penstock.errors import ConfigError
 
 FILE_NAME = "penstock.toml"
@@ -183,18 +183,18 @@ def _infer(raw: dict[str, Any], root: Path, file: Path | None, single: Path | No
     models = raw.setdefault("models", {})
     if isinstance(models, dict):
         models.setdefault("default", {"use": DEFAULT_MODEL})
-    app = raw.setdefault("app", {})
-    if isinstance(app, dict) and "name" not in app:
-        name = infer_name(single or root)
-        app["name"] = f"{name}-app" if isinstance(models, dict) and name in models else name
     knowledge = raw.setdefault("knowledge", {})
     if knowledge == {}:
         knowledge["docs"] = {"embedder": DEFAULT_EMBEDDER}
-    if not isinstance(knowledge, dict):
-        return
-    for table in knowledge.values():
+    tables = knowledge.values() if isinstance(knowledge, dict) else ()
+    for table in tables:
         if isinstance(table, dict):
             table.setdefault("sources", _infer_sources(root, file, single))
+    app = raw.setdefault("app", {})
+    if isinstance(app, dict):
+        readable = isinstance(models, dict) and isinstance(knowledge, dict)
+        name = infer_name(single or root)
+        app.setdefault("name", f"{name}-app" if readable and name in taken_names(models, knowledge) else name)
 
 
 def _infer_sources(root: Path, file: Path | None, single: Path | None) -> list[str]:

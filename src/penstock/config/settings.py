@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -220,6 +221,21 @@ class TraceSettings(Table):
     keep_days: int = Field(30, ge=1, description="Traces older than this many days are deleted.")
 
 
+def taken_names(models: Mapping[str, object], knowledge: Mapping[str, object]) -> set[str]:
+    """What clients may pass as `model` beside the app: models by both their names, and embedders.
+
+    Takes tables before and after validation, so that an inferred name can avoid them.
+    """
+    names = set(models)
+    for table, key in [
+        *((each, "use") for each in models.values()),
+        *((each, "embedder") for each in knowledge.values()),
+    ]:
+        value = table.get(key, DEFAULT_EMBEDDER) if isinstance(table, dict) else getattr(table, key, "")
+        names.add(str(value))
+    return names
+
+
 class Settings(Table):
     """Everything that `penstock.toml` says, defaults filled in."""
 
@@ -231,9 +247,11 @@ class Settings(Table):
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Self:
-        if self.app.name in self.models:
+        if self.app.name in taken_names(self.models, self.knowledge):
             raise conflict(
-                f"must differ from [models.{self.app.name}], or clients could not tell the two apart", "app", "name"
+                f"must not be {self.app.name!r}: a model has that name, and clients could not tell the two apart",
+                "app",
+                "name",
             )
         if len(self.knowledge) > 1:
             first, second, *_ = self.knowledge
