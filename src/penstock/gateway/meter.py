@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from penstock.exchange import Usage
@@ -44,14 +46,35 @@ class Meter:
             registry=self.registry,
         )
 
+        self._labelled: dict[tuple[str, ...], Any] = {}
+
+    def count_request(self, route: str, model: str, status: int) -> None:
+        """Adds one request that is over; `model` is "" where it did not come to one."""
+        key = ("requests", route, model, str(status))
+        (self._labelled.get(key) or self._add(key, self.requests)).inc()
+
+    def time_request(self, route: str, model: str, seconds: float, first_chunk: float | None) -> None:
+        """Adds the seconds that one request took, and those to the first piece of its answer."""
+        key = ("seconds", route, model)
+        (self._labelled.get(key) or self._add(key, self.seconds)).observe(seconds)
+        if first_chunk is not None:
+            key = ("first_chunk_seconds", route, model)
+            (self._labelled.get(key) or self._add(key, self.first_chunk_seconds)).observe(first_chunk)
+
     def count_tokens(self, model: str, usage: Usage) -> None:
         """Adds what one model call used."""
-        classes = {
-            "input": usage.input,
-            "cached_input": usage.cached_input,
-            "output": usage.output,
-            "reasoning": usage.reasoning,
-        }
-        for name, tokens in classes.items():
+        classes = (
+            ("input", usage.input),
+            ("cached_input", usage.cached_input),
+            ("output", usage.output),
+            ("reasoning", usage.reasoning),
+        )
+        for name, tokens in classes:
             if tokens:
-                self.tokens.labels(model, name).inc(tokens)
+                key = ("tokens", model, name)
+                (self._labelled.get(key) or self._add(key, self.tokens)).inc(tokens)
+
+    def _add(self, key: tuple[str, ...], metric: Counter | Histogram) -> Any:
+        """Looking labels up costs more than counting, so what they lead to is kept."""
+        found = self._labelled[key] = metric.labels(*key[1:])
+        return found

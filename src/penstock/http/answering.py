@@ -183,9 +183,7 @@ class Answering:
 def measure(meter: Meter, route: str, status: int, flight: Flight | None) -> None:
     """Counts one request that is over."""
     model = flight.target.name if flight is not None and flight.target is not None else ""
-    meter.requests.labels(route, model, str(status)).inc()
-    if flight is None:
-        return
-    meter.seconds.labels(route, model).observe(time.monotonic() - flight.started)
-    if flight.first_chunk is not None:
-        meter.first_chunk_seconds.labels(route, model).observe(flight.first_chunk - flight.started)
+    meter.count_request(route, model, status)
+    if flight is not None:
+        first = None if flight.first_chunk is None else flight.first_chunk - flight.started
+        meter.time_request(route, model, time.monotonic() - flight.started, first)
