@@ -33,6 +33,7 @@ def test_pages_are_accessible(open_page: OpenPage, addresses: dict[str, str], pa
     page = open_page(addresses[path], **LOOKS[look]).page
     if path == "/":
         ask(page, "please write how to close the gate")
+        ask(page, "is the wheel turned clockwise?")
         ask(page, "nobody knows the price")
         ask(page, "break the gate")
         page.locator(".cite").first.click()
@@ -90,7 +91,7 @@ def test_the_first_tab_skips_to_the_content(open_page: OpenPage) -> None:
 
 def test_a_phone_gets_the_passage_as_a_sheet(open_page: OpenPage) -> None:
     page = open_page("/", **PHONE).page
-    ask(page, "is the wheel turned clockwise?")
+    ask(page, "please write how the wheel is turned")
     page.locator(".cite").first.tap()
     sheet = page.get_by_role("dialog")
     expect(sheet.locator("#cited")).to_be_in_viewport()

@@ -80,6 +80,8 @@ class ScriptedApp:
             cited(self._knowledge, hit, number) for number, hit in enumerate(result.hits, 1) if hit.score > 0
         )
         mode = "compose" if "write" in question or "markup" in question else "quote"
+        if mode == "quote" and answered:
+            citations = citations[:2]
         evidence = Grounding(
             stage="evidence",
             mode=mode,
@@ -120,11 +122,11 @@ def script(question: str, evidence: Grounding) -> tuple[str, Grounding]:
         text = f"{supported} The wheel is painted blue."
         unsupported = ((len(supported) + 1, len(text)),)
         return text, with_stage(evidence, (placed(first, 0, len(supported)),), unsupported)
-    quotes = [citation.quote for citation in evidence.citations[:2]]
-    text = " ".join(quotes)
-    spans = [placed(evidence.citations[0], 0, len(quotes[0]))]
-    if len(quotes) > 1:
-        spans.append(placed(evidence.citations[1], len(quotes[0]) + 1, len(text)))
+    text, spans = "", []
+    for citation in evidence.citations:
+        start = len(text) + bool(text)
+        text += f"{' ' if text else ''}{citation.quote} [{citation.number}]"
+        spans.append(placed(citation, start, len(text)))
     return text, with_stage(evidence, tuple(spans))
 
 

@@ -56,10 +56,9 @@ def readable_documents(services: Services) -> list[DocumentRow]:
 
 
 def choices(registry: Registry) -> tuple[Choice, ...]:
-    """Apps first: they answer from documents, which is what most people came for."""
-    able = [target for target in registry if "chat" in target.operations]
-    able.sort(key=lambda target: target.kind != "app")
-    return tuple(choice(target) for target in able)
+    """Apps first: they answer from documents, which is what most people came for. Each model by one name only."""
+    able = {id(target.provider): target for target in registry if "chat" in target.operations}.values()
+    return tuple(choice(target) for target in sorted(able, key=lambda target: target.kind != "app"))
 
 
 def choice(target: Target) -> Choice:

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from penstock.console.passages import address_of, source_line
-from penstock.errors import PenstockError
+from penstock.console.passages import address_of, source_line, without_heading
 from penstock.knowledge.base import KnowledgeBase
 from penstock.traces.span import TraceSummary
 
 ATTRIBUTES = ("retrieval.documents", "hits")
-MOST = 20
+MOST = 8
 
 
 class RecordedHit(Struct, frozen=True):
@@ -52,13 +51,12 @@ def evidence(
     """One row for each recorded passage, its text read from the knowledge where that still has it."""
     found = [hit for values in spans for hit in recorded(values)][:MOST]
     best = max((hit.text_score or 0.0 for hit in found), default=0.0) or 1.0
-    texts: dict[str, str] = {}
-    for hit in found:
-        text = document_text(base, hit.document_id, texts)[hit.start : hit.end] if base else ""
+    texts = base.texts([(hit.document_id, hit.start, hit.end) for hit in found]) if base else [""] * len(found)
+    for hit, text in zip(found, texts, strict=True):
         yield EvidenceRow(
             source=source_line(hit.document, hit.heading, hit.page),
             href=address_of(trace.knowledge or "", hit.document_id, hit.start, hit.end) if text else None,
-            text=text or hit.text,
+            text=without_heading(text or hit.text, hit.heading),
             score=hit.score,
             share=share(hit.score),
             vector_score=hit.vector_score,
@@ -75,16 +73,6 @@ def recorded(values: Mapping[str, Any]) -> Iterable[RecordedHit]:
             yield from msgspec.convert(values.get(name, ()), tuple[RecordedHit, ...])
         except msgspec.ValidationError:
             continue
-
-
-def document_text(base: KnowledgeBase, document_id: str, texts: dict[str, str]) -> str:
-    """The text of a document, "" where it has gone since; each is read once."""
-    if document_id not in texts:
-        try:
-            texts[document_id] = base.document(document_id).text
-        except PenstockError:
-            texts[document_id] = ""
-    return texts[document_id]
 
 
 def share(score: float | None) -> float:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from penstock.console.passages import address_of, knowledge_address, source_line
+from penstock.console.passages import address_of, knowledge_address, source_line, without_heading
 from penstock.console.query import read_query
 from penstock.console.rendering import View, history, page_route, render
 from penstock.errors import NotFound
@@ -150,7 +150,7 @@ def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
     return HitLine(
         source=source_line(hit.document, hit.heading, hit.page),
         href=address_of(knowledge, hit.document_id, hit.start, hit.end),
-        text=without_heading(hit),
+        text=without_heading(hit.text, hit.heading),
         score=hit.score,
         share=min(1.0, max(0.0, hit.score)),
         vector_score=hit.vector_score,
@@ -158,12 +158,6 @@ def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
         text_score=hit.text_score,
         text_share=min(1.0, max(0.0, hit.text_score / best)),
     )
-
-
-def without_heading(hit: Hit) -> str:
-    """The passage without its own heading, which its source line names."""
-    last = hit.heading[-1] if hit.heading else ""
-    return hit.text.removeprefix(last).lstrip() or hit.text
 
 
 def page_of(

@@ -19,3 +19,9 @@ def source_line(document: str, heading: Sequence[str], page: int | None) -> str:
     """`guide.md › Install › Linux · page 3`."""
     path = " › ".join(part for part in (document, *heading) if part)
     return path if page is None else f"{path} · page {page}"
+
+
+def without_heading(text: str, heading: Sequence[str]) -> str:
+    """A passage without the heading that it begins with: its source line names that already."""
+    last = heading[-1] if heading else ""
+    return text.removeprefix(last).lstrip() or text

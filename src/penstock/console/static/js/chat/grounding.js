@@ -20,7 +20,7 @@ export function notesFor(text, grounding, makeMark) {
     version: final ? "final" : "draft",
     marks: final ? ranges.filter((range) => !written(range)).sort((a, b) => a.at - b.at || a.citation.number - b.citation.number) : [],
     literal(number, from) {
-      if (!final) return grounding?.mode === "compose" ? citations.find((citation) => citation.number === number) : undefined;
+      if (!final) return citations.find((citation) => citation.number === number);
       return ranges.find(({ citation, start, at }) => citation.number === number && from >= start && from <= at + 6)?.citation;
     },
     unsupported: final ? (grounding.unsupported ?? []).map(([start, end]) => [unit(start), unit(end)]) : [],

@@ -33,7 +33,7 @@ export class TurnView {
     const done = turn.state !== "waiting" && turn.state !== "writing";
     const grounding = turn.grounding ?? turn.evidence;
     this.find("article").setAttribute("aria-busy", String(!done));
-    this.find(".working").hidden = done || Boolean(turn.text);
+    this.find(".working").hidden = done || Boolean(turn.text) || isAllQuotes(turn, done);
     this.find(".working-text").textContent = turn.grounded && !turn.evidence ? "Searching the documents" : "Writing the answer";
     this.drawEvidence(grounding);
     this.drawAnswer(grounding, done);
@@ -48,7 +48,9 @@ export class TurnView {
     section.hidden = citations.length === 0;
     const key = citations.map((citation) => `${citation.number} ${citation.chunk_id} ${citation.start}`).join();
     if (section.hidden) return;
-    this.find(".evidence-title").textContent = grounding.answered === false ? "Nearest passages" : "Evidence";
+    const quotesAnswer = grounding.mode === "quote" && grounding.answered !== false;
+    section.classList.toggle("is-answer", quotesAnswer);
+    this.find(".evidence-title").textContent = evidenceTitle(grounding, quotesAnswer);
     if (this.drawnEvidence !== key) {
       this.drawnEvidence = key;
       this.find(".quotes").replaceChildren(...citations.map((citation) => this.quote(citation, grounding.knowledge)));
@@ -105,9 +107,8 @@ export class TurnView {
   drawAnswer(grounding, done) {
     const { turn } = this;
     const answer = this.find(".answer");
-    answer.hidden = !turn.text || (done && turn.grounding?.answered === false);
+    answer.hidden = !turn.text || grounding?.answered === false || isAllQuotes(turn, done);
     answer.classList.toggle("writing", !done);
-    answer.classList.toggle("verbatim", grounding?.mode === "quote");
     const notes = notesFor(turn.text, turn.grounding ?? turn.evidence, (citation) => this.mark(citation, grounding.knowledge));
     render(answer, turn.text, notes);
     this.find(".unsupported-note").hidden = notes.unsupported.length === 0;
@@ -146,6 +147,19 @@ export class TurnView {
     use.setAttribute("href", "#i-check");
     setTimeout(() => use.setAttribute("href", "#i-copy"), 1600);
   }
+}
+
+function evidenceTitle(grounding, quotesAnswer) {
+  if (grounding.answered === false) return "Nearest passages";
+  return quotesAnswer ? "From the documents" : "Evidence";
+}
+
+/** Whether the answer is nothing but the quotes that stand above it already. */
+function isAllQuotes(turn, done) {
+  if (turn.evidence?.mode !== "quote") return false;
+  if (!done || !turn.grounding) return true;
+  const quotes = turn.grounding.citations.map((citation) => `${citation.quote} [${citation.number}]`);
+  return turn.text === quotes.join(" ");
 }
 
 /** The quotes to list: those that came first, and any that only the finished answer names. */
