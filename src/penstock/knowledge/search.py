@@ -83,7 +83,7 @@ class Searcher:
             question = question_terms(query.text)
             counts = reader.term_counts([term.phrase for term in question])
             weights = WordWeights.of(question, counts, generation.chunks)
-            matches = reader.text_matches(generation.number, match_expression(question), TEXT_CANDIDATES)
+            matches = reader.text_matches(generation.number, match_expression(question, counts), TEXT_CANDIDATES)
             shares = {row: weights.bm25_share(score) for row, score in matches}
             candidates = self._candidates(reader, generation, vector, shares, max(LOOKED_AT, query.limit))
             stored = reader.chunks([candidate.row for candidate in candidates])
@@ -166,6 +166,8 @@ def hit_attributes(hit: Hit) -> dict[str, object]:
         "chunk": hit.chunk_id,
         "document": hit.document,
         "document_id": hit.document_id,
+        "heading": hit.heading,
+        "page": hit.page,
         "start": hit.start,
         "end": hit.end,
         "score": round(hit.score, 4),
