@@ -27,14 +27,12 @@ class Client:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Client]:
-    services = await open_site(tmp_path)
-    server = HttpServer(build(services), ServerAddress(port=0, drain_seconds=1))
-    await server.start()
-    async with aiohttp.ClientSession() as session:
-        yield Client(server.url, session)
-    await server.stop()
-    services.traces.close()
-    services.knowledge["manuals"].close()
+    async with open_site(tmp_path) as services:
+        server = HttpServer(build(services), ServerAddress(port=0, drain_seconds=1))
+        await server.start()
+        async with aiohttp.ClientSession() as session:
+            yield Client(server.url, session)
+        await server.stop()
 
 
 async def test_bases_and_documents_are_listed_with_counts_and_reasons(api: Client) -> None:

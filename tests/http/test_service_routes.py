@@ -79,7 +79,7 @@ async def test_the_openapi_file_describes_every_route_of_the_api(tmp_path: Path)
         paths = [getattr(route, "path_format", "") for route in it.server.app.routes]
     assert status == 200
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]) == {path for path in paths if path.startswith("/api/v1")}
+    assert set(document["paths"]) == {path for path in paths if path.startswith(("/api/v1", "/v1", "/health"))}
     operations = [each for path in document["paths"].values() for each in path.values()]
     assert all(each["summary"] and "default" in each["responses"] for each in operations)
     assert len({each["operationId"] for each in operations}) == len(operations)
@@ -87,6 +87,8 @@ async def test_the_openapi_file_describes_every_route_of_the_api(tmp_path: Path)
     assert {"limit", "cursor", "status"} <= names
     identifier = document["paths"]["/api/v1/traces/{trace_id}"]["get"]["parameters"][0]
     assert (identifier["name"], identifier["in"], identifier["required"]) == ("trace_id", "path", True)
+    chat = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]
+    assert chat["schema"] == {"$ref": "#/components/schemas/ChatBody"}
     refs = set(find_refs(document))
     assert refs
     assert {ref.removeprefix("#/components/schemas/") for ref in refs} <= set(document["components"]["schemas"])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from penstock.gateway.services import Services
 from penstock.http.answering import Running
-from penstock.http.routes import reply
+from penstock.http.routes import ApiRoute, Description, Handler, reply
 
 
 class NotReady(Struct, frozen=True):
@@ -32,8 +30,8 @@ async def live(request: Request) -> Response:
     return reply({"status": "live"})
 
 
-def ready(running: Running) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
+def ready(running: Running) -> Handler:
+    async def health(request: Request) -> Response:
         services: Services = request.app.state.services
         if running.stopping:
             return reply(Readiness("stopping", []), 503)
@@ -44,8 +42,16 @@ def ready(running: Running) -> Callable[[Request], Awaitable[Response]]:
         ]
         return reply(Readiness("not_ready", waiting), 503) if waiting else reply(Readiness("ready", []))
 
-    return answer
+    return health
 
 
-def routes(running: Running) -> list[BaseRoute]:
-    return [Route("/health/live", live), Route("/health/ready", ready(running))]
+def routes(running: Running) -> list[ApiRoute]:
+    return [
+        ApiRoute("GET", "/health/live", live, Description(summary="Whether the process answers.")),
+        ApiRoute(
+            "GET",
+            "/health/ready",
+            ready(running),
+            Description(summary="Whether its models do; 503 where not.", answer=Readiness),
+        ),
+    ]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from penstock.errors import PenstockError
@@ -18,7 +17,7 @@ from penstock.gateway.services import Services
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
 from penstock.http.bodies import ClientLeft, read_body
 from penstock.http.errors import as_penstock, response_of, status_of
-from penstock.http.routes import reply
+from penstock.http.routes import ApiRoute, Description, reply
 from penstock.ids import new_id, new_trace_id
 from penstock.models.dialects.openai import answers, requests
 
@@ -32,7 +31,7 @@ class Endpoint:
     """One operation of the dialect as an ASGI app: reads a body, flies it, writes the answer."""
 
     def __init__(self, route: str, read: Read, write: Write, running: Running) -> None:
-        self._route = route
+        self.route = route
         self._read = read
         self._write = write
         self._running = running
@@ -42,11 +41,11 @@ class Endpoint:
         try:
             exchange = self._read(await read_body(receive), begin(scope, services))
         except ClientLeft:
-            measure(services.meter, self._route, CLIENT_LEFT, None)
+            measure(services.meter, self.route, CLIENT_LEFT, None)
             return
         except Exception as unexpected:
             error: PenstockError = as_penstock(unexpected)
-            measure(services.meter, self._route, status_of(error), None)
+            measure(services.meter, self.route, status_of(error), None)
             await response_of(error)(scope, receive, send)
             return
         flight = services.pipeline.run(exchange)
@@ -54,7 +53,7 @@ class Endpoint:
         try:
             await answering.deliver(receive, send)
         finally:
-            measure(services.meter, self._route, answering.status, flight)
+            measure(services.meter, self.route, answering.status, flight)
 
 
 def begin(scope: Scope, services: Services) -> Exchange:
@@ -127,15 +126,20 @@ async def get_model(request: Request) -> Response:
     return reply(model_wire(services.registry.get(request.path_params["name"])))
 
 
-def routes(running: Running) -> list[BaseRoute]:
+def routes(running: Running) -> list[ApiRoute]:
     """The routes of the dialect; `running` knows the answers that are on their way."""
     chat = Endpoint("/v1/chat/completions", requests.read_chat, write_chat, running)
     completion = Endpoint("/v1/completions", requests.read_completion, write_completion, running)
     embedding = Endpoint("/v1/embeddings", requests.read_embedding, write_embeddings, running)
+    chat_says = Description(summary="Answers a conversation.", body=requests.ChatBody)
+    completion_says = Description(summary="Continues a text.", body=requests.CompletionBody)
+    embedding_says = Description(summary="Turns texts into vectors.", body=requests.EmbeddingBody)
+    list_says = Description(summary="Lists what can be asked.", answer=ModelList)
+    model_says = Description(summary="One model or app.", answer=ModelWire)
     return [
-        Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/completions", completion, methods=["POST"]),
-        Route("/v1/embeddings", embedding, methods=["POST"]),
-        Route("/v1/models", list_models),
-        Route("/v1/models/{name:path}", get_model),
+        ApiRoute("POST", chat.route, chat, chat_says),
+        ApiRoute("POST", completion.route, completion, completion_says),
+        ApiRoute("POST", embedding.route, embedding, embedding_says),
+        ApiRoute("GET", "/v1/models", list_models, list_says),
+        ApiRoute("GET", "/v1/models/{name:path}", get_model, model_says),
     ]

@@ -1,4 +1,4 @@
-"""The OpenAPI file of /api/v1, made from the routes themselves, so that it cannot say anything else."""
+"""The OpenAPI file of the server, made from the routes themselves, so that it cannot say anything else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     described = route.description
     error = json_content(schema_of[repr(ErrorBody)])
     operation: dict[str, Any] = {
-        "operationId": route.name,
+        "operationId": operation_id(route),
         "summary": described.summary,
         "responses": {
             "200": {"description": "Done."},
@@ -65,6 +65,12 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     elif described.upload:
         operation["requestBody"] = {"required": True, "content": FILE}
     return operation
+
+
+def operation_id(route: ApiRoute) -> str:
+    """`get_v1_models` for GET /v1/models."""
+    words = route.path_format.replace("{", "").replace("}", "").split("/")
+    return "_".join([route.method.lower(), *filter(None, words)])
 
 
 def query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Routes under /api/v1 that say what they take and give, so that the OpenAPI file is made from them.
+"""Routes that say what they take and give, so that the OpenAPI file is made from them.
 
 Each module under `http/api/` has a `ROUTES: list[ApiRoute]`. A handler is `async def name(request) -> Response`
 and finds everything at `request.app.state.services`.
@@ -14,6 +14,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from penstock.models.dialects.decoding import decode, explain
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Request], Awaitable[Response]]
+"""What answers a request; an ASGI application does, too."""
 
 
 UPLOAD_TYPE = "application/octet-stream"
@@ -43,7 +45,7 @@ class Description(Struct, frozen=True, kw_only=True):
 class ApiRoute(Route):
     """One method of one path, with its description."""
 
-    def __init__(self, method: Method, path: str, handler: Handler, description: Description) -> None:
+    def __init__(self, method: Method, path: str, handler: Handler | ASGIApp, description: Description) -> None:
         super().__init__(path, handler, methods=[method])
         self.method = method
         self.description = description

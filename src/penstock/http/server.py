@@ -27,16 +27,15 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
     """
     running = Running()
-    described = [*API, *(route for route in extra_routes if isinstance(route, ApiRoute))]
+    described = [*openai.routes(running), *API, *health.routes(running)]
+    described += [route for route in extra_routes if isinstance(route, ApiRoute)]
     uploads = [route for route in described if route.description.upload]
     app = Starlette(
         routes=[
-            *openai.routes(running),
-            *API,
+            *described,
             openapi.route(described),
-            *health.routes(running),
             *metrics.routes(),
-            *extra_routes,
+            *(route for route in extra_routes if not isinstance(route, ApiRoute)),
         ],
         middleware=[Middleware(LocalGuard, uploads), Middleware(BodyLimit, body_limits(services), uploads)],
         exception_handlers=HANDLERS,

@@ -24,7 +24,7 @@ class StreamOptions(Struct):
 
 
 class JsonSchema(Struct):
-    schema: Raw = Raw()
+    schema: Raw = msgspec.field(default_factory=Raw)
 
 
 class ResponseFormat(Struct):
