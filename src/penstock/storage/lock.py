@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from penstock.errors import StorageError
+
+ATTEMPTS, PAUSE = 10, 0.02
+"""Tries, and seconds between them, while nobody is named: the holder has just come, or a child that it has just
+started has not yet closed what it inherited."""
 
 
 class RunningServer(Struct, frozen=True):
@@ -42,20 +47,27 @@ class FolderLock:
                 f"The data folder {self.folder} cannot be used: {error.strerror}.",
                 hint="Set PENSTOCK_DATA, or data under [app], to a folder that can be written.",
             ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(file, 32).decode("ascii", "replace").strip()
-            os.close(file)
-            who = f"process {holder}" if holder else "another process"
-            raise StorageError(
-                f"The data folder {self.folder} is in use by {who}.",
-                hint="Wait for it to finish, or stop it" + (f" with `kill {holder}`." if holder else "."),
-            ) from None
+        for attempt in range(ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                holder = os.pread(file, 32, 0).decode("ascii", "replace").strip()
+            if holder or attempt == ATTEMPTS - 1:
+                os.close(file)
+                raise self._in_use(holder)
+            time.sleep(PAUSE)
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
         return self
+
+    def _in_use(self, holder: str) -> StorageError:
+        who = f"process {holder}" if holder else "another process"
+        return StorageError(
+            f"The data folder {self.folder} is in use by {who}.",
+            hint="Wait for it to finish, or stop it" + (f" with `kill {holder}`." if holder else "."),
+        )
 
     def announce(self, url: str) -> None:
         """Tells commands where the server of this folder listens; `release` takes it back."""
