@@ -101,7 +101,8 @@ async def parts(path: Path, encoder: MiniLM, questions: Sequence[str]) -> tuple[
         generation = reader.published()
         index = VectorIndexes(encoder.dimensions).get(reader, generation)
         for question, query in zip(questions, queries, strict=True):
-            match = match_expression(question_terms(question))
+            terms = question_terms(question)
+            match = match_expression(terms, reader.term_counts([term.phrase for term in terms]))
             rows = [row for row, _ in reader.text_matches(generation.number, match, LIMIT)]
             by_words.append(list(documents(reader, rows)))
             best = index.scores(query).argsort()[::-1][:LIMIT]

@@ -28,7 +28,8 @@ INDEX = index()
 @example("\ud800 lone")
 @example("🧑‍🚀 ½ ² Ⅷ ｆｕｌｌ")
 def test_any_question_can_be_looked_up(question: str) -> None:
-    expression = match_expression(question_terms(question))
+    terms = question_terms(question)
+    expression = match_expression(terms, [1] * len(terms))
     if expression:
         INDEX.execute("SELECT rowid, bm25(f) FROM f WHERE f MATCH ?", (expression,)).fetchall()
 
@@ -41,13 +42,21 @@ def test_telling_words_are_looked_up_once_and_the_others_not() -> None:
     ]
     assert [term.phrase for term in question_terms("Who was it?")] == ['"Who"', '"was"', '"it"']
     assert question_terms("?! …") == ()
-    assert match_expression(()) == ""
+    assert match_expression((), ()) == ""
+
+
+def test_frequent_words_are_left_out_where_rare_ones_are_enough() -> None:
+    terms = question_terms("harbour fee quay")
+    assert match_expression(terms, [9000, 20, 2000]) == '"fee" OR "quay"'
+    assert match_expression(terms, [90_000, 80_000, 70_000]) == '"quay"'
+    assert match_expression(terms, [0, 5, 9]) == '"harbour" OR "fee" OR "quay"'
 
 
 def test_numbers_and_apostrophes_are_phrases_as_the_index_has_them() -> None:
     assert [term.phrase for term in question_terms("harbour's 3.5 euros")] == ['"harbour s"', '"3 5"', '"euros"']
     for question in ("3.5", "GRÖßE", "größe", "harbours"):
-        expression = match_expression(question_terms(question))
+        terms = question_terms(question)
+        expression = match_expression(terms, [1] * len(terms))
         assert INDEX.execute("SELECT count(*) FROM f WHERE f MATCH ?", (expression,)).fetchone() == (1,), question
 
 

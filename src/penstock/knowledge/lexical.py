@@ -23,6 +23,9 @@ MAX_TERMS = 48
 MAX_CHARACTERS = 8_000
 """Of a question; what comes later is left to the vectors."""
 
+MAX_MATCHES = 10_000
+"""Passages that SQLite scores for one question, unless its rarest word alone is in more."""
+
 BM25_CEILING = 2.2
 """k1 + 1 of SQLite's BM25: what an endless number of occurrences of a word is worth, in its rarity."""
 
@@ -57,9 +60,20 @@ def question_terms(question: str) -> tuple[QuestionTerm, ...]:
     return tuple((found or idle).values())[:MAX_TERMS]
 
 
-def match_expression(question: Sequence[QuestionTerm]) -> str:
-    """An FTS5 expression for any of the words."""
-    return " OR ".join(term.phrase for term in question)
+def match_expression(question: Sequence[QuestionTerm], counts: Sequence[int]) -> str:
+    """An FTS5 expression for any of the words, the rarest first; "" for none.
+
+    `counts` says in how many passages each is. Frequent words are left out of it once `MAX_MATCHES` are reached:
+    they would cost the most and tell the least, and still count sentence by sentence.
+    """
+    chosen: list[str] = []
+    matches = 0
+    for count, term in sorted(zip(counts, question, strict=True), key=lambda pair: pair[0]):
+        matches += count
+        if chosen and matches > MAX_MATCHES:
+            break
+        chosen.append(term.phrase)
+    return " OR ".join(chosen)
 
 
 class WordWeights(Struct, frozen=True):

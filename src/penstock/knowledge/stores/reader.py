@@ -21,6 +21,9 @@ ROW_COLUMNS = (
 )
 
 
+# A plus before a column keeps SQLite from choosing that column's index over the row ids that it is given.
+
+
 class Marks(msgspec.Struct, frozen=True):
     """Where a document's headings and pages are, as stored beside its text."""
 
@@ -105,7 +108,7 @@ class SqliteReader:
             text(
                 "SELECT c.row, -bm25(chunk_fts) AS score FROM chunk_fts"  # noqa: S608
                 " JOIN chunk c ON c.row = chunk_fts.rowid"
-                f" WHERE chunk_fts MATCH :match AND c.project_id = :project AND {VISIBLE.format('c')}"
+                f" WHERE chunk_fts MATCH :match AND +c.project_id = :project AND {VISIBLE.format('c')}"
                 " ORDER BY score DESC, c.row LIMIT :limit"
             ),
             {"match": match, "project": self._project, "number": number, "limit": limit},
@@ -117,7 +120,7 @@ class SqliteReader:
         found = self._connection.execute(
             text(
                 'SELECT c.row, c.id, d.id, d.path, d.title, c.heading, c.page, c.start, c."end", c.text'
-                " FROM chunk c JOIN document d ON d.row = c.document_row WHERE c.project_id = :project AND"
+                " FROM chunk c JOIN document d ON d.row = c.document_row WHERE +c.project_id = :project AND"
                 " c.row IN :rows"
             ).bindparams(bindparam("rows", expanding=True)),
             {"project": self._project, "rows": list(rows)},

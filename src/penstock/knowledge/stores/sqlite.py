@@ -28,6 +28,7 @@ from penstock.storage.database import Database
 
 SCHEMA = "knowledge"
 MAX_PARAMETERS = 500
+ROWS_AT_ONCE = 1000
 
 
 class SqliteStore:
@@ -260,26 +261,17 @@ class SqliteStore:
         return int(row)
 
     def _insert_chunks(self, connection: Connection, pending: Pending, row: int, document: NewDocument) -> None:
-        if not document.chunks:
-            return
         prefix = document.id.partition("_")[2]
-        connection.execute(
-            text(
-                'INSERT INTO chunk (id, project_id, document_row, start, "end", page, digest, added_in, heading,'
-                " text, terms) VALUES (:id, :project, :document, :start, :end, :page, :digest, :number, :heading,"
-                " :text, :terms)"
-            ),
-            [
-                {
-                    "id": f"chk_{prefix}_{index}",
-                    "project": self.project_id,
-                    "document": row,
-                    "number": pending.number,
-                    **chunk_columns(chunk),
-                }
-                for index, chunk in enumerate(document.chunks)
-            ],
+        insert = text(
+            'INSERT INTO chunk (id, project_id, document_row, start, "end", page, digest, added_in, heading, text,'
+            " terms)"
+            " VALUES (:id, :project, :document, :start, :end, :page, :digest, :number, :heading, :text, :terms)"
         )
+        shared = {"project": self.project_id, "document": row, "number": pending.number}
+        for first in range(0, len(document.chunks), ROWS_AT_ONCE):
+            numbered = enumerate(document.chunks[first : first + ROWS_AT_ONCE], first)
+            rows = [{"id": f"chk_{prefix}_{index}", **shared, **chunk_columns(chunk)} for index, chunk in numbered]
+            connection.execute(insert, rows)
 
     def _insert_vectors(self, connection: Connection, pending: Pending, vectors: Mapping[bytes, bytes]) -> None:
         if not vectors:
