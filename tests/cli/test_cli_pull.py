@@ -47,7 +47,5 @@ def test_the_list_says_what_is_here_and_what_is_not(model: Path) -> None:
     result = piped(["pull", "--list"])
     assert "smollm2-135m-instruct  chat  Apache-2.0  93 MB to fetch" in result.stdout
     listed = json.loads(piped(["pull", "--list", "--json"]).stdout)
-    assert {entry["name"]: entry["installed"] for entry in listed} == {
-        "smollm2-135m-instruct": None,
-        "all-minilm-l6-v2": None,
-    }
+    assert {entry["name"] for entry in listed} >= {"smollm2-135m-instruct", "all-minilm-l6-v2"}
+    assert {entry["installed"] for entry in listed} == {None}

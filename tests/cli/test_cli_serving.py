@@ -82,7 +82,8 @@ def test_json_has_the_citations_and_the_trace(serving: Serving) -> None:
 def test_what_the_documents_do_not_say_exits_with_3(serving: Serving) -> None:
     result = piped(["ask", str(serving.folder), UNRELATED])
     assert result.returncode == 3
-    assert "Nearest passages:" in result.stdout
+    assert result.stdout.startswith("The documents do not say.")
+    assert re.search(r"^\[1\] returns\.md.*\n    “.+”$", result.stdout, re.M)
     listed = json.loads(piped(["traces", "list", str(serving.folder), "--unanswered", "--json"]).stdout)
     assert listed[0]["question"] == UNRELATED
 
@@ -120,7 +121,7 @@ def test_a_termination_ends_it_well(serving: Serving) -> None:
     assert code == 0
     assert not (data / "server.json").exists()
     assert serving.line == f"Serving shop-rules at {serving.url}\n"
-    assert "docs: 1 document" in said
+    assert "docs: 1 of 2 files can be read" in said
     assert "empty.pdf: " in said
     assert f'OpenAI(base_url="{serving.url}/v1", api_key="local")' in said
     assert "Only this machine can connect, and no key is asked for." in said
@@ -144,7 +145,7 @@ def test_ingest_without_a_server_shows_what_changed(documents: Path) -> None:
     assert re.match(r"docs: 1 document \(1 new\), \d+ new passages?, \d+\.\d s\n$", first.stderr)
     (documents / "scan.pdf").write_bytes(b"%PDF-1.7 not really")
     again = piped(["ingest", str(documents)])
-    assert "docs: 1 document (1 new, 1 unchanged)" in again.stderr
+    assert "docs: 1 of 2 files can be read (1 new, 1 unchanged)" in again.stderr
     assert re.search(r"  ! scan\.pdf: .* \(corrupt\)", again.stderr)
 
 

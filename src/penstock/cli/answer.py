@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.output import count, is_terminal, note, say, say_json
+from penstock.cli.prose import Prose, indented
 
 if TYPE_CHECKING:
     from penstock.exchange import Chunk, Grounding, Usage
@@ -21,6 +22,7 @@ class AnswerPrinter:
         self.trace_id = ""
         self._as_json = as_json
         self._text: list[str] = []
+        self._prose = Prose()
         self._grounding: Grounding | None = None
         self._usage: Usage | None = None
 
@@ -32,7 +34,7 @@ class AnswerPrinter:
         if chunk.text:
             self._text.append(chunk.text)
             if not self._as_json:
-                say(chunk.text, end="")
+                self._prose.write(chunk.text)
         self._usage = chunk.usage or self._usage
 
     def finish(self) -> bool:
@@ -42,8 +44,7 @@ class AnswerPrinter:
         if self._as_json:
             say_json(self._as_value(answered))
             return answered
-        if self._text and not self._text[-1].endswith("\n"):
-            say("")
+        self._prose.end()
         if grounding and grounding.citations:
             say("")
             _show_sources(grounding)
@@ -71,19 +72,17 @@ def _show_evidence(grounding: Grounding) -> None:
     if grounding.mode == "quote" or not grounding.answered or not is_terminal(sys.stdout):
         return
     for citation in grounding.citations[:EVIDENCE_SHOWN]:
-        say((f"  “{_one_line(citation.quote)}”", "dim italic"))
-        say((f"     {citation.place}", "dim"))
+        say((indented(f"“{_one_line(citation.quote)}”", "  "), "dim italic"))
+        say((f"    {citation.place}", "dim"))
     say("")
 
 
 def _show_sources(grounding: Grounding) -> None:
     used = [citation for citation in grounding.citations if citation.answer_start is not None]
-    if not grounding.answered:
-        say(("Nearest passages:", "bold"))
     for citation in used or grounding.citations[:EVIDENCE_SHOWN]:
         say((f"[{citation.number}] ", "cyan"), citation.place)
         if grounding.mode == "compose" or not grounding.answered:
-            say((f"    “{_one_line(citation.quote)}”", "dim"))
+            say((indented(f"“{_one_line(citation.quote)}”", "    "), "dim"))
 
 
 def _one_line(text: str) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from penstock.cli.answer import AnswerPrinter
 from penstock.cli.arguments import AsJson, examples
-from penstock.cli.ingestion import ingestion_bar, show_summaries
+from penstock.cli.ingestion import ingestion_bar, show_problems
 from penstock.cli.pulling import fetch_models
 from penstock.errors import InvalidRequest
 
@@ -66,7 +66,7 @@ async def _ask_folder(folder: AppFolder, question: str, printer: AnswerPrinter) 
     async with Platform.open(folder) as platform:
         with ingestion_bar() as draw:
             summaries = await platform.ingest(draw)
-        show_summaries(summaries, only_problems=True)
+        show_problems(summaries)
         exchange = platform.exchange([Message("user", question)])
         printer.trace_id = exchange.trace_id
         async with aclosing(platform.pipeline.run(exchange)) as chunks:

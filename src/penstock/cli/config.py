@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
-from penstock.cli.output import indented, say, say_json
+from penstock.cli.output import say, say_json
+from penstock.cli.prose import indented
 
 if TYPE_CHECKING:
     from penstock.config import AppFolder

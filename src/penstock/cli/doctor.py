@@ -11,7 +11,8 @@ import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.findings import Finding, State, fail
-from penstock.cli.output import indented, say, say_json
+from penstock.cli.output import say, say_json
+from penstock.cli.prose import indented
 from penstock.errors import PenstockError
 
 EXAMPLES = examples(

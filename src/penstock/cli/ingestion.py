@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from penstock.cli.output import Piece, console, count, harmless, is_terminal, note
+from penstock.cli.prose import indented
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -46,19 +47,32 @@ def ingestion_bar() -> Iterator[Callable[[str, IngestProgress], None]]:
         yield draw
 
 
-def show_summaries(summaries: Mapping[str, IngestSummary], *, only_problems: bool = False) -> None:
+def show_summaries(summaries: Mapping[str, IngestSummary]) -> None:
     """One line for each knowledge, and one for each file that could not be read whole."""
     for name, summary in summaries.items():
-        if not only_problems:
-            note((name, "bold"), ": ", *_line(summary))
-        for problem in summary.problems[:PROBLEMS_SHOWN]:
-            note(("  ! ", "yellow"), f"{problem.path}: {problem.reason}", (f" ({problem.status})", "dim"))
-        if len(summary.problems) > PROBLEMS_SHOWN:
-            note(f"  and {count(len(summary.problems) - PROBLEMS_SHOWN, 'more file')} like these; see Knowledge.")
+        note((name, "bold"), ": ", *_line(summary))
+        _show_problems(summary)
+
+
+def show_problems(summaries: Mapping[str, IngestSummary]) -> None:
+    """Only the files that could not be read whole, and only after a run that found something new."""
+    for summary in summaries.values():
+        if summary.added or summary.changed:
+            _show_problems(summary)
+
+
+def _show_problems(summary: IngestSummary) -> None:
+    for problem in summary.problems[:PROBLEMS_SHOWN]:
+        text = f"{problem.path}: {problem.reason} ({problem.status})"
+        note(("  ! ", "yellow"), indented(harmless(text), "    ", sys.stderr).lstrip())
+    if len(summary.problems) > PROBLEMS_SHOWN:
+        note(f"  and {count(len(summary.problems) - PROBLEMS_SHOWN, 'more file')} like these.")
 
 
 def _line(summary: IngestSummary) -> list[Piece]:
     readable = summary.statuses.get("ok", 0) + summary.statuses.get("partial", 0)
+    total = sum(summary.statuses.values())
+    found = count(total, "document") if readable == total else f"{readable:,} of {count(total, 'file')} can be read"
     changes = [
         f"{number:,} {what}"
         for number, what in (
@@ -69,7 +83,7 @@ def _line(summary: IngestSummary) -> list[Piece]:
         )
         if number
     ]
-    pieces: list[Piece] = [count(readable, "document"), f" ({', '.join(changes)})" if changes else ""]
+    pieces: list[Piece] = [found, f" ({', '.join(changes)})" if changes else ""]
     if summary.chunks:
         pieces.append(f", {count(summary.chunks, 'new passage')}")
     return [*pieces, (f", {summary.seconds:.1f} s", "dim")]

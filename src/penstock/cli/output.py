@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 from penstock.errors import PenstockError
@@ -64,14 +62,6 @@ def console(file: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=file, highlight=False, markup=False, emoji=False)
-
-
-def indented(text: str, indent: str) -> str:
-    """A paragraph with its indent: on a terminal broken into lines that fit, else one line."""
-    if not is_terminal(sys.stdout):
-        return indent + text
-    width = min(100, shutil.get_terminal_size().columns - 1)
-    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
 
 
 def harmless(text: str) -> str:
