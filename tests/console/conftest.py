@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support.browser import DESKTOP, FLAGS, OpenPage, Site, Watch, WatchedPage
+from support.console_site import open_site
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("site"))
+    folder = tmp_path_factory.mktemp("site")
+    site = Site(folder, open_site(folder))
     yield site
     site.close()
 

@@ -86,9 +86,10 @@ def test_a_search_shows_both_scores_as_bars(knowledge: Page) -> None:
     hit = knowledge.locator(".hit").first
     expect(hit).to_contain_text("guide/turbines.md › Turbines › Inspection")
     expect(hit.locator("dt")).to_have_text(["Words", "Meaning", "Together"])
-    widths = [bar.get_attribute("width") for bar in hit.locator("rect").all()]
-    assert widths[0] == "100.0%"
-    assert all(0 < float(str(width).rstrip("%")) <= 100 for width in widths)
+    widths = [float(str(bar.get_attribute("width")).rstrip("%")) / 100 for bar in hit.locator("rect").all()]
+    scores = [float(text) for text in hit.locator("dd").all_inner_texts()]
+    assert widths == pytest.approx(scores, abs=0.006)
+    assert min(scores) > 0
     hit.get_by_role("link").click()
     expect(knowledge.get_by_role("heading", level=1)).to_have_text("Turbines")
     marked = " ".join(knowledge.locator("mark").all_inner_texts())

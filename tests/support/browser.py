@@ -7,6 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
 from penstock.traces.span import TraceFilter, TraceSummary
-from support.console_site import ScriptedApp, open_site
+from support.console_site import ScriptedApp
 
 T = TypeVar("T")
 
@@ -42,12 +43,13 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touc
 class Site:
     """A real server on a free port, its loop in a thread of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, opening: AbstractAsyncContextManager[Services]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="console site", daemon=True)
         self._thread.start()
         self.folder = folder
-        self.services: Services = self.do(open_site(folder))
+        self._opening = opening
+        self.services = self.do(opening.__aenter__())
         self._server = HttpServer(build(self.services, routes()), ServerAddress(port=0, drain_seconds=1))
         self.do(self._server.start())
         self.url = self._server.url
@@ -77,9 +79,7 @@ class Site:
 
     def close(self) -> None:
         self.do(self._server.stop())
-        self.services.traces.close()
-        for base in self.services.knowledge.values():
-            base.close()
+        self.do(self._opening.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

@@ -6,6 +6,7 @@ what they show. A question says what the answer will be like: see `ScriptedApp.a
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from penstock.config import AppSettings, KnowledgeSettings, Settings
@@ -174,8 +175,9 @@ def cited(base: KnowledgeBase, hit: Hit, number: int) -> Citation:
     )
 
 
-async def open_site(folder: Path) -> Services:
-    """Takes the documents in and puts the parts together. The caller closes the stores."""
+@asynccontextmanager
+async def open_site(folder: Path) -> AsyncIterator[Services]:
+    """Takes the documents in and puts the parts together."""
     for name, text in DOCUMENTS.items():
         path = folder / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +190,7 @@ async def open_site(folder: Path) -> Services:
     app = ScriptedApp(base)
     registry = Registry([Target(name="plant", kind="app", provider=app, operations=frozenset({"chat"}))])
     meter = Meter()
-    return Services(
+    yield Services(
         app_name="plant",
         settings=Settings(
             app=AppSettings(name="plant"),
@@ -201,3 +203,5 @@ async def open_site(folder: Path) -> Services:
         knowledge={"manuals": base},
         meter=meter,
     )
+    traces.close()
+    base.close()

@@ -32,17 +32,14 @@ class RecordedHit(Struct, frozen=True):
 
 
 class EvidenceRow(Struct, frozen=True, kw_only=True):
-    """A passage that the search found. Shares are 0 to 1, for the bars; `href` is `None` where it cannot open."""
+    """A passage that the search found, with its scores; `href` is `None` where it cannot open."""
 
     source: str
     href: str | None
     text: str
     score: float | None
-    share: float
     vector_score: float | None
-    vector_share: float
     text_score: float | None
-    text_share: float
 
 
 def evidence(
@@ -50,7 +47,6 @@ def evidence(
 ) -> Iterable[EvidenceRow]:
     """One row for each recorded passage, its text read from the knowledge where that still has it."""
     found = [hit for values in spans for hit in recorded(values)][:MOST]
-    best = max((hit.text_score or 0.0 for hit in found), default=0.0) or 1.0
     texts = base.texts([(hit.document_id, hit.start, hit.end) for hit in found]) if base else [""] * len(found)
     for hit, text in zip(found, texts, strict=True):
         yield EvidenceRow(
@@ -58,11 +54,8 @@ def evidence(
             href=address_of(trace.knowledge or "", hit.document_id, hit.start, hit.end) if text else None,
             text=without_heading(text or hit.text, hit.heading),
             score=hit.score,
-            share=share(hit.score),
             vector_score=hit.vector_score,
-            vector_share=share(hit.vector_score),
             text_score=hit.text_score,
-            text_share=share((hit.text_score or 0.0) / best),
         )
 
 
@@ -73,7 +66,3 @@ def recorded(values: Mapping[str, Any]) -> Iterable[RecordedHit]:
             yield from msgspec.convert(values.get(name, ()), tuple[RecordedHit, ...])
         except msgspec.ValidationError:
             continue
-
-
-def share(score: float | None) -> float:
-    return min(1.0, max(0.0, score or 0.0))

@@ -50,6 +50,11 @@ def score(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
 
 
+def percent(score: float | None) -> str:
+    """A score of 0 to 1 as the length of its bar."""
+    return f"{100 * min(1.0, max(0.0, score or 0.0)):.1f}%"
+
+
 def moment(microseconds: int) -> str:
     """UTC in ISO 8601 to the second, for `<time datetime>`; the page's script shows it in the reader's zone."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -48,17 +48,14 @@ class KnowledgeQuery(Struct, frozen=True, kw_only=True):
 
 
 class HitLine(Struct, frozen=True, kw_only=True):
-    """A passage found. Shares are 0 to 1, for the bars; `text_share` is against the best of this search."""
+    """A passage found, with its scores of 0 to 1."""
 
     source: str
     href: str
     text: str
     score: float
-    share: float
     vector_score: float | None
-    vector_share: float
     text_score: float
-    text_share: float
 
 
 class TriedSearch(Struct, frozen=True, kw_only=True):
@@ -137,26 +134,22 @@ async def try_search(base: KnowledgeBase, question: str) -> TriedSearch:
     begun = time.perf_counter()
     result = await base.search(question[:LONGEST_QUESTION], limit=HITS)
     took = time.perf_counter() - begun
-    best = max((hit.text_score for hit in result.hits), default=0.0) or 1.0
     return TriedSearch(
         question=question,
         generation=result.generation,
         took_us=round(took * 1e6),
-        hits=tuple(hit_line(base.name, hit, best) for hit in result.hits),
+        hits=tuple(hit_line(base.name, hit) for hit in result.hits),
     )
 
 
-def hit_line(knowledge: str, hit: Hit, best: float) -> HitLine:
+def hit_line(knowledge: str, hit: Hit) -> HitLine:
     return HitLine(
         source=source_line(hit.document, hit.heading, hit.page),
         href=address_of(knowledge, hit.document_id, hit.start, hit.end),
         text=without_heading(hit.text, hit.heading),
         score=hit.score,
-        share=min(1.0, max(0.0, hit.score)),
         vector_score=hit.vector_score,
-        vector_share=min(1.0, max(0.0, hit.vector_score or 0.0)),
         text_score=hit.text_score,
-        text_share=min(1.0, max(0.0, hit.text_score / best)),
     )
 
 

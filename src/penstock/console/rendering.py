@@ -66,6 +66,7 @@ def environment() -> Environment:
         formats.size,
         formats.cost,
         formats.score,
+        formats.percent,
         formats.moment,
         formats.plain_moment,
         formats.words,

@@ -46,13 +46,13 @@ function atEnd() {
   return scrollHeight - scrollTop - clientHeight < 120;
 }
 
-/** Draws at most once a frame, and stays at the end if the reader was there. */
+/** Draws at most once a frame, and stays at the end of a growing text if the reader was there. */
 function redraw(view) {
   view.frame ??= requestAnimationFrame(() => {
     view.frame = null;
     const follow = atEnd();
     view.draw();
-    if (follow) window.scrollTo({ top: document.scrollingElement.scrollHeight });
+    if (follow && view.writes) window.scrollTo({ top: document.scrollingElement.scrollHeight });
   });
 }
 

@@ -41,6 +41,11 @@ export class TurnView {
     this.drawFoot(done);
   }
 
+  /** Whether there is an answer of its own below the evidence: quotes are read from the top. */
+  get writes() {
+    return !this.find(".answer").hidden;
+  }
+
   drawEvidence(grounding) {
     const citations = turnEvidence(this.turn);
     this.find(".unanswered").hidden = !grounding || grounding.answered !== false;
@@ -56,7 +61,7 @@ export class TurnView {
       this.find(".quotes").replaceChildren(...citations.map((citation) => this.quote(citation, grounding.knowledge)));
       this.foldEvidence();
     }
-    const used = new Set((this.turn.grounding?.citations ?? []).filter((citation) => citation.answer_end != null).map((citation) => citation.number));
+    const used = new Set((grounding.answered === false ? [] : grounding.citations).filter((citation) => citation.answer_end != null).map((citation) => citation.number));
     this.element.querySelectorAll(".quote").forEach((quote, index) => {
       quote.classList.toggle("used", used.has(citations[index].number));
     });
