@@ -1,6 +1,11 @@
 """`penstock pull`: where models go, and how that looks on a terminal and in a log."""
 
+import fcntl
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +54,22 @@ def test_the_list_says_what_is_here_and_what_is_not(model: Path) -> None:
     listed = json.loads(piped(["pull", "--list", "--json"]).stdout)
     assert {entry["name"] for entry in listed} >= {"smollm2-135m-instruct", "all-minilm-l6-v2"}
     assert {entry["installed"] for entry in listed} == {None}
+
+
+def test_an_interrupt_is_no_crash(model: Path, tmp_path: Path) -> None:
+    """The pull waits for another process's lock, and so is surely under way when it is interrupted."""
+    folder = Path(piped(["pull", f"file:{model}"]).stdout.strip())
+    shutil.rmtree(folder)
+    with (tmp_path / "cache" / "models" / ".locks" / folder.name).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [sys.executable, "-m", "penstock.cli.main", "pull", f"file:{model}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == f"{folder.name}: waiting for another process\n"
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (130, "", "\nStopped.\n")
