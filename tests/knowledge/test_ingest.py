@@ -13,7 +13,7 @@ from support.documents import pdf
 from support.hash_embedder import HashEmbedder
 from support.knowledge_checks import check_store, content
 
-from penstock.errors import ConfigError, PenstockError, StorageFull, Unavailable
+from penstock.errors import ConfigError, EngineStopped, PenstockError, StorageFull, Unavailable
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.seams import Embeddings
 
@@ -353,6 +353,28 @@ async def test_a_run_that_fails_keeps_the_old_generation_and_the_next_goes_on(ho
     assert check_store(home.path) == summary.generation == 2
     assert not set(kept) & set(failing.texts)
     assert summary.embedded == summary.chunks - len(kept)
+
+
+class RestartedEmbedder(HashEmbedder):
+    """Its process dies once, in the middle of the work."""
+
+    died = False
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+        if self.texts and not self.died:
+            self.died = True
+            raise EngineStopped("the encoder is restarting")
+        return await super().embed(texts, urgent=urgent)
+
+
+async def test_an_encoder_that_is_restarted_does_not_end_the_run(home: Home) -> None:
+    home.write("long.txt", "".join(f"Sentence number {n} speaks of ropes and their use. " for n in range(1500)))
+    embedder = RestartedEmbedder()
+    home.reopen(embedder=embedder)
+    summary = await home.base.ingest(Sources(home.docs))
+    assert embedder.died
+    assert check_store(home.path) == 1
+    assert summary.embedded == summary.chunks
 
 
 async def test_a_full_disk_is_said_and_the_old_generation_stays(home: Home) -> None:

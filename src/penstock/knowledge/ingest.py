@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from penstock.clock import Clock
-from penstock.errors import PenstockError
+from penstock.errors import EngineStopped, PenstockError
 from penstock.ids import new_id
 from penstock.knowledge.chunking import embedding_text
 from penstock.knowledge.find import FoundFile, Listing
@@ -37,7 +37,7 @@ from penstock.knowledge.values import (
     Stat,
     Status,
 )
-from penstock.seams import Embedder
+from penstock.seams import Embedder, Embeddings
 
 RECIPE = 1
 """Raise it when loaders or chunking change what they make of a file, so that files are read again."""
@@ -332,11 +332,18 @@ class Ingestion:
             if vectors:
                 await self._store.keep_vectors(pending, vectors)
             digests = missing[start : start + BATCH]
-            embedded = await self._embedder.embed([inputs[digest] for digest in digests])
+            embedded = await self._embed_once_more([inputs[digest] for digest in digests])
             rows = np.ascontiguousarray(embedded.vectors, dtype="<f4")
             vectors = {digest: row.tobytes() for digest, row in zip(digests, rows, strict=True)}
             tally.embedded += len(digests)
         return vectors
+
+    async def _embed_once_more(self, texts: Sequence[str]) -> Embeddings:
+        """Embeds, and tries a second time where the encoder died of something else and is back."""
+        try:
+            return await self._embedder.embed(texts)
+        except EngineStopped:
+            return await self._embedder.embed(texts)
 
     async def _complete_vectors(self, pending: Pending, tally: Tally) -> None:
         """Embeds what another embedder had embedded, so that one generation never mixes two."""
