@@ -10,6 +10,7 @@ It alone imports everything, and it is the only place where parts are joined.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
 import logging
 import time
@@ -251,6 +252,9 @@ class Platform:
             asyncio.create_task(self.traces.retain(settings.traces.keep_days)),
         ]
         on_listening(server.url)
+        # What exists now stays to the end: the collector need not walk through it again with every request.
+        gc.collect()
+        gc.freeze()
         try:
             await server.serve_forever()
         finally:
