@@ -393,3 +393,9 @@ def test_settings_with_a_secret_can_be_printed(write: Write) -> None:
     settings = load(write('[models.m]\nuse = "openai/x"\napi_key = { env = "K" }')).settings
     assert settings.model_dump(mode="json")["models"]["m"]["api_key"] == {"env": "K"}
     assert "K" in repr(settings)
+
+
+def test_a_data_folder_among_the_documents_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text('[app]\nname = "shop"\ndata = "docs/state"\n')
+    (tmp_path / "docs").mkdir()
+    assert load(tmp_path).excludes("docs")[0] == "docs/state/**"

@@ -57,7 +57,8 @@ class AppFolder:
     def excludes(self, knowledge: str) -> tuple[str, ...]:
         """What that knowledge leaves out: its own `exclude`, and the files that describe the app."""
         own = OWN_FILES if self.file else ()
-        return (*self.settings.knowledge[knowledge].exclude, f"{DATA_FOLDER}/**", *own)
+        data = [f"{self.data.relative_to(self.root).as_posix()}/**"] if self.data.is_relative_to(self.root) else []
+        return (*self.settings.knowledge[knowledge].exclude, *data, *own)
 
     def where(self, *path: str | int) -> str:
         """Where a setting was given, for messages: `penstock.toml:4: models.default.use`."""
