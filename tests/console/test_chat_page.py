@@ -194,3 +194,33 @@ def test_markup_anywhere_stays_text(page: Page) -> None:
     turn.locator(".quote", has_text="notes.md").click()
     expect(page.locator("#passage #cited")).to_be_visible()
     assert page.locator("#passage-body").locator("img, script, svg, b").count() == 0
+
+
+def test_no_letter_of_an_answer_is_lost_whatever_its_markup(page: Page) -> None:
+    """Random texts of the characters that mean something in Markdown, rendered as they would stream in."""
+    address = page.locator("script[src*='chat/chat.js']").get_attribute("src")
+    lost = page.evaluate(
+        """async (address) => {
+            const { render } = await import(new URL("markdown.js", new URL(address, location)));
+            const alphabet = ["*", "**", "_", "`", "[", "]", "(", ")", "#", ">", "- ", "1. ", " ", "\\n", "\\n\\n",
+                              "a", "b", "🌊", "<", "[1]", "[2]"];
+            const literal = () => undefined;
+            const notes = { version: "draft", marks: [], unsupported: [], literal, makeMark: () => "" };
+            const letters = (text) => text.replace(/[^ab🌊<]/gu, "");
+            let seed = 7;
+            const random = (n) => (seed = (seed * 48271) % 2147483647) % n;
+            const lost = [];
+            for (let round = 0; round < 2000; round += 1) {
+                const target = document.createElement("div");
+                let text = "";
+                for (let piece = 0; piece < 3; piece += 1) {
+                    for (let n = random(12); n >= 0; n -= 1) text += alphabet[random(alphabet.length)];
+                    render(target, text, notes);
+                    if (!text.includes("```") && letters(target.textContent) !== letters(text)) lost.push(text);
+                }
+            }
+            return lost;
+        }""",
+        address,
+    )
+    assert lost == []
