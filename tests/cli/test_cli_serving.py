@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.canned import serving as serving_canned
 from support.terminal import ESCAPE, on_terminal, piped
 
 from penstock.config import load
@@ -130,6 +131,13 @@ def test_a_termination_ends_it_well(serving: Serving) -> None:
     assert said.endswith("Stopped.\n")
 
 
+def test_a_termination_right_after_the_start_ends_it_well(documents: Path) -> None:
+    serving = Serving(documents)
+    code, said = serving.stop()
+    assert (code, said.splitlines()[-1]) == (0, "Stopped.")
+    assert not (load(documents).data / "server.json").exists()
+
+
 def test_without_a_server_the_command_answers_itself(documents: Path) -> None:
     code, output = on_terminal(["ask", str(documents / "returns.md"), QUESTION], {"XDG_DATA_HOME": str(documents)})
     plain = ESCAPE.sub("", output)
@@ -137,6 +145,27 @@ def test_without_a_server_the_command_answers_itself(documents: Path) -> None:
     assert "within 30 days" in plain
     assert "[1] returns.md › Returns" in plain
     assert "\x1b[36m[1]" in output
+
+
+def test_a_model_elsewhere_composes_and_the_evidence_comes_first(documents: Path) -> None:
+    pieces = ["Customers have 30 days", " to return a product [1].", " The moon is made of cheese."]
+    events = [{"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+    events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    body = "".join(f"data: {json.dumps({'id': 'x', 'model': 'm', **event})}\n\n" for event in events)
+    with serving_canned({"/v1/chat/completions": (200, f"{body}data: [DONE]\n\n".encode())}) as url:
+        (documents / "penstock.toml").write_text(
+            f'[app]\nmode = "compose"\n[models.default]\nuse = "vllm/m"\nbase_url = "{url}/v1"\n'
+        )
+        code, output = on_terminal(["ask", str(documents), QUESTION])
+        plain = ESCAPE.sub("", output)
+        assert code == 0, plain
+        evidence, answer, sources = (
+            plain.index(text) for text in ("“A customer", "Customers have", "[1] returns.md")
+        )
+        assert evidence < answer < sources
+        assert "No passage supports 1 sentence of this answer." in plain
+        result = piped(["ask", str(documents), QUESTION])
+    assert result.stdout.startswith("Customers have 30 days to return a product [1].")
 
 
 def test_ingest_without_a_server_shows_what_changed(documents: Path) -> None:

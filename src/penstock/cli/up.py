@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +40,7 @@ def up(
 ) -> None:
     """Serve an app: fetch its models, take in its documents, and answer at http://127.0.0.1:7100."""
     from penstock.cli.installation import check_before_start, local_models
+    from penstock.cli.surroundings import offers
     from penstock.client import running_server
     from penstock.http.serve import listen
 
@@ -52,7 +55,9 @@ def up(
     fetch_models(local_models(folder))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("penstock").setLevel(logging.INFO)
-    asyncio.run(_serve(folder, open_))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(folder, open_, tuple(offers(folder))))
+    note("Stopped.")
 
 
 def _load(path: Path, port: int | None, model: str | None) -> AppFolder:
@@ -73,11 +78,16 @@ def _open_browser(url: str) -> None:
         note(f"No browser was found; open {url} yourself.")
 
 
-async def _serve(folder: AppFolder, open_: bool) -> None:
+async def _serve(folder: AppFolder, open_: bool, offered: tuple[str, ...]) -> None:
+    """Serves until it is told to stop; SIGTERM stops it in order before it listens, too."""
     from penstock.platform import Platform
 
+    serving = asyncio.current_task()
+    assert serving is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+
     def on_listening(url: str) -> None:
-        _show_address(folder, url)
+        _show_address(folder, url, offered)
         if open_:
             _open_browser(url)
 
@@ -86,13 +96,10 @@ async def _serve(folder: AppFolder, open_: bool) -> None:
             summaries = await platform.ingest(draw)
         show_summaries(summaries)
         await platform.serve(on_listening)
-    note("Stopped.")
 
 
-def _show_address(folder: AppFolder, url: str) -> None:
+def _show_address(folder: AppFolder, url: str, offered: tuple[str, ...]) -> None:
     """Where it is served and how to call it; the first line alone goes to standard output."""
-    from penstock.cli.surroundings import offers
-
     say("Serving ", (folder.name, "bold"), " at ", (url, "bold underline"))
     note()
     note(("  In a browser  ", "cyan"), url)
@@ -103,5 +110,5 @@ def _show_address(folder: AppFolder, url: str) -> None:
     note(("  Elsewhere     ", "cyan"), f'penstock ask {shlex.quote(str(folder.source_root))} "…"')
     note()
     note(("Only this machine can connect, and no key is asked for. Ctrl-C stops.", "dim"))
-    for offer in offers(folder):
+    for offer in offered:
         note((offer, "dim"))
