@@ -10,37 +10,32 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from importlib import resources
 
 import msgspec
 from msgspec import Struct
 
-from penstock.knowledge.ranking import Idf, LinearModel
+from penstock.knowledge.ranking import Idf, LinearModel, has_relative
 from penstock.knowledge.terms import terms
 
 SPECIFIC = re.compile(r"(?<!^)\b[A-ZÀ-ÞА-ЯΑ-Ω][\w’'-]+|\d[\d,.]*\d|\d")
-NEGATION = re.compile(
-    r"\b(?:not|never|no|none|nobody|without|least|unlike|n[o']t|cannot|\w+n't|\w+n’t)\b", re.IGNORECASE
-)
 
 
 class Fit(Struct, frozen=True):
-    """How well the best evidence fits a question. Shares are 0 to 1 and weighted by idf.
+    """How well the best evidence fits a question.
 
-    `best` is the score of the best sentence, `cosine` the highest of any sentence, `context` the share of the
-    question's words in the best sentence and the one before, `found` and `specific` the shares of its words and
-    of its names and numbers in any passage, `agrees` whether both negate or neither.
+    `cosine` is the highest of any sentence and `passage_cosine` of any passage, `context` the share of the
+    question's words in the best sentence and the one before, `specific` that of its names and numbers in any
+    passage. Shares are 0 to 1 and weighted by idf.
     """
 
-    best: float
     cosine: float
     passage_cosine: float
     context: float
-    found: float
     specific: float
-    agrees: float
-    kind: float
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,12 +59,12 @@ def probability(model: LinearModel, fit: Fit) -> float:
     return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, model.score(fit)))))
 
 
-def specific_share(question: str, passages: set[str], idf: Idf) -> float:
+def present(asked: Sequence[str], passages: AbstractSet[str]) -> list[str]:
+    """The terms that the passages have, in whatever form."""
+    return [term for term in asked if term in passages or has_relative(term, passages)]
+
+
+def specific_share(question: str, passages: AbstractSet[str], idf: Idf) -> float:
     """The share of a question's names and numbers that any passage has; 1 where it has none."""
     asked = list(dict.fromkeys(term for word in SPECIFIC.findall(question) for term in terms(word)))
-    return idf.share([term for term in asked if term in passages], asked) if asked else 1.0
-
-
-def negates_alike(question: str, sentence: str) -> float:
-    """1 where both negate or neither does, else 0."""
-    return float((NEGATION.search(question) is None) == (NEGATION.search(sentence) is None))
+    return idf.share(present(asked, passages), asked) if asked else 1.0

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from penstock.knowledge.abstain import Calibration, Fit, negates_alike, probability, specific_share
+from penstock.knowledge.abstain import Calibration, Fit, probability, specific_share
 from penstock.knowledge.question import Question, analyse
 from penstock.knowledge.ranking import Idf, Measures, Neighbourhood, idf_of, measure
 from penstock.knowledge.sentences import split_sentences
@@ -37,7 +37,7 @@ EMBEDDED = 10
 REMEMBERED = 4096
 """Sentence vectors kept, 1.5 kB each at 384 dimensions."""
 
-NEXT_BEST_SHARE = 0.08
+NEXT_BEST_SHARE = 0.01
 """A further sentence is quoted only where its share of the candidates' softmax is at least this."""
 
 MARKER = re.compile(r"(?:(?:[-*+•‣◦▪·–>]|\(?\d{1,3}[.)]|#{1,6})\s+)+")
@@ -162,7 +162,7 @@ def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:
                 hit.start + span.end - len(quote),
                 hit.start + span.end,
                 quote,
-                Neighbourhood(around[number], around[number + 2], passage, cosine),
+                Neighbourhood(around[number], around[number + 2], passage, cosine, hit.text_score),
             )
 
 
@@ -186,14 +186,10 @@ def fit_of(question: Question, ranked: Sequence[Ranked], hits: Sequence[Hit], id
     best = ranked[0]
     passages = {term for hit in hits for term in terms(" ".join((hit.title, *hit.heading, hit.text)))}
     return Fit(
-        best=best.score,
         cosine=max(candidate.measures.cosine for candidate in ranked),
         passage_cosine=max(hit.vector_score or 0.0 for hit in hits),
         context=best.measures.coverage + best.measures.before,
-        found=idf.share([term for term in question.terms if term in passages], question.terms),
         specific=specific_share(question.text, passages, idf),
-        agrees=negates_alike(question.text, best.sentence.text),
-        kind=best.measures.number + best.measures.date + best.measures.person + best.measures.reason,
     )
 
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 import msgspec
@@ -75,12 +76,14 @@ def idf_of(passages: Sequence[str]) -> Idf:
 
 
 class Neighbourhood(Struct, frozen=True):
-    """What stands around a sentence, as sets of terms: before it, after it, and in its whole passage."""
+    """What stands around a sentence, as sets of terms: before it, after it, and in its whole passage; and how the
+    search scored the passage."""
 
     before: frozenset[str]
     after: frozenset[str]
     passage: frozenset[str]
     passage_cosine: float
+    passage_words: float
 
 
 class Measures(Struct, frozen=True):
@@ -93,6 +96,7 @@ class Measures(Struct, frozen=True):
     bigrams: float = 0.0
     relatives: float = 0.0
     passage_cosine: float = 0.0
+    passage_words: float = 0.0
     passage_coverage: float = 0.0
     names: float = 0.0
     pointing_back: float = 0.0
@@ -121,7 +125,7 @@ def measure(question: Question, sentence: str, around: Neighbourhood, idf: Idf) 
     missing = [term for term in question.terms if term not in have]
     before = [term for term in missing if term in around.before]
     after = [term for term in missing if term in around.after and term not in around.before]
-    relatives = [term for term in missing if _has_relative(term, have)]
+    relatives = [term for term in missing if has_relative(term, have)]
     pairs = set(pairwise(own))
     names = [name for name in CAPITAL.findall(sentence[1:]) if name.lower() not in question.text.lower()]
     share_before = idf.share(before, question.terms)
@@ -133,6 +137,7 @@ def measure(question: Question, sentence: str, around: Neighbourhood, idf: Idf) 
         bigrams=len(question.bigrams & pairs) / (len(question.bigrams) + 1),
         relatives=idf.share(relatives, question.terms),
         passage_cosine=around.passage_cosine,
+        passage_words=around.passage_words,
         passage_coverage=idf.share([term for term in question.terms if term in around.passage], question.terms),
         names=min(len(names), 5) / 5 if question.kind in ("person", "other") else 0.0,
         pointing_back=share_before if POINTS_BACK.match(sentence) else 0.0,
@@ -140,7 +145,8 @@ def measure(question: Question, sentence: str, around: Neighbourhood, idf: Idf) 
     )
 
 
-def _has_relative(term: str, have: set[str]) -> bool:
+def has_relative(term: str, have: AbstractSet[str]) -> bool:
+    """Whether a term is there in another form: a derivation, or a slip of the pen behind its beginning."""
     return len(term) >= COMMON_PREFIX and any(
         len(other) >= COMMON_PREFIX and other[:COMMON_PREFIX] == term[:COMMON_PREFIX] for other in have
     )
