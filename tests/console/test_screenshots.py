@@ -82,8 +82,10 @@ def test_screenshot_of_traces(open_page: OpenPage) -> None:
         "What do I do once the gate is closed?",
     ):
         ask(page, question)
-    page.get_by_role("button", name="This answer is good").last.click()
-    expect(page.get_by_role("status")).to_have_text("Thank you, noted.")
+        if "closed" in question:
+            page.get_by_role("button", name="This answer is good").click()
+            expect(page.get_by_role("status")).to_have_text("Thank you, noted.")
+        page.get_by_role("button", name="New conversation").click()
     page.get_by_role("link", name="Traces").first.click()
     expect(page.locator("tbody tr").first).to_contain_text("What do I do once the gate is closed?")
     picture(page, "traces")
