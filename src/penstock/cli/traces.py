@@ -14,6 +14,7 @@ import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.output import Piece, is_terminal, note, say, say_json
+from penstock.cli.prose import indented
 from penstock.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ SHOW_EXAMPLES = examples(
 STYLES = {"ok": "green", "error": "bold red", "cancelled": "yellow", "unfinished": "yellow"}
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 BAR = 24
+MARGIN = " " * 10
 
 app = typer.Typer(no_args_is_help=True, help="List requests, and show where the time of one went.")
 
@@ -191,9 +193,9 @@ def _show_summary(detail: TraceDetail) -> None:
     for given in detail.feedback:
         say(("feedback  ", "dim"), f"{given.name} {given.score:+g} {given.comment or ''}".rstrip())
     if trace.question:
-        say(("question  ", "dim"), trace.question)
+        say(("question  ", "dim"), indented(trace.question, MARGIN).lstrip())
     if trace.answer:
-        say(("answer    ", "dim"), trace.answer)
+        say(("answer    ", "dim"), indented(trace.answer, MARGIN).lstrip())
 
 
 def _first(trace: TraceSummary) -> str:
@@ -261,7 +263,8 @@ def _show_attributes(span: SpanRecord) -> None:
         for message in messages:
             say((f"  {message.get('role')}:", "cyan"))
             for part in message.get("parts", []):
-                say("    " + str(part.get("content", "")).replace("\n", "\n    "))
+                for line in str(part.get("content", "")).splitlines():
+                    say(indented(line, "    ") if line.strip() else "")
 
 
 def _compact(value: Any) -> str:
