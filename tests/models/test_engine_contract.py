@@ -132,9 +132,9 @@ class EngineContract:
         assert set(order[:end]) == set(range(RUNNING))
 
     async def test_more_than_the_cache_holds_waits_its_turn(self, engine: Engine) -> None:
-        exchanges = [chat(f"{number} word " * 100, max_tokens=300, stop=(" ",)) for number in range(6)]
+        exchanges = [chat(f"{number} word " * 20, max_tokens=700, stop=(" ",)) for number in range(4)]
         answers = await asyncio.gather(*(collect(engine, exchange) for exchange in exchanges))
-        assert [chunks[-1].finish_reason for chunks in answers] == ["stop"] * 6
+        assert [chunks[-1].finish_reason for chunks in answers] == ["stop"] * 4
 
     async def test_a_raw_prompt_is_continued(self, engine: Engine) -> None:
         assert "Paris" in await text_of(engine, complete("The capital of France is", max_tokens=5))
@@ -184,6 +184,15 @@ class EngineContract:
         assert "".join(item.token for item in items) == "".join(chunk.text for chunk in chunks)
         assert all(item.logprob <= 0 for item in items)
         assert len({item.logprob for item in items}) > 5
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_logprobs_end_with_the_text_before_a_stop_string(self, engine: Engine, stream: bool) -> None:
+        whole = await text_of(engine, chat(STORY, max_tokens=24))
+        word = whole.split()[6]
+        exchange = chat(STORY, max_tokens=24, logprobs=True, stop=(f" {word}",), stream=stream)
+        chunks = await collect(engine, exchange)
+        items = [item for chunk in chunks for item in chunk.logprobs]
+        assert "".join(item.token for item in items) == "".join(chunk.text for chunk in chunks)
 
     async def test_an_answer_follows_a_schema(self, engine: Engine) -> None:
         answer = json.loads(await text_of(engine, chat("A person, please.", constraint=schema(PERSON))))

@@ -37,7 +37,7 @@ from penstock.models.engines.base import (
     seconds_left,
 )
 from penstock.models.engines.constraint_check import ConstraintChecker
-from penstock.models.engines.text import StopScanner
+from penstock.models.engines.text import StopScanner, scores_within
 from penstock.models.engines.turns import SpecialTokens
 from penstock.process import ChildCommand, SupervisedChild
 from penstock.seams import EngineHealth
@@ -171,10 +171,10 @@ class LlamaCppEngine:
             most = most_new(chosen.max_tokens, len(tokens), settings.cache_tokens - len(tokens), settings)
             async with self._budget.reserved(len(tokens) + most):
                 body = completion_body(tokens, most, chosen, grammar, stream=exchange.stream)
-                scanner = StopScanner(chosen.stop) if chosen.stop else None
+                reader = Reader(len(tokens), chosen.stop)
                 async with contextlib.aclosing(self._events(body)) as events:
                     async for event in events:
-                        chunk = to_chunk(event, len(tokens), scanner)
+                        chunk = reader.chunk(event)
                         stream.put(chunk)
                         if chunk.finish_reason:
                             return
@@ -282,18 +282,37 @@ def completion_body(
     return body
 
 
-def to_chunk(event: Event, prompt: int, scanner: StopScanner | None) -> Chunk:
-    """Stop strings are looked for here: llama.cpp keeps the beginning of one that never came. Raises
-    `InvalidRequest`."""
-    if event.error is not None:
-        raise InvalidRequest(f"llama.cpp cannot run this request: {event.error.get('message')}.")
-    text, stopped = scanner.feed(event.content) if scanner else (event.content, False)
-    logprobs = tuple(TokenLogprob(item.token, item.logprob) for item in event.completion_probabilities)
-    if not event.stop and not stopped:
-        return Chunk(text=text, logprobs=logprobs)
-    return Chunk(
-        text=text if stopped or scanner is None else text + scanner.flush(),
-        logprobs=logprobs,
-        finish_reason="stop" if stopped or event.stop_type != "limit" else "length",
-        usage=Usage(input=prompt, output=event.tokens_predicted),
-    )
+class Reader:
+    """Turns llama.cpp's events into chunks.
+
+    Stop strings are looked for here: llama.cpp keeps the beginning of one that never came. With them, the
+    log-probabilities wait for the end, when it is known which tokens the text has.
+    """
+
+    def __init__(self, prompt: int, stops: tuple[str, ...]) -> None:
+        self._prompt = prompt
+        self._scanner = StopScanner(stops) if stops else None
+        self._scores: list[tuple[str, float]] = []
+        self._sent = 0
+
+    def chunk(self, event: Event) -> Chunk:
+        """Raises `InvalidRequest` where the event is an error."""
+        if event.error is not None:
+            raise InvalidRequest(f"llama.cpp cannot run this request: {event.error.get('message')}.")
+        scores = [(item.token, item.logprob) for item in event.completion_probabilities]
+        text, stopped = event.content, False
+        if self._scanner is not None:
+            text, stopped = self._scanner.feed(text)
+            text += self._scanner.flush() if event.stop and not stopped else ""
+            self._scores += scores
+            self._sent += len(text)
+            scores = scores_within(self._scores, self._sent) if event.stop or stopped else []
+        logprobs = tuple(TokenLogprob(*score) for score in scores if score[0])
+        if not event.stop and not stopped:
+            return Chunk(text=text, logprobs=logprobs)
+        return Chunk(
+            text=text,
+            logprobs=logprobs,
+            finish_reason="stop" if stopped or event.stop_type != "limit" else "length",
+            usage=Usage(input=self._prompt, output=event.tokens_predicted),
+        )

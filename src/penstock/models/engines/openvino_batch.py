@@ -23,12 +23,14 @@ from penstock.models.engines.openvino_model import (
     open_pipeline,
     tensor,
 )
-from penstock.models.engines.text import TextStream
+from penstock.models.engines.text import TextStream, scores_within
 from penstock.models.engines.wire import Count, End, Failure, Frame, Prompt, Score, Setup, Submit
 
 RUNNING = openvino_genai.GenerationStatus.RUNNING
-LENGTH = openvino_genai.GenerationFinishReason.LENGTH
-NONE = openvino_genai.GenerationFinishReason.NONE
+LENGTH = openvino_genai.GenerationFinishReason.LENGTH.value
+NONE = openvino_genai.GenerationFinishReason.NONE.value
+"""As integers: comparing the enumerations themselves takes longer than reading a token."""
+
 MOST_REPLAYS = 3
 
 
@@ -46,6 +48,7 @@ class Request:
         "replay",
         "replays",
         "scores",
+        "sent",
         "text",
         "tokens",
     )
@@ -60,7 +63,8 @@ class Request:
         self.config = generation_config(command, max_new)
         self.handle: Any = None
         self.tokens: list[int] = []
-        self.scores: list[float] = []
+        self.scores: list[Score] = []
+        self.sent = 0
         self.replay: list[int] = []
         self.replays = 0
 
@@ -189,7 +193,7 @@ class Batch:
             outputs = ()
         reason = NONE
         for output in outputs:
-            reason = output.finish_reason
+            reason = output.finish_reason.value
             self._take(
                 request, output.generated_ids, output.generated_log_probs if request.command.logprobs else ()
             )
@@ -203,7 +207,7 @@ class Batch:
             del self._running[request.command.id]
             self._free += request.blocks
             self._end(request, "length" if reason == LENGTH else "stop")
-        elif handle.get_status() != RUNNING:
+        elif request.quiet or (not outputs and handle.get_status() != RUNNING):
             del self._running[request.command.id]
             self._drop(request)
             self._refuse(request.command.id, cache_exhausted(len(request.prompt), request.max_new, self.setup))
@@ -216,13 +220,24 @@ class Batch:
         command = request.command
         text = request.text.feed(tokens) if tokens else ""
         if scores:
-            pieces = self.vocabulary.table
-            items: list[Score] = [
-                (pieces.text((token,)), score) for token, score in zip(tokens, scores, strict=True)
-            ]
-            self._frame.scores.append((command.id, items))
+            self._score(request, tokens, scores)
         if text:
+            request.sent += len(text)
             self._frame.deltas.append((command.id, text))
+
+    def _score(self, request: Request, tokens: list[int], scores: Sequence[float]) -> None:
+        """The log-probability of each token that has a text. With stop strings they wait for the end: until then
+        it is not known which tokens are part of one."""
+        pieces = self.vocabulary.table
+        items = [
+            (pieces.text((token,)), score)
+            for token, score in zip(tokens, scores, strict=True)
+            if pieces.pieces[token]
+        ]
+        if request.command.stop:
+            request.scores += items
+        elif items:
+            self._frame.scores.append((request.command.id, items))
 
     def _skip_replayed(
         self, request: Request, tokens: list[int], scores: Sequence[float]
@@ -240,7 +255,10 @@ class Batch:
     def _end(self, request: Request, reason: str) -> None:
         rest = request.text.flush()
         if rest:
+            request.sent += len(rest)
             self._frame.deltas.append((request.command.id, rest))
+        if request.scores:
+            self._frame.scores.append((request.command.id, scores_within(request.scores, request.sent)))
         self._frame.ends.append(End(request.command.id, reason, len(request.prompt), len(request.tokens)))
 
     def _drop(self, request: Request) -> None:

@@ -81,3 +81,15 @@ class TextStream:
             return "" if self.stopped else text
         out, self.stopped = self._scanner.feed(text) if text else ("", False)
         return out if self.stopped else out + self._scanner.flush()
+
+
+def scores_within(scores: list[tuple[str, float]], length: int) -> list[tuple[str, float]]:
+    """The scores of the tokens that begin within the first `length` characters of their text."""
+    out = []
+    at = 0
+    for token, score in scores:
+        if at >= length:
+            break
+        out.append((token, score))
+        at += len(token)
+    return out
