@@ -26,13 +26,13 @@ test-slow: install-dev ## Run the tests that take minutes, too.
 	$(BIN)/python -m pytest
 
 lint: install-dev ## Check style and types.
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/ruff format --check src tests benchmarks scripts
 	$(BIN)/mypy
 
 format: install-dev ## Format the code.
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks scripts
+	$(BIN)/ruff format src tests benchmarks scripts
 
 screenshots: install-dev ## Make the pictures of the docs anew, from the browser tests.
 	@sh tests/install-system.sh

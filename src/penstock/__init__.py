@@ -1,9 +1,9 @@
 """Penstock: from a folder of documents to a governed language-model service.
 
-    from penstock import App
+from penstock import App
 
-    answer = App("my-docs").ask("How long may a customer return a product?")
-    print(answer)
+answer = App("my-docs").ask("How long may a customer return a product?")
+print(answer)
 """
 
 from __future__ import annotations

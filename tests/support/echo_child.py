@@ -11,7 +11,7 @@ def main() -> None:
     sock = FrameSocket.from_argument(sys.argv[1])
     setup = sock.receive()
     if setup == b"refuse":
-        print("this machine has no flux capacitor", flush=True)
+        sys.stderr.write("this machine has no flux capacitor\n")
         sys.exit(3)
     sock.send(b"ready:" + (setup or b""))
     while True:
