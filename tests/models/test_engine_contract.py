@@ -305,7 +305,7 @@ class EngineContract:
         before = engine.health().restarts
         for kills in (1, 2):
             requests = [
-                asyncio.create_task(collect(engine, chat(STORY, max_tokens=500, stream=stream)))
+                asyncio.create_task(collect(engine, chat(STORY, max_tokens=400, stream=stream)))
                 for stream in (True, True, False)
             ]
             async for chunk in engine.answer(chat(CAPITAL, max_tokens=2)):
