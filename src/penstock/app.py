@@ -48,26 +48,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     trace_id: str = ""
 
     def __str__(self) -> str:
-        return "\n".join([self.text, "", *map(source_line, self.citations)]).rstrip()
+        return "\n".join([self.text, "", *(f"[{each.number}] {each.place}" for each in self.citations)]).rstrip()
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
         text = "".join(f"<p>{escape(part)}</p>" for part in self.text.splitlines() if part.strip())
         sources = "".join(
-            f"<li value='{each.number}'><b>{escape(place(each))}</b><br><q>{escape(each.quote)}</q></li>"
+            f"<li value='{each.number}'><b>{escape(each.place)}</b><br><q>{escape(each.quote)}</q></li>"
             for each in self.citations
         )
         return f"{text}<ol>{sources}</ol>"
-
-
-def source_line(citation: Citation) -> str:
-    return f"[{citation.number}] {place(citation)}"
-
-
-def place(citation: Citation) -> str:
-    """Where a citation stands, for people: `handbook.md › Returns › Refunds, page 3`."""
-    where = " › ".join([citation.document, *citation.heading])
-    return f"{where}, page {citation.page}" if citation.page else where
 
 
 class App:

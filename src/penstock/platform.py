@@ -263,6 +263,14 @@ class Platform:
             await asyncio.gather(*background, return_exceptions=True)
 
 
+def composes(settings: Settings) -> bool:
+    """Whether answers of the app are written by a model; if not, none is needed to answer."""
+    default = settings.models.get("default")
+    if settings.app.mode == "auto":
+        return default is not None and grounds_well(default)
+    return settings.app.mode == "compose"
+
+
 def grounds_well(model: ModelSettings) -> bool:
     """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
     if model.remote:

@@ -35,7 +35,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask an app one question, and get its cited answer. Exit code 3 where the documents do not answer it."""
-    from penstock.cli.installation import check_before_start, local_models
+    from penstock.cli.installation import check_before_start, models_to_answer
     from penstock.client import Server, running_server
     from penstock.config import load
     from penstock.exchange import Message
@@ -52,7 +52,7 @@ def ask(
             printer.take(chunk)
     else:
         check_before_start(folder)
-        fetch_models(local_models(folder))
+        fetch_models(models_to_answer(folder))
         asyncio.run(_ask_folder(folder, text, printer))
     if not printer.finish():
         raise typer.Exit(UNANSWERED)

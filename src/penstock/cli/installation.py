@@ -141,6 +141,18 @@ def check_port(folder: AppFolder) -> Finding:
     return ok("Port", f"{host}:{port} is free")
 
 
+def models_to_answer(folder: AppFolder) -> list[str]:
+    """The models that one answer of the app needs: an app that quotes needs no language model."""
+    from penstock.platform import composes
+
+    settings = folder.settings
+    names = [knowledge.embedder for knowledge in settings.knowledge.values()]
+    default = settings.models.get("default")
+    if composes(settings) and default is not None and not default.remote:
+        names.append(default.use)
+    return list(dict.fromkeys(names))
+
+
 def local_models(folder: AppFolder) -> list[str]:
     """Every model that must be on this machine, embedders first."""
     names = [knowledge.embedder for knowledge in folder.settings.knowledge.values()]
