@@ -10,8 +10,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: install ## Serve the project's own docs as the example app at http://127.0.0.1:7100.
-	@$(BIN)/penstock up docs
+up: install ## Serve the project's own docs at http://127.0.0.1:7100 (OPTIONS="--port 8000").
+	@$(BIN)/penstock up docs $(OPTIONS)
 
 install: $(VENV)/.installed ## Make the virtual environment.
 
