@@ -34,7 +34,10 @@ from penstock.models.encoders.minilm import MiniLM
 from penstock.models.local import local_engine
 
 QUESTIONS = 500
+PLAIN = Parameters()
 MODEL = "smollm2-135m-instruct"
+BRIEF = Parameters(max_tokens=96, temperature=0.0)
+"""For the composing model; what is quoted is not cut."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,13 @@ class Outcome:
     evidence_ms: float
 
 
-async def ask(app: GroundedApp, asked: Asked) -> Outcome:
+async def ask(app: GroundedApp, asked: Asked, parameters: Parameters = PLAIN) -> Outcome:
     exchange = Exchange(
         id=new_id("req"),
         trace_id=new_trace_id(),
         model=app.name,
         messages=(Message("user", asked.text),),
-        parameters=Parameters(max_tokens=96, temperature=0.0),
+        parameters=parameters,
     )
     started, evidence_ms, text, grounding = time.perf_counter(), 0.0, "", None
     async for chunk in app.answer(exchange):
@@ -88,7 +91,7 @@ async def composing(base: KnowledgeBase, embedder: MiniLM, questions: Sequence[A
     try:
         settings = AnswerSettings(mode="compose", model=MODEL)
         app = GroundedApp("docs", base, embedder, engine.answer, settings)
-        return [await ask(app, asked) for asked in questions]
+        return [await ask(app, asked, BRIEF) for asked in questions]
     finally:
         await engine.close()
 

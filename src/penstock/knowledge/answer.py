@@ -26,10 +26,9 @@ from penstock.exchange import Chunk, Exchange, FinishReason, Grounding, Usage
 from penstock.knowledge.abstain import calibration
 from penstock.knowledge.attribution import Support, attribute
 from penstock.knowledge.base import Hit, KnowledgeBase
-from penstock.knowledge.citations import Quotation, Quoting, nearest, quoted, renumbered, within
+from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered, within
 from penstock.knowledge.composing import model_exchange, model_messages, question_of
 from penstock.knowledge.evidence import (
-    PASSAGES,
     SEARCHED,
     Evidence,
     EvidenceFinder,
@@ -168,11 +167,11 @@ class GroundedApp:
         """The verified quotes to send first: those of the answer itself, or the nearest ones."""
         evidence, settings = asked.evidence, self._settings
         if asked.answered and settings.composes:
-            return await self._quoting.verified(nearest(evidence, settings.passages, NEAREST))
+            return await self._quoting.verified(best_in(evidence, settings.passages, NEAREST))
         chosen = (
             [quoted(ranked) for ranked in evidence.best(settings.sentences)]
             if asked.answered
-            else nearest(evidence, PASSAGES, NEAREST)
+            else best_of_each(evidence, NEAREST)
         )
         return renumbered(await self._quoting.verified(chosen))
 
@@ -223,7 +222,7 @@ class GroundedApp:
 
     def _model_exchange(self, asked: _Asked, passages: Sequence[Hit]) -> Exchange:
         exchange, prompt = asked.exchange, self._settings.prompt
-        with span(exchange.tracer, "prompt", "prompt", prompt=prompt.digest) as recorded:
+        with span(exchange.tracer, "prompt", "prompt", template=prompt.digest) as recorded:
             messages = model_messages(exchange, self._name, prompt, passages)
             if recorded is not None:
                 recorded.set(messages=messages)

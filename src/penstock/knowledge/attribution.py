@@ -27,17 +27,20 @@ SUPPORTED = 0.55
 """Of the mix of cosine and word coverage, 0 to 1, from which a passage supports a sentence."""
 
 FEW_TERMS = 2
-"""A sentence with fewer telling words, no number and no name claims nothing ("Yes.", "Here it is:")."""
+"""A sentence with fewer words claims nothing ("Yes."), nor does one with fewer telling words, no number and no name
+("So it is.")."""
+
+NEAR = 0.7
+"""What a word counts that stands in the sentence before or after, which a pronoun may point to."""
 
 COMPARED = 3
 """Sentences of the passages that are embedded for each sentence of the answer: those with most of its words."""
 
-DIGITS = {
-    word: str(number)
-    for number, word in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-    )
-}
+SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty"
+)
+DIGITS = {word: str(number) for number, word in enumerate(SMALL.split())} | {"dozen": "12", "hundred": "100"}
 
 
 class Claim(Struct, frozen=True):
@@ -140,7 +143,7 @@ def _marks(text: str) -> tuple[int, ...]:
 
 
 def _claims_something(claim: Claim) -> bool:
-    if claim.text.endswith(("?", ":")):
+    if claim.text.endswith(("?", ":")) or len(words(claim.text)) < FEW_TERMS:
         return False
     return bool(_numbers(claim.text) or _names(claim.text)) or len(set(terms(claim.text))) >= FEW_TERMS
 
@@ -156,7 +159,9 @@ def _options(claim: Claim, question: str, sentences: Sequence[tuple[int, Sentenc
             continue
         near = sentence.around.before | sentence.around.after
         own = set(terms(sentence.text))
-        coverage = (len(asked & own) + 0.7 * len((asked & near) - own)) / len(asked) if asked else 1.0
+        coverage = (len(asked & own) + NEAR * len((asked & near) - own)) / len(asked) if asked else 1.0
+        if numbers:
+            coverage *= (1 + len(numbers & _numbers(sentence.text)) / len(numbers)) / 2
         found.append(_Option(number, sentence, coverage))
     named = [option for option in found if option.number in claim.marks]
     others = [option for option in found if option.number not in claim.marks]

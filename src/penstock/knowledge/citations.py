@@ -94,13 +94,17 @@ def renumbered(quotations: Sequence[Quotation]) -> list[Quotation]:
     return [replace(quotation, number=number) for number, quotation in enumerate(quotations, start=1)]
 
 
-def nearest(evidence: Evidence, passages: int, limit: int) -> list[Quotation]:
-    """The best sentence of each of the best passages, of the first `passages` found."""
+def best_of_each(evidence: Evidence, limit: int) -> list[Quotation]:
+    """The best sentence of each of the best passages."""
     best: dict[int, Ranked] = {}
     for ranked in evidence.ranked:
-        if ranked.sentence.at < passages:
-            best.setdefault(ranked.sentence.at, ranked)
+        best.setdefault(ranked.sentence.at, ranked)
     return [quoted(ranked) for ranked in list(best.values())[:limit]]
+
+
+def best_in(evidence: Evidence, passages: int, limit: int) -> list[Quotation]:
+    """The best sentences of the first `passages`."""
+    return [quoted(ranked) for ranked in evidence.ranked if ranked.sentence.at < passages][:limit]
 
 
 def within(max_tokens: int | None, quotations: Sequence[Quotation]) -> list[Quotation]:
