@@ -81,11 +81,11 @@ async def test_the_kind_of_answer_that_is_asked_for_comes_first() -> None:
 
 
 async def test_sentences_of_one_passage_are_quoted_in_its_order() -> None:
-    text = "Rollo led the Normans. He was buried in Rouen. Rain fell."
-    evidence = await found("Where was he buried in Rouen?", text, embedder=FakeEmbedder())
-    assert evidence.ranked[0].sentence.text == "He was buried in Rouen."
-    chosen = [ranked.sentence.text for ranked in evidence.best(3)]
-    assert chosen == ["Rollo led the Normans.", "He was buried in Rouen.", "Rain fell."]
+    text = "Rollo was buried there. Rollo was buried in Rouen. Rain fell."
+    evidence = await found("Where was Rollo buried, in Rouen?", text, embedder=FakeEmbedder())
+    assert evidence.ranked[0].sentence.text == "Rollo was buried in Rouen."
+    chosen = [ranked.sentence.text for ranked in evidence.best(2)]
+    assert chosen == ["Rollo was buried there.", "Rollo was buried in Rouen."]
 
 
 async def test_only_the_best_few_are_embedded_and_none_twice() -> None:

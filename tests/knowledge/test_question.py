@@ -91,3 +91,8 @@ def test_nothing_asked_is_nothing() -> None:
 )
 def test_which_questions_lean(question: str, leans: bool) -> None:
     assert leans_on_context(question) is leans
+
+
+@pytest.mark.parametrize("text", ["a" * 500_000, "word " * 100_000, "A" * 500_000, "it " * 100_000])
+def test_a_long_conversation_takes_no_time_out_of_proportion(text: str) -> None:
+    assert len(condense(turns(text, text, "Why is it so?"))) < 10_000

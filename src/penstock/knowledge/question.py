@@ -34,10 +34,14 @@ REFERENCE = re.compile(
     r"|\b(?:that|one|ones|then|there)\W*$"
 )
 CONTINUES = re.compile(r"^(?:and|or|but|so|also|what about|how about|any other)\b")
-NAME = re.compile(r"[^\W\d_]*[A-ZÀ-ÞА-ЯΑ-Ω][\w’'-]*")
+NAME = re.compile(r"\b[^\W\d_]*[A-ZÀ-ÞА-ЯΑ-Ω][\w’'-]*")
 FEW_TERMS = 2
 LONGEST_CONTEXT = 12
 """Terms of earlier turns that a follow-up is searched with at most."""
+
+LONGEST_TURN = 2_000
+BEGINNING = 400
+"""Characters of an earlier question, and of the last answer, that are looked at for context."""
 
 
 class Question(Struct, frozen=True):
@@ -82,7 +86,7 @@ def condense(messages: Sequence[Message]) -> str:
     known = set(terms(question))
     added: list[str] = []
     for at in reversed(users[:-1]):
-        earlier = messages[at].text
+        earlier = messages[at].text[:LONGEST_TURN]
         _add(earlier.split(), known, added)
         if not leans_on_context(earlier):
             break
@@ -115,9 +119,8 @@ def _add(spoken: Sequence[str], known: set[str], added: list[str]) -> None:
 
 def _names(answer: str) -> list[str]:
     """The capitalised words of the beginning of an answer that do not merely begin a sentence."""
-    beginning = answer[:400]
     return [
         match.group()
-        for match in NAME.finditer(beginning)
+        for match in NAME.finditer(answer[:BEGINNING])
         if stem(fold(match.group())) not in STOP_WORDS and fold(match.group()) not in STOP_WORDS
     ]

@@ -32,9 +32,9 @@ CLOSING = "\"'”’»›」』》〉)\\]}*_"
 TERMINAL = re.compile(
     rf"""
     (?P<wide>[。！？｡．؟۔।॥።։။៕]+[{CLOSING}]*\s*)            # scripts whose mark ends a sentence by itself
-    | (?P<mark>[.!?…]+)
-      (?P<close>[{CLOSING}]*(?:\[\d{{1,3}}(?:,\s?\d{{1,3}})*\])*)                # quotation marks, note numbers
-      (?P<gap>\s+)(?=(?P<next>[{OPENING}]*\S))
+    | (?<![.!?…])(?P<mark>[.!?…]++)
+      (?P<close>[{CLOSING}]*+(?:\[\d{{1,3}}(?:,\s?\d{{1,3}})*\])*+)                # quotation marks, note numbers
+      (?P<gap>\s++)(?=(?P<next>[{OPENING}]{{0,8}}\S))
     """,
     re.VERBOSE,
 )
@@ -185,18 +185,22 @@ def _full_stop_ends(word: str, following: str, starts: bool, first: bool) -> boo
 
 def _short_enough(text: str, start: int, end: int) -> Iterator[SentenceSpan]:
     """Trims white space; cuts what is longer than `LONGEST` at the weakest boundary that helps."""
-    while start < end and text[start].isspace():
-        start += 1
+    while True:
+        while start < end and text[start].isspace():
+            start += 1
+        if end - start <= LONGEST:
+            break
+        cut = _weak_cut(text, start, end)
+        yield _trimmed(text, start, cut)
+        start = cut
+    if start < end:
+        yield _trimmed(text, start, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> SentenceSpan:
     while end > start and text[end - 1].isspace():
         end -= 1
-    if start == end:
-        return
-    if end - start <= LONGEST:
-        yield SentenceSpan(start, end)
-        return
-    cut = _weak_cut(text, start, end)
-    yield from _short_enough(text, start, cut)
-    yield from _short_enough(text, cut, end)
+    return SentenceSpan(start, end)
 
 
 def _weak_cut(text: str, start: int, end: int) -> int:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from penstock.prompts.template import Prompt, load_prompt, parse_prompt
 
 VARIABLES = ("question", "passages", "app")
-DELIMITER = re.compile(r"<(?=\s*/?\s*(?:passage|question)\b)", re.IGNORECASE)
+DELIMITER = re.compile(r"<(?=\s*+/?\s*+(?:passage|question)\b)", re.IGNORECASE)
 
 
 class PassageValue(Struct, frozen=True, kw_only=True):
