@@ -35,9 +35,9 @@ MISMATCH = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch|expected (sha256|h
 
 
 def pip(requirement: str, dest: Path) -> list[str]:
-    """The command that downloads a wheel into `dest`."""
+    """The command that downloads a wheel into `dest`; older pips say only with `-vv` why an index gave nothing."""
     return [
-        *(sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check"),
+        *(sys.executable, "-m", "pip", "download", "-vv", "--no-input", "--disable-pip-version-check"),
         *("--no-cache-dir", "--progress-bar", "off", "--retries", "2", "--no-deps", "--only-binary", ":all:"),
         *("--dest", str(dest), requirement),
     ]
