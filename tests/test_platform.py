@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from penstock.config import load
-from penstock.errors import ConfigError, ModelNotFound, StorageError
-from penstock.exchange import LOCAL_PROJECT, Chunk, Exchange, Message, Parameters
+from penstock.errors import ConfigError, ModelNotFound, StorageError, UnsupportedFeature
+from penstock.exchange import LOCAL_PROJECT, Chunk, Constraint, Exchange, Message, Parameters
 from penstock.ids import new_id, new_trace_id
 from penstock.platform import Platform
 from penstock.testing.server import ProviderServer
@@ -102,6 +102,32 @@ async def test_a_model_elsewhere_composes_from_the_passages(handbook: Path) -> N
             (model,) = [span for span in detail.spans if span.kind == "llm"]
             assert "within 30 days of delivery" in bytes(prompt.attributes).decode()
             assert json.loads(bytes(model.attributes))["gen_ai.request.model"] == "default"
+
+
+async def test_what_a_caller_asks_of_the_answer_reaches_the_model_that_composes(handbook: Path) -> None:
+    async with ProviderServer() as server:
+        (handbook / "penstock.toml").write_text(
+            f'[app]\nname = "handbook"\n[models.default]\nuse = "acme/large"\nbase_url = "{server.base_url}"\n'
+            '[knowledge.docs]\nsources = ["*.md"]\n'
+        )
+        async with Platform.open(load(handbook)) as platform:
+            await platform.ingest()
+            exchange = platform.exchange([Message("user", "Within how many days can a customer return a product?")])
+            constraint = Constraint("json_schema", '{"type": "string"}')
+            asked = exchange.replace(parameters=Parameters(constraint=constraint, max_tokens=9))
+            assert [chunk async for chunk in platform.pipeline.run(asked)]
+            sent = json.loads(server.received[-1].body)
+            assert sent["response_format"]["json_schema"]["schema"] == {"type": "string"}
+            assert sent["max_tokens"] == 9
+
+
+async def test_what_needs_a_model_is_refused_where_the_app_quotes(handbook: Path) -> None:
+    async with Platform.open(load(handbook)) as platform:
+        await platform.ingest()
+        exchange = platform.exchange([Message("user", "How long?")])
+        asked = exchange.replace(parameters=Parameters(logprobs=True))
+        with pytest.raises(UnsupportedFeature, match="logprobs"):
+            await anext(platform.pipeline.run(asked))
 
 
 async def test_a_release_changes_with_what_shapes_answers_and_not_with_documents(handbook: Path) -> None:

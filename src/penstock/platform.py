@@ -29,7 +29,7 @@ from penstock.exchange import Exchange, Message, Operation
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.prices import price_of
-from penstock.gateway.registry import Registry, Target
+from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 OnIngest = Callable[[str, IngestProgress], None]
 MB = 1_000_000
 CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
-ENGINE_FEATURES = frozenset({"logprobs", "response_format"})
 
 
 @dataclass(frozen=True)
@@ -195,6 +194,7 @@ class Platform:
                 kind="app",
                 provider=app,
                 operations=frozenset({"chat"}),
+                features=ENGINE_FEATURES if answer.composes else frozenset(),
                 release_id=self.release.id,
             )
         )
