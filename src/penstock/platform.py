@@ -81,6 +81,7 @@ class Platform:
         self.knowledge: dict[str, KnowledgeBase] = {}
         self.traces: TraceStore
         self.pipeline: Pipeline
+        self.app: GroundedApp
         self.release: Release
         self.services: Services
 
@@ -187,12 +188,12 @@ class Platform:
         self.release = make_release(self.folder.name, what_shapes_answers(settings, prompt, self.embedders))
         ((name, base),) = self.knowledge.items()
         embedder = self.embedders[settings.knowledge[name].embedder]
-        app = GroundedApp(self.folder.name, base, embedder, self.pipeline.call, answer)
+        self.app = GroundedApp(self.folder.name, base, embedder, self.pipeline.call, answer)
         self._add(
             Target(
                 name=self.folder.name,
                 kind="app",
-                provider=app,
+                provider=self.app,
                 operations=frozenset({"chat"}),
                 features=ENGINE_FEATURES if answer.composes else frozenset(),
                 release_id=self.release.id,
@@ -244,6 +245,7 @@ class Platform:
         address = ServerAddress(
             host=settings.server.host, port=settings.server.port, drain_seconds=settings.server.drain_seconds
         )
+        await self.app.warm()
         server = HttpServer(build(self.services, console_routes()), address)
         await server.start()
         self.lock.announce(server.url)

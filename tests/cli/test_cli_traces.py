@@ -180,3 +180,12 @@ async def test_what_a_caller_wrote_does_not_drive_the_terminal(documents: Path) 
         _, output = on_terminal(["traces", *arguments, str(documents)])
         assert not re.search(r"[\x07\x9b]", ESCAPE.sub("", output))
         assert "\x1b[2J" not in output
+
+
+def test_listing_is_what_traces_does_by_itself(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, listed, _ = run("traces", "list", recorded)
+    assert code == 0
+    assert run("traces", recorded) == (0, listed, "")
+    monkeypatch.chdir(recorded)
+    assert run("traces") == (0, listed, "")
+    assert run("traces", "--unanswered")[1] == run("traces", "list", "--unanswered")[1] != listed

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.output import Piece, is_terminal, note, say, say_json
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LIST_EXAMPLES = examples(
-    "penstock traces list my-docs/",
+    "penstock traces my-docs/",
     "penstock traces list my-docs/ --unanswered --since 7d",
     "penstock traces list my-docs/ --status error --json",
 )
@@ -37,7 +38,17 @@ SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 BAR = 24
 MARGIN = " " * 10
 
-app = typer.Typer(no_args_is_help=True, help="List requests, and show where the time of one went.")
+
+class ListByDefault(TyperGroup):
+    """`penstock traces my-docs/` is `penstock traces list my-docs/`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=ListByDefault, help="List requests, and show where the time of one went.")
 
 
 @app.command("list", epilog=LIST_EXAMPLES)

@@ -107,6 +107,12 @@ class GroundedApp:
     def name(self) -> str:
         return self._name
 
+    async def warm(self) -> None:
+        """Searches and ranks once for nobody, so that the first question does not wait for what loads then."""
+        if self._knowledge.generation():
+            found = await self._knowledge.search("warm up", limit=SEARCHED)
+            await self._finder.find("warm up", found)
+
     async def close(self) -> None:
         """Nothing to close: knowledge, embedder and model belong to others."""
 
