@@ -25,7 +25,7 @@ from penstock.seams import Engine
 CONTEXT, CACHE, STEP = 8192, 65_536, 256
 AT_ONCE = 32
 DECODE_TOKENS = 128
-PREFILL_WORDS, PREFILL_AT_ONCE = 700, 8
+PREFILL_WORDS, PREFILL_AT_ONCE = 700, 4
 TOPICS = ("rivers", "mountains", "bread", "sailing", "clocks", "tea", "bridges", "owls")
 
 
@@ -51,7 +51,7 @@ def tokens_of(kind: str) -> int:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--direct", type=Path, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.direct:

@@ -94,6 +94,13 @@ NODE = {
     },
     "$ref": "#/$defs/node",
 }
+INTEGER = {"type": "integer", "minimum": -12, "maximum": 1034}
+NUMBER = {"type": "number", "minimum": -2, "maximum": 20}
+PERSON = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, 'c"': {"type": "null"}},
+    "required": ["b"],
+}
 SCHEMAS: list[Any] = [
     True,
     {},
@@ -104,23 +111,22 @@ SCHEMAS: list[Any] = [
     {"type": "string", "enum": ["a", "b"]},
     {"enum": [1, None, {"a": [True]}]},
     {"type": "string", "minLength": 2, "maxLength": 4},
+    {"type": "string", "minLength": 40, "maxLength": 1000},
+    {"type": "string", "maxLength": 0},
+    {"type": "array", "items": {"type": "null"}, "minItems": 33},
     {"type": "string", "pattern": "^a+b$"},
     {"type": "string", "pattern": '["\\\\]x.y'},
     {"type": "string", "format": "date-time"},
     {"type": "string", "format": "email"},
-    {"type": "integer", "minimum": -12, "maximum": 1034},
+    INTEGER,
     {"type": "integer", "exclusiveMinimum": 7},
     {"type": "integer", "maximum": -3},
-    {"type": "number", "minimum": -2, "maximum": 20},
+    NUMBER,
     {"type": "number", "maximum": -5},
     {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 3},
     {"type": "array", "prefixItems": [{"type": "null"}, {"type": "integer"}], "items": False},
     {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1, "maxProperties": 2},
-    {
-        "type": "object",
-        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, 'c"': {"type": "null"}},
-        "required": ["b"],
-    },
+    PERSON,
     {"properties": {"a": {"properties": {"b": {"items": {"items": {"type": "null"}}}}}}, "required": ["a"]},
     {"oneOf": [{"type": "integer"}, {"type": "string"}]},
     {
@@ -141,20 +147,28 @@ def test_what_a_schema_s_grammar_writes_is_valid(schema: Any) -> None:
         assert valid(value, schema, schema), value
 
 
+@given(st.integers(0, 70), st.integers(0, 70), st.integers(0, 150))
+@settings(deadline=None)
+def test_lengths_are_let_through_within_their_bounds_only(least: int, more: int, length: int) -> None:
+    schema = {"type": "string", "minLength": least, "maxLength": least + more}
+    grammar = Grammar(json_schema_grammar(json.dumps(schema)))
+    assert grammar.accepts(json.dumps("x" * length)) == (least <= length <= least + more)
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
         ({}, '{"a": [1, -2.5e3, "\\n", true, null, {}]}'),
-        (SCHEMAS[21], '{"b":"x"}'),
-        (SCHEMAS[21], '{"a": 1, "b": "x", "c\\"": null}'),
+        (PERSON, '{"b":"x"}'),
+        (PERSON, '{"a": 1, "b": "x", "c\\"": null}'),
         (NODE, '{"value": 1, "next": {"value": 2, "next": null}}'),
-        (SCHEMAS[13], "-12"),
-        (SCHEMAS[13], "0"),
-        (SCHEMAS[13], "1034"),
-        (SCHEMAS[14], "8"),
-        (SCHEMAS[14], "123456789"),
-        (SCHEMAS[16], "19.99"),
-        (SCHEMAS[16], "-2.0"),
+        (INTEGER, "-12"),
+        (INTEGER, "0"),
+        (INTEGER, "1034"),
+        ({"type": "integer", "exclusiveMinimum": 7}, "8"),
+        ({"type": "integer", "exclusiveMinimum": 7}, "123456789"),
+        (NUMBER, "19.99"),
+        (NUMBER, "-2.0"),
         ({"type": "string", "pattern": "b"}, '"abc"'),
     ],
 )

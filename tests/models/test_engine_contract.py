@@ -324,6 +324,18 @@ class EngineContract:
 class TestOpenVINO(EngineContract):
     kind = "openvino"
 
+    @pytest.mark.asyncio(loop_scope="class")
+    async def test_a_constraint_that_compiles_slowly_is_refused_and_holds_nobody_up(self, engine: Engine) -> None:
+        story = asyncio.create_task(text_of(engine, chat(STORY, max_tokens=64)))
+        slow = chat("A", constraint=regex("(.{1,90} ){1,90}"))
+        for _ in range(2):
+            with pytest.raises(InvalidConstraint, match="takes longer than 2 s"):
+                await collect(engine, slow)
+        assert await story
+        long = {"type": "string", "minLength": 2, "maxLength": 2000}
+        answer = json.loads(await text_of(engine, chat("Say hello.", constraint=schema(long), stop=("\x07",))))
+        assert 2 <= len(answer) <= 2000
+
 
 @pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None, reason="install it with: pip install 'penstock[llamacpp]'"

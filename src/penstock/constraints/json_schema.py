@@ -19,6 +19,7 @@ from penstock.errors import InvalidConstraint
 MOST_CHARACTERS = 65_536
 MOST_RULES = 2_000
 DEPTH = 60
+CHUNK = 16
 
 Schema = Mapping[str, Any]
 Trail = tuple[str, ...]
@@ -83,6 +84,7 @@ class _Converter:
         self._root = root
         self._rules = dict(BASIC)
         self._references: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def convert(self) -> str:
         self._rules["root"] = self._element(self._root, "#", ())
@@ -240,7 +242,7 @@ class _Converter:
         if extra is False:
             return '"{}"'
         pair = self._named(f"string colon {self._element(extra, f'{path}/additionalProperties', ())}")
-        return f'"{{" {listed(pair, least, most)} "}}"' if (most is None or most > 0) else '"{}"'
+        return f'"{{" {self._listed(pair, least, most)} "}}"' if (most is None or most > 0) else '"{}"'
 
     def _fixed_object(self, properties: Schema, required: frozenset[str], path: str) -> str:
         """A chain of rules, one for each property and whether one came before it."""
@@ -278,7 +280,7 @@ class _Converter:
         if rest is False or most == 0:
             return '"\\u005b\\u005d"'
         item = self._named(self._element(rest, f"{path}/items", ()))
-        return f'"\\u005b" {listed(item, least, most)} "\\u005d"'
+        return f'"\\u005b" {self._listed(item, least, most)} "\\u005d"'
 
     def _string(self, schema: Schema, path: str) -> str:
         given = [keyword for keyword in ("pattern", "format") if keyword in schema]
@@ -287,7 +289,7 @@ class _Converter:
             raise refused(path, f"has {' and '.join(given + lengths)} together", "Use one of them.")
         if lengths:
             least, most = bounds(schema, "minLength", "maxLength", path)
-            return f'("\\u0022" {repeated("char", least, most)} "\\u0022")' if most != 0 else '"\\u0022\\u0022"'
+            return f'("\\u0022" {self._many("char", least, most)} "\\u0022")'
         if not given:
             return "string"
         pattern = schema[given[0]]
@@ -299,11 +301,34 @@ class _Converter:
             raise refused(path, "has a pattern that is not a string", "Send a regular expression.")
         return f'("\\u0022" {regex_in_json(pattern)} "\\u0022")'
 
+    def _listed(self, item: str, least: int, most: int | None) -> str:
+        """`item`s with commas between them; `most` is not 0."""
+        more = self._many(self._named(f"comma {item}"), max(0, least - 1), None if most is None else most - 1)
+        return f"{item} {more}" if least else f"({item} {more})?"
+
+    def _many(self, rule: str, least: int, most: int | None) -> str:
+        """From `least` to `most` of a rule. Large counts are made of sixteens: xgrammar looks at the whole
+        vocabulary for each place in a repetition, and a flat {0,1000} takes it minutes."""
+        if least >= 2 * CHUNK:
+            chunks = least // CHUNK
+            rest = None if most is None else most - chunks * CHUNK
+            chunk = self._named(repeated(rule, CHUNK, CHUNK))
+            return f"{repeated(chunk, chunks, chunks)} {self._many(rule, least % CHUNK, rest)}"
+        if most is None or most < 2 * CHUNK:
+            return repeated(rule, least, most) if most != 0 else '""'
+        if least:
+            return f"{repeated(rule, least, least)} {self._many(rule, 0, most - least)}"
+        chunks = most // CHUNK - 1
+        chunk = self._named(repeated(rule, CHUNK, CHUNK))
+        return f"{repeated(chunk, 0, chunks)} {repeated(rule, 0, most - chunks * CHUNK)}"
+
     def _named(self, body: str) -> str:
         """A rule for what is written twice, so that nesting does not double the grammar at each level."""
         if body in self._rules:
             return body
-        name = f"part{len(self._rules)}"
+        if body in self._names:
+            return self._names[body]
+        name = self._names[body] = f"part{len(self._rules)}"
         self._define(name, body)
         return name
 
@@ -343,13 +368,6 @@ def bounds(schema: Schema, least: str, most: str, path: str) -> tuple[int, int |
     if high is not None and low > high:
         raise refused(path, f"has {least} {low} over {most} {high}", "Swap them.")
     return low, high
-
-
-def listed(item: str, least: int, most: int | None) -> str:
-    """`item`s with commas between them."""
-    more = repeated(f"(comma {item})", max(0, least - 1), None if most is None else most - 1)
-    body = item if most == 1 else f"{item} {more}"
-    return body if least else f"({body})?"
 
 
 def one_of(bodies: Sequence[str]) -> str:

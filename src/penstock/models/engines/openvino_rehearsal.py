@@ -22,6 +22,7 @@ from penstock.models.engines.wire import Prompt, Submit
 from penstock.process import FrameSocket
 
 TOKENS = 64
+ENOUGH_SECONDS = 0.75
 SLOWEST_STEP = 0.5
 """Seconds that one token may take once the grammar is compiled: all neighbours wait for it."""
 
@@ -52,21 +53,23 @@ def open_tiny(source: Path) -> Any:
 def rehearse(pipeline: Any, grammar: str) -> str:
     """What is wrong with a grammar, or nothing."""
     config = generation_config(Submit(0, Prompt(None), TOKENS, 1.0, 1.0, 0, (), False, False, grammar), TOKENS)
+    problem = ""
+    handle = pipeline.add_request(0, "a", config)
     try:
-        handle = pipeline.add_request(0, "a", config)
         pipeline.step()
-        while handle.get_status() == RUNNING:
-            started = time.monotonic()
+        compiled = started = time.monotonic()
+        while handle.get_status() == RUNNING and started < compiled + ENOUGH_SECONDS:
             pipeline.step()
-            if time.monotonic() - started > SLOWEST_STEP:
-                handle.cancel()
-                pipeline.step()
-                return "one token takes longer than half a second with it."
+            ended = time.monotonic()
+            if ended - started > SLOWEST_STEP:
+                problem = "one token takes longer than half a second with it."
+                break
+            started = ended
     except Exception as error:
-        handle.cancel()
-        pipeline.step()
-        return last_line(error)
-    return ""
+        problem = last_line(error)
+    handle.cancel()
+    pipeline.step()
+    return problem
 
 
 if __name__ == "__main__":
