@@ -183,9 +183,9 @@ async def test_what_a_caller_wrote_does_not_drive_the_terminal(documents: Path) 
 
 
 def test_listing_is_what_traces_does_by_itself(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, listed, _ = run("traces", "list", recorded)
+    code, listed, _ = run("list", recorded)
     assert code == 0
-    assert run("traces", recorded) == (0, listed, "")
+    assert run(recorded) == (0, listed, "")
     monkeypatch.chdir(recorded)
-    assert run("traces") == (0, listed, "")
-    assert run("traces", "--unanswered")[1] == run("traces", "list", "--unanswered")[1] != listed
+    assert run() == (0, listed, "")
+    assert run("--unanswered")[1] == run("list", "--unanswered")[1] != listed

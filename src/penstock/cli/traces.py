@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LIST_EXAMPLES = examples(
-    "penstock traces my-docs/",
     "penstock traces list my-docs/ --unanswered --since 7d",
     "penstock traces list my-docs/ --status error --json",
 )
@@ -66,7 +65,7 @@ def list_(
     limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=500, help="How many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List requests, newest first."""
+    """List requests, newest first; `penstock traces my-docs/` for short."""
     from penstock.config import load
 
     query = {
