@@ -181,7 +181,7 @@ async def measure(file: Path, rounds: int) -> dict[str, list[tuple[float, float]
     cases = (("decode", False), ("decode", True), ("prefill", False), ("alone", True))
     for number in range(-1, rounds):
         for kind, streamed in cases:
-            texts = prompts(kind, number + 1)[: 1 if kind == "alone" else None]
+            texts = prompts(kind, 2 * number + 2 + streamed)[: 1 if kind == "alone" else None]
             sides = [
                 lambda kind=kind, texts=texts, streamed=streamed: asyncio.to_thread(
                     direct.run, kind, texts, streamed
