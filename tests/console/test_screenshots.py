@@ -39,6 +39,7 @@ async def real_app(folder: Path) -> AsyncIterator[Services]:
         path.write_text(text, encoding="utf-8")
     async with Platform.open(load(folder / "power-station")) as platform:
         await platform.ingest()
+        await platform.app.warm()
         yield platform.services
 
 
