@@ -1,7 +1,7 @@
 """From a fresh clone to the first answer, and from there to the second start: `python benchmarks/start.py`.
 
 Clones this repository into an empty folder, with no environment and no models, runs `make up`, and asks a question
-as soon as the address is announced. What pip has in its cache of downloads is used, unless `--no-pip-cache` is given.
+as soon as the address is announced. What pip has cached is used, unless `--no-pip-cache` is given.
 """
 
 from __future__ import annotations
