@@ -66,7 +66,10 @@ def test_killed_at_any_moment_the_next_pull_succeeds(hub: Hub, wheels: Path, cac
         if code == 0:
             break
         assert code == -signal.SIGKILL
-        assert final_files(cache) == []
+        # How many reports a pull makes depends on the installer's speed, so the last kill may come after its end.
+        here = {path.name: path for path in final_files(cache)}
+        assert set(here) in (set(), {"model.gguf", "penstock.json"})
+        assert not here or here["model.gguf"].read_bytes() == BODY
     folder = pull(address)
     assert (folder / "model.gguf").read_bytes() == BODY
     assert {path.name for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts} == {
