@@ -8,7 +8,6 @@
     │   ├── RequestTimeout        408 request_timeout
     │   ├── BodyTooLarge          413 body_too_large
     │   └── UnsupportedMediaType  415 unsupported_media_type
-    ├── Unauthenticated           401 unauthenticated
     ├── Forbidden                 403 forbidden
     ├── NotFound                  404 not_found
     │   └── ModelNotFound         404 model_not_found
@@ -86,11 +85,6 @@ class BodyTooLarge(InvalidRequest):
 class UnsupportedMediaType(InvalidRequest):
     status = 415
     code = "unsupported_media_type"
-
-
-class Unauthenticated(PenstockError):
-    status = 401
-    code = "unauthenticated"
 
 
 class Forbidden(PenstockError):

@@ -178,6 +178,15 @@ def test_ingest_without_a_server_shows_what_changed(documents: Path) -> None:
     assert re.search(r"  ! scan\.pdf: .* \(corrupt\)", again.stderr)
 
 
+def test_files_of_other_kinds_share_one_line(documents: Path) -> None:
+    for name in ("a.png", "b.PNG", "c.svg", "Makefile"):
+        (documents / name).write_bytes(b"x")
+    said = piped(["ingest", str(documents)]).stderr
+    assert said.startswith("docs: 1 document (1 new)")
+    assert "  4 files of other kinds left out (.png, .svg, no ending)\n" in said
+    assert "  !" not in said
+
+
 @pytest.mark.parametrize("command", [["up"], ["ingest"], ["ask"]], ids=" ".join)
 def test_an_empty_folder_is_said_so(tmp_path: Path, command: list[str]) -> None:
     result = piped(

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.knowledge.abstain import Fit, calibration, probability, specific_share
-from penstock.knowledge.evidence import EMBEDDED, Evidence, EvidenceFinder, SentenceVectors, candidates_of
+from penstock.knowledge.evidence import (
+    EMBEDDED,
+    EMBEDDED_CHARACTERS,
+    Evidence,
+    EvidenceFinder,
+    SentenceVectors,
+    affordable,
+    candidates_of,
+)
 from penstock.knowledge.question import analyse
 from penstock.knowledge.ranking import LinearModel, Measures, Neighbourhood, idf_of, measure
 from penstock.knowledge.terms import terms
@@ -159,3 +167,11 @@ def test_names_and_numbers_that_no_passage_has_are_missed() -> None:
     assert specific_share("Did the Normans swear fealty in 1066?", passages, idf) < 1
     assert specific_share("Did the Noormans under Peter swear?", passages, idf) < 0.6
     assert specific_share("why did they?", passages, idf) == 1
+
+
+@given(st.lists(st.integers(1, 3000), max_size=12))
+def test_what_is_embedded_is_bounded_but_for_the_best_four(lengths: list[int]) -> None:
+    kept = affordable(["x" * length for length in lengths])
+    assert kept >= min(4, len(lengths))
+    assert kept <= 4 or sum(lengths[:kept]) <= EMBEDDED_CHARACTERS
+    assert kept == len(lengths) or sum(lengths[: kept + 1]) > EMBEDDED_CHARACTERS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from penstock.cli.output import Piece, console, count, harmless, is_terminal, note
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from penstock.knowledge.values import IngestProgress, IngestSummary
 
 PROBLEMS_SHOWN = 10
+KINDS_SHOWN = 6
 
 
 @contextmanager
@@ -62,16 +64,23 @@ def show_problems(summaries: Mapping[str, IngestSummary]) -> None:
 
 
 def _show_problems(summary: IngestSummary) -> None:
-    for problem in summary.problems[:PROBLEMS_SHOWN]:
+    """A line for each; pictures and the like, which lie in many folders of documents, share one."""
+    other = [problem.path for problem in summary.problems if problem.status == "unsupported"]
+    problems = [problem for problem in summary.problems if problem.status != "unsupported"]
+    if other:
+        kinds = sorted({PurePosixPath(path).suffix.lower() or "no ending" for path in other})
+        listed = ", ".join(kinds[:KINDS_SHOWN]) + (" …" if len(kinds) > KINDS_SHOWN else "")
+        note((harmless(f"  {count(len(other), 'file')} of other kinds left out ({listed})"), "dim"))
+    for problem in problems[:PROBLEMS_SHOWN]:
         text = f"{problem.path}: {problem.reason} ({problem.status})"
         note(("  ! ", "yellow"), indented(harmless(text), "    ", sys.stderr).lstrip())
-    if len(summary.problems) > PROBLEMS_SHOWN:
-        note(f"  and {count(len(summary.problems) - PROBLEMS_SHOWN, 'more file')} like these.")
+    if len(problems) > PROBLEMS_SHOWN:
+        note(f"  and {count(len(problems) - PROBLEMS_SHOWN, 'more file')} like these.")
 
 
 def _line(summary: IngestSummary) -> list[Piece]:
     readable = summary.statuses.get("ok", 0) + summary.statuses.get("partial", 0)
-    total = sum(summary.statuses.values())
+    total = sum(summary.statuses.values()) - summary.statuses.get("unsupported", 0)
     found = count(total, "document") if readable == total else f"{readable:,} of {count(total, 'file')} can be read"
     changes = [
         f"{number:,} {what}"

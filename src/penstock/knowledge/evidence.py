@@ -34,6 +34,10 @@ PASSAGES = 5
 EMBEDDED = 10
 """Candidates that are embedded. Measured: with 8 the right sentence is found as often as with all."""
 
+EMBEDDED_CHARACTERS = 1000
+"""Text of theirs that is embedded, at least of the best four: long sentences and rows of tables would make the
+reader wait more than 50 ms."""
+
 REMEMBERED = 4096
 """Sentence vectors kept, 1.5 kB each at 384 dimensions."""
 
@@ -129,7 +133,7 @@ class EvidenceFinder:
             for sentence in candidates_of(found.hits[:PASSAGES])
         ]
         candidates.sort(key=lambda candidate: -model.score(candidate[1]))
-        candidates = candidates[: self._embedded]
+        candidates = candidates[: affordable([sentence.text for sentence, _ in candidates[: self._embedded]])]
         vectors, tokens = await self._vectors.of([sentence.text for sentence, _ in candidates])
         measured = [
             (sentence, replace(measures, cosine=float(vector @ found.vector)))
@@ -139,6 +143,16 @@ class EvidenceFinder:
         fit = fit_of(question, ranked, found.hits[:PASSAGES], idf) if ranked else None
         answered = probability(self._calibration.answered, fit) if fit else 0.0
         return Evidence(question, found.hits[:PASSAGES], ranked, fit, answered, tokens)
+
+
+def affordable(texts: Sequence[str]) -> int:
+    """How many of the first texts can be embedded before the reader waits too long."""
+    left = EMBEDDED_CHARACTERS
+    for number, text in enumerate(texts):
+        left -= len(text)
+        if left < 0 and number >= 4:
+            return number
+    return len(texts)
 
 
 def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:

@@ -78,22 +78,11 @@ class LlamaCppEngine:
         self._special = SpecialTokens(())
         self._session: aiohttp.ClientSession | None = None
         self._gone = asyncio.Event()
-        setup = wire.Setup(
-            model=settings.model,
-            file=str(settings.file),
-            context=settings.context,
-            cache_tokens=settings.cache_tokens,
-            max_running=settings.max_running,
-            step_tokens=settings.step_tokens,
-            default_max_tokens=settings.default_max_tokens,
-            prefix_cache=settings.prefix_cache,
-            threads=settings.threads or 0,
-        )
         self._child = SupervisedChild(
             ChildCommand(
                 name=f"engine {settings.model}",
                 module="penstock.models.engines.llamacpp_child",
-                setup=wire.encode(setup),
+                setup=wire.encode(wire.setup_of(settings)),
                 start_timeout=settings.start_timeout,
             ),
             on_frame=lambda payload: None,

@@ -39,22 +39,11 @@ class OpenVINOEngine:
         self._counts: dict[int, asyncio.Future[int]] = {}
         self._ids = count(1)
         self._last = wire.Frame()
-        setup = wire.Setup(
-            model=settings.model,
-            file=str(settings.file),
-            context=settings.context,
-            cache_tokens=settings.cache_tokens,
-            max_running=settings.max_running,
-            step_tokens=settings.step_tokens,
-            default_max_tokens=settings.default_max_tokens,
-            prefix_cache=settings.prefix_cache,
-            threads=settings.threads or 0,
-        )
         self._child = SupervisedChild(
             ChildCommand(
                 name=f"engine {settings.model}",
                 module="penstock.models.engines.openvino_child",
-                setup=wire.encode(setup),
+                setup=wire.encode(wire.setup_of(settings)),
                 start_timeout=settings.start_timeout,
             ),
             on_frame=self._on_frame,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from penstock.models.engines.base import EngineSettings
+
 Score = tuple[str, float]
 """One generated token and its natural-log probability."""
 
@@ -21,6 +23,20 @@ class Setup(Struct, frozen=True, array_like=True):
     default_max_tokens: int
     prefix_cache: bool
     threads: int
+
+
+def setup_of(settings: EngineSettings) -> Setup:
+    return Setup(
+        model=settings.model,
+        file=str(settings.file),
+        context=settings.context,
+        cache_tokens=settings.cache_tokens,
+        max_running=settings.max_running,
+        step_tokens=settings.step_tokens,
+        default_max_tokens=settings.default_max_tokens,
+        prefix_cache=settings.prefix_cache,
+        threads=settings.threads or 0,
+    )
 
 
 class Ready(Struct, frozen=True, array_like=True):
