@@ -26,7 +26,8 @@ def settings() -> str:
     """A table for each table of `penstock.toml`."""
     lines: list[str] = []
     for section in sections():
-        lines += [f"### `[{section.header}]`", "", section.about, ""]
+        header = f"[[{section.header}]]" if section.is_list else f"[{section.header}]"
+        lines += [f"### `{header}`", "", section.about, ""]
         lines += ["| setting | value | default | what it does |", "|---|---|---|---|"]
         for setting in section.settings:
             name, default = setting.key.rpartition(".")[2], setting.default and f"`{setting.default}`"

@@ -38,7 +38,8 @@ def pull(
 
 
 def default_models() -> tuple[str, str]:
-    from penstock.config.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL
+    from penstock.config.knowledge import DEFAULT_EMBEDDER
+    from penstock.config.models import DEFAULT_MODEL
 
     return DEFAULT_MODEL, DEFAULT_EMBEDDER
 

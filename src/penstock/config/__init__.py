@@ -1,15 +1,13 @@
 """An app's configuration: `penstock.toml`, read into typed settings."""
 
+from penstock.config.app import AppSettings
 from penstock.config.folder import AppFolder, load
+from penstock.config.knowledge import KnowledgeSettings
+from penstock.config.models import ModelSettings
 from penstock.config.secret import Secret
-from penstock.config.settings import (
-    AppSettings,
-    KnowledgeSettings,
-    ModelSettings,
-    ServerSettings,
-    Settings,
-    TraceSettings,
-)
+from penstock.config.server import ServerSettings
+from penstock.config.settings import Settings
+from penstock.config.traces import TraceSettings
 
 __all__ = [
     "AppFolder",

@@ -16,9 +16,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from penstock.config.knowledge import DEFAULT_EMBEDDER
+from penstock.config.models import DEFAULT_MODEL
 from penstock.config.positions import KeyPath, find_lines
 from penstock.config.problems import Origin, explain
-from penstock.config.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, Settings, taken_names
+from penstock.config.settings import Settings, taken_names
 from penstock.errors import ConfigError
 
 FILE_NAME = "penstock.toml"

@@ -34,28 +34,48 @@ class Setting(Struct, frozen=True):
 
 
 class Section(Struct, frozen=True):
-    """One table of the file; `header` is as written, with NAME for any name."""
+    """One table of the file; `header` is as written, with NAME for any name. `is_list` for `[[header]]`."""
 
     header: str
     about: str
     settings: tuple[Setting, ...]
+    is_list: bool = False
 
 
 def sections() -> Iterator[Section]:
     """Every table of `penstock.toml` in the order of the file."""
     for name, field in Settings.model_fields.items():
-        table, named = table_of(field)
-        header = f"{name}.{ANY_NAME}" if named else name
-        settings = tuple(_setting(header, key, inner) for key, inner in table.model_fields.items())
-        yield Section(header, " ".join((table.__doc__ or "").split()), settings)
+        yield from _tables(name, field.annotation)
 
 
-def table_of(field: FieldInfo) -> tuple[type[BaseModel], bool]:
-    """The table that a top-level setting holds, and whether it holds one for each name."""
-    if get_origin(field.annotation) is dict:
-        return get_args(field.annotation)[1], True
-    assert isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    return field.annotation, False
+def _tables(name: str, annotation: Any) -> Iterator[Section]:
+    """The table that a setting holds, and the tables inside it."""
+    table, named = table_of(annotation)
+    if table is None:
+        return
+    header = f"{name}.{ANY_NAME}" if named else name
+    inner = table.model_fields.items()
+    settings = tuple(_setting(header, key, each) for key, each in inner if table_of(each.annotation)[0] is None)
+    yield Section(header, " ".join((table.__doc__ or "").split()), settings, is_list=is_list(annotation))
+    for key, each in inner:
+        yield from _tables(f"{header}.{key}", each.annotation)
+
+
+def table_of(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The table that a setting holds, `None` for a plain value, and whether it holds one for each name.
+
+    An optional table counts as the table, and a list of tables as its element.
+    """
+    if get_origin(annotation) is dict:
+        return table_of(get_args(annotation)[1])[0], True
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind, False
+    return None, False
+
+
+def is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(get_origin(each) is tuple for each in get_args(annotation))
 
 
 def _setting(header: str, key: str, field: FieldInfo) -> Setting:

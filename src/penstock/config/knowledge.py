@@ -1,0 +1,45 @@
+"""`[knowledge.NAME]`: the documents that the app answers from."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from penstock.config.table import Table, Texts
+
+DEFAULT_EMBEDDER = "all-minilm-l6-v2"
+
+
+class KnowledgeSettings(Table):
+    """Documents that the app answers from, by name."""
+
+    sources: Texts = Field(
+        min_length=1,
+        description="Files, as patterns relative to the app folder; `**` is any depth. Default: `docs/**/*` in an "
+        "app folder with `docs/`, else every file. Penstock's own files (`penstock.toml`, `prompts/`, `evals/`, "
+        "`flows.py`, `.penstock/`) are never documents.",
+    )
+    exclude: Texts = Field((), description="Files to leave out, as patterns like those of `sources`.")
+    embedder: str = Field(
+        DEFAULT_EMBEDDER, min_length=1, description="Model of the catalog that turns text into vectors."
+    )
+    chunk_tokens: int = Field(
+        200,
+        ge=32,
+        le=2048,
+        description="Longest passage, in tokens of the embedder. Changing it re-reads all files.",
+    )
+    max_file_mb: float = Field(50.0, gt=0, description="Files larger than this many MB are reported and left out.")
+    parse_seconds: float = Field(
+        60.0, gt=0, description="Longest time to extract the text of one file, in seconds."
+    )
+    parse_memory_mb: int = Field(
+        1024, ge=128, description="Memory that extracting one file's text may take, in MB."
+    )
+
+    @field_validator("sources", "exclude")
+    @classmethod
+    def _inside(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not pattern.strip() or pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
+                raise ValueError(f"{pattern!r} must be a pattern inside the app folder, such as 'docs/**/*'")
+        return patterns
