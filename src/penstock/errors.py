@@ -8,10 +8,14 @@
     │   ├── RequestTimeout        408 request_timeout
     │   ├── BodyTooLarge          413 body_too_large
     │   └── UnsupportedMediaType  415 unsupported_media_type
+    ├── Unauthenticated           401 invalid_api_key
     ├── Forbidden                 403 forbidden
     ├── NotFound                  404 not_found
     │   └── ModelNotFound         404 model_not_found
     ├── Overloaded                429 overloaded
+    ├── RateLimited               429 rate_limit_exceeded
+    │   └── BudgetExceeded        429 insufficient_quota
+    ├── Conflict                  409 conflict
     ├── Unavailable               503 unavailable
     │   ├── EngineStopped         503 engine_stopped
     │   └── CacheExhausted        503 cache_exhausted
@@ -87,6 +91,11 @@ class UnsupportedMediaType(InvalidRequest):
     code = "unsupported_media_type"
 
 
+class Unauthenticated(PenstockError):
+    status = 401
+    code = "invalid_api_key"
+
+
 class Forbidden(PenstockError):
     status = 403
     code = "forbidden"
@@ -104,6 +113,24 @@ class ModelNotFound(NotFound):
 class Overloaded(PenstockError):
     status = 429
     code = "overloaded"
+
+
+class RateLimited(PenstockError):
+    """A limit on requests, tokens or concurrency is reached; `retry_after` says when it may be over."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(RateLimited):
+    """A limit on money is reached."""
+
+    code = "insufficient_quota"
+
+
+class Conflict(PenstockError):
+    status = 409
+    code = "conflict"
 
 
 class Unavailable(PenstockError):

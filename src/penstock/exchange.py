@@ -14,26 +14,87 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from penstock.seams import Tracer
 
-Operation = Literal["chat", "complete", "embed", "rerank", "moderate"]
+Operation = Literal["chat", "complete", "embed", "rerank", "moderate", "image", "speech", "transcribe"]
 Purpose = Literal["live", "batch", "eval", "shadow", "replay", "system"]
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error"]
+
+Role = Literal["viewer", "developer", "admin", "owner"]
+"""What somebody may do, each more than the one before."""
 
 LOCAL_PROJECT = "local"
 
 
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who asks: a key, a person who signed in, or, in local mode, whoever can reach this machine's loopback.
+
+    `models` and `routes` are patterns of what may be asked (`gpt-*`); empty means everything. `key_id` is "" where
+    no key was shown, `name` what logs and pages call the principal.
+    """
+
+    project_id: str = LOCAL_PROJECT
+    key_id: str = ""
+    name: str = "local"
+    role: Role = "owner"
+    models: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+
+LOCAL = Principal()
+
+
+class ImageUrl(Struct, frozen=True, omit_defaults=True):
+    """An image: an address, or its bytes as a `data:` address."""
+
+    url: str
+    detail: str | None = None
+
+
 class Part(Struct, frozen=True, omit_defaults=True):
-    """One part of a message whose content is a list; only text is read here."""
+    """One part of a message whose content is a list. `type` "text", "image_url", or one that is not read here."""
 
     type: str
     text: str | None = None
+    image_url: ImageUrl | None = None
+
+
+class FunctionCall(Struct, frozen=True, omit_defaults=True):
+    """The name of a tool and its arguments, a JSON text as the model wrote it."""
+
+    name: str = ""
+    arguments: str = ""
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """A model's call of a tool. `index` orders the pieces of a stream; `type` is always "function"."""
+
+    id: str | None = None
+    function: FunctionCall = FunctionCall()
+    type: str = "function"
+    index: int | None = None
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A function that the model may call. `parameters` is its JSON schema, as a JSON text."""
+
+    name: str
+    description: str | None = None
+    parameters: str = "{}"
+    strict: bool | None = None
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One message of a conversation. Fields that are not read stay in `Exchange.body`."""
+    """One message of a conversation, in the shape of OpenAI's chat messages.
+
+    `tool_calls` are an assistant's, `tool_call_id` names the call that a message of role "tool" answers, and
+    `reasoning_content` is what a model thought before it spoke. Fields that are not read stay in `Exchange.body`.
+    """
 
     role: str
     content: str | list[Part] | None = None
     name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
 
     @property
     def text(self) -> str:
@@ -51,22 +112,37 @@ class Constraint(Struct, frozen=True):
 
 
 class Parameters(Struct, frozen=True):
-    """How to generate. `None` means the caller said nothing and the model's default holds."""
+    """How to generate. `None` means the caller said nothing and the model's default holds.
+
+    `tool_choice` is "auto", "none", "required" or the name of a tool after "tool:". `reasoning_effort` is one of
+    OpenAI's words, `reasoning_tokens` a bound on what may be thought. `n` is how many answers are wanted.
+    """
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    n: int = 1
     logprobs: bool = False
+    top_logprobs: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     constraint: Constraint | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    reasoning_tokens: int | None = None
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
     """One request in flight.
 
     `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an
-    exchange that the process made itself. `dialect` names the wire format of `body` ("openai"); "" for none.
+    exchange that the process made itself. `dialect` names the wire format of `body`: "openai", "responses",
+    "anthropic"; "" for none. `principal` is who asks, and `project_id` always theirs.
     `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed`.
     """
 
@@ -90,6 +166,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     tracer: Tracer | None = None
+    principal: Principal = LOCAL
 
     def replace(self, **changes: Any) -> Exchange:
         """This exchange with some fields changed (`msgspec.structs.replace`)."""
@@ -119,10 +196,11 @@ class Usage(Struct, frozen=True):
 
 
 class TokenLogprob(Struct, frozen=True):
-    """One generated token and its natural-log probability."""
+    """One generated token and its natural-log probability; `top` are the likeliest ones at its place."""
 
     token: str
     logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 class Citation(Struct, frozen=True, kw_only=True):
@@ -178,13 +256,19 @@ class Chunk(Struct, frozen=True, kw_only=True):
 
     `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one
     event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
-    float32.
+    float32. `index` tells several answers to one exchange (`n`) apart, each with its own end. `reasoning` is what
+    the model thinks before it speaks. `tool_calls` are pieces, to be joined by their `index`. `served_by` stands on
+    the first chunk: the name of the target that answers, where a route chose among several.
     """
 
     text: str = ""
+    index: int = 0
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: FinishReason | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     usage: Usage | None = None
     grounding: Grounding | None = None
     embeddings: tuple[bytes, ...] = ()
     raw: bytes | None = None
+    served_by: str | None = None

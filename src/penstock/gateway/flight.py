@@ -1,7 +1,8 @@
 """One exchange on its way: through the stages inbound, to its provider, and its answer back out.
 
-A stage sees the same `Flight` three times: `inbound` may change the exchange or refuse it, `outbound` may change
-the stream of chunks, `end` is called once whatever happened, in reverse order.
+A stage sees the same `Flight` up to four times: `inbound` may change the exchange or refuse it, `saw` is told of
+every chunk that passes, `outbound` may change the stream of chunks, and `end` is called once whatever happened, in
+reverse order.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ class Stage:
         """Raises a `PenstockError` to refuse the exchange; `end` is then not called for this stage."""
 
     def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
+        """The stream with what this stage changes of it. To look on without changing anything, use `saw`."""
         return chunks
+
+    def saw(self, flight: Flight, chunk: Chunk) -> None:
+        """A chunk of the answer that leaves the pipeline, after all stages. Must not raise or wait."""
 
     def end(self, flight: Flight) -> None:
         """Gives back what `inbound` took. `flight.error` says how it went. Must not raise or wait."""
@@ -52,15 +57,23 @@ class Flight:
     `target` is known once it was resolved, `usage` once a chunk carried it, `trace` and `span` while they are
     recorded. `error` is `None` for an answer that was delivered to its end. `cause` is why the flight was stopped
     from outside, where that was not the client. `started` and `first_chunk` are on the monotonic clock.
+
+    `source`, when a stage sets it inbound, answers instead of the target's provider (a cache does that).
+    `headers` are added to the answer's. `served_by` names the target that a route chose, `cache` says how a cache
+    answered ("hit", "semantic", "shared"; "" for not at all).
     """
 
     __slots__ = (
         "_chunks",
+        "cache",
         "cause",
         "error",
         "exchange",
         "first_chunk",
+        "headers",
         "is_root",
+        "served_by",
+        "source",
         "span",
         "started",
         "target",
@@ -77,6 +90,10 @@ class Flight:
         self.span: Span | None = None
         self.error: BaseException | None = None
         self.cause: PenstockError | None = None
+        self.source: Chunks | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.served_by = ""
+        self.cache = ""
         self.started = time.monotonic()
         self.first_chunk: float | None = None
         self._chunks = self._run(stages, provide)
@@ -106,21 +123,23 @@ class Flight:
                 if self._applies(stage):
                     await stage.inbound(self)
                     entered.append(stage)
-            chunks = provide(self)
+            chunks = self.source or provide(self)
             layers.append(chunks)
             for stage in reversed(entered):
                 wrapped = stage.outbound(self, chunks)
                 if wrapped is not chunks:
                     layers.append(wrapped)
                     chunks = wrapped
+            watching = [stage for stage in entered if type(stage).saw is not Stage.saw]
             async for chunk in chunks:
-                if self.first_chunk is None:
-                    self.first_chunk = time.monotonic()
-                if chunk.usage is not None:
-                    self.usage = chunk.usage
+                self._note(chunk)
+                for stage in watching:
+                    stage.saw(self, chunk)
                 yield chunk
         except BaseException as error:
             self.error = self.cause or error
+            if self.source is not None and not layers:
+                layers.append(self.source)
             raise
         finally:
             try:
@@ -129,6 +148,14 @@ class Flight:
             finally:
                 for stage in reversed(entered):
                     self._end(stage)
+
+    def _note(self, chunk: Chunk) -> None:
+        if self.first_chunk is None:
+            self.first_chunk = time.monotonic()
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.served_by is not None:
+            self.served_by = chunk.served_by
 
     def _end(self, stage: Stage) -> None:
         try:

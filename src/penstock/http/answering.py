@@ -164,7 +164,7 @@ class Answering:
         marks = [(b"x-penstock-trace-id", exchange.trace_id.encode())]
         if exchange.release_id:
             marks.append((b"x-penstock-release", exchange.release_id.encode()))
-        return marks
+        return marks + self._flight.headers
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

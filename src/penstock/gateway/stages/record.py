@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.gateway.flight import Chunks, Flight, Place, Stage
+from penstock.exchange import Chunk
+from penstock.gateway.flight import Flight, Place, Stage
 from penstock.traces.store import TraceStore
 
 
@@ -20,12 +21,9 @@ class Record(Stage):
             flight.trace.set(session=session)
         flight.exchange = flight.exchange.replace(tracer=flight.trace)
 
-    async def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
-        trace = flight.trace
-        assert trace is not None
-        async for chunk in chunks:
-            trace.saw_chunk(chunk)
-            yield chunk
+    def saw(self, flight: Flight, chunk: Chunk) -> None:
+        assert flight.trace is not None
+        flight.trace.saw_chunk(chunk)
 
     def end(self, flight: Flight) -> None:
         assert flight.trace is not None
