@@ -1,0 +1,1 @@
+"""Projects, keys and roles; limits and budgets; the ledger."""

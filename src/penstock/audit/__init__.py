@@ -1,0 +1,1 @@
+"""Who did what: one record for each administrative action."""

@@ -1,0 +1,1 @@
+"""Many requests as one durable job, answered when there is room."""
