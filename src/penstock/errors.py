@@ -21,6 +21,7 @@
     │   └── CacheExhausted        503 cache_exhausted
     ├── UpstreamFailed            502 upstream_failed
     ├── DeadlineExceeded          504 deadline_exceeded
+    │   └── UpstreamTimeout       504 deadline_exceeded (an UpstreamFailed, too)
     ├── StorageFull               507 storage_full
     ├── StorageError              500 storage_error
     ├── ConfigError               500 config_error
@@ -32,7 +33,21 @@ place each, and the CLI in one.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+FailureKind = Literal[
+    "rate_limit",
+    "overloaded",
+    "timeout",
+    "connection",
+    "server_error",
+    "context_length",
+    "auth",
+    "bad_request",
+    "content_filter",
+    "broken_stream",
+]
+"""Why a provider failed, whatever its own words for it are: what a route decides by."""
 
 
 class PenstockError(Exception):
@@ -147,7 +162,10 @@ class CacheExhausted(Unavailable):
 
 
 class UpstreamFailed(PenstockError):
-    """A provider answered with an error or not at all; `upstream_status` is its HTTP status, if any."""
+    """A provider answered with an error or not at all; `upstream_status` is its HTTP status, if any.
+
+    `body` is the provider's own error, where the caller speaks its dialect.
+    """
 
     status = 502
     code = "upstream_failed"
@@ -159,15 +177,26 @@ class UpstreamFailed(PenstockError):
         hint: str = "",
         param: str | None = None,
         retry_after: float | None = None,
+        kind: FailureKind = "server_error",
         upstream_status: int | None = None,
         body: bytes | None = None,
     ) -> None:
         super().__init__(message, hint=hint, param=param, retry_after=retry_after)
+        self.kind = kind
         self.upstream_status = upstream_status
         self.body = body
 
 
 class DeadlineExceeded(PenstockError):
+    """The time for a request is over."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class UpstreamTimeout(UpstreamFailed, DeadlineExceeded):
+    """A provider was silent for longer than it may be; the request itself has time left. `kind` is "timeout"."""
+
     status = 504
     code = "deadline_exceeded"
 
