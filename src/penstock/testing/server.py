@@ -58,13 +58,15 @@ class ProviderServer:
             server.answers.append(Reply(status=429, body=b"{}", headers={"retry-after": "7"}))
 
     Takes the next of `answers` for each request, and when there is none, what `behave` gives: by default an
-    answer that repeats the last message. `received` are the requests, `left` counts clients that did not wait.
+    answer that repeats the last message. `received` are the requests, `left` counts clients that did not wait,
+    `connections` those that came.
     """
 
     def __init__(self, behave: Behave | None = None) -> None:
         self.answers: list[Answer] = []
         self.received: list[Received] = []
         self.left = 0
+        self._peers: set[object] = set()
         self._behave = behave or echo
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -86,6 +88,10 @@ class ProviderServer:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    @property
+    def connections(self) -> int:
+        return len(self._peers)
+
     async def until(self, condition: Callable[[ProviderServer], bool]) -> None:
         """Returns when the condition holds: `await server.until(lambda it: it.left == 1)`."""
         async with self._changed:
@@ -95,6 +101,8 @@ class ProviderServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         received = Received(request.path, headers, await request.read())
         self.received.append(received)
+        if request.transport is not None:
+            self._peers.add(request.transport.get_extra_info("peername"))
         await self._tell()
         answer = self.answers.pop(0) if self.answers else self._behave(received)
         try:
