@@ -14,7 +14,19 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from penstock.seams import Tracer
 
-Operation = Literal["chat", "complete", "embed", "rerank", "moderate", "image", "speech", "transcribe"]
+Operation = Literal[
+    "chat",
+    "complete",
+    "embed",
+    "rerank",
+    "moderate",
+    "image",
+    "edit_image",
+    "vary_image",
+    "speech",
+    "transcribe",
+    "translate",
+]
 Purpose = Literal["live", "batch", "eval", "shadow", "replay", "system"]
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls", "error"]
 
@@ -143,7 +155,9 @@ class Exchange(Struct, frozen=True, kw_only=True):
     `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an
     exchange that the process made itself. `dialect` names the wire format of `body`: "openai", "responses",
     "anthropic"; "" for none. `principal` is who asks, and `project_id` always theirs.
-    `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed`.
+    `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed` or a
+    `moderate`, and the documents of a `rerank`, whose query is `prompt`. `media_type` is what `body` was declared as,
+    with its parameters.
     """
 
     id: str
@@ -161,6 +175,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     deadline: float = float("inf")
     dialect: str = ""
     body: bytes = b""
+    media_type: str = "application/json"
     release_id: str = ""
     user: str | None = None
     parent_id: str | None = None
@@ -177,7 +192,8 @@ class Usage(Struct, frozen=True):
     """Tokens in disjoint classes, and what they cost; `None` is unknown, never zero.
 
     `input` excludes `cached_input` where that is known; `output` excludes `reasoning` where that is known.
-    `cost_nanos` is in nano-dollars.
+    `cost_nanos` is in nano-dollars. `seconds` of audio and `searches` of a reranker stand where a vendor bills those
+    instead of tokens.
     """
 
     input: int
@@ -185,6 +201,8 @@ class Usage(Struct, frozen=True):
     cached_input: int | None = None
     reasoning: int | None = None
     cost_nanos: int | None = None
+    seconds: float | None = None
+    searches: float | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -258,7 +276,9 @@ class Chunk(Struct, frozen=True, kw_only=True):
     event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
     float32. `index` tells several answers to one exchange (`n`) apart, each with its own end. `reasoning` is what
     the model thinks before it speaks. `tool_calls` are pieces, to be joined by their `index`. `served_by` stands on
-    the first chunk: the name of the target that answers, where a route chose among several.
+    the first chunk: the name of the target that answers, where a route chose among several. `ranking` is the answer
+    to a `rerank`: places of documents in `Exchange.inputs` and their scores, the best first. `media_type` stands on
+    the first chunk where `raw` is neither JSON nor the data of an event: `raw` is then a piece of such a body.
     """
 
     text: str = ""
@@ -270,5 +290,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     grounding: Grounding | None = None
     embeddings: tuple[bytes, ...] = ()
+    ranking: tuple[tuple[int, float], ...] = ()
     raw: bytes | None = None
     served_by: str | None = None
+    media_type: str | None = None

@@ -18,7 +18,19 @@ Kind = Literal["app", "model", "embedder"]
 ENGINE_FEATURES = frozenset({"logprobs", "response_format"})
 """What local engines do beyond plain text."""
 
-ROUTES = {"chat": "/v1/chat/completions", "complete": "/v1/completions", "embed": "/v1/embeddings"}
+ROUTES: dict[Operation, str] = {
+    "chat": "/v1/chat/completions",
+    "complete": "/v1/completions",
+    "embed": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+    "moderate": "/v1/moderations",
+    "image": "/v1/images/generations",
+    "edit_image": "/v1/images/edits",
+    "vary_image": "/v1/images/variations",
+    "speech": "/v1/audio/speech",
+    "transcribe": "/v1/audio/transcriptions",
+    "translate": "/v1/audio/translations",
+}
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -77,9 +89,9 @@ class Registry:
             raise InvalidRequest("'model' is missing.", hint=self._choices(operation), param="model")
         target = self.get(name)
         if operation not in target.operations:
-            served = " and ".join(ROUTES[each] for each in sorted(target.operations) if each in ROUTES)
+            served = " and ".join(ROUTES[each] for each in sorted(target.operations))
             raise UnsupportedFeature(
-                f"{name!r} does not answer {ROUTES.get(operation, operation)}.",
+                f"{name!r} does not answer {ROUTES[operation]}.",
                 hint=f"It answers {served}. {self._choices(operation)}".strip(),
                 param="model",
             )
