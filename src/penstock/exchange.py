@@ -61,12 +61,41 @@ class ImageUrl(Struct, frozen=True, omit_defaults=True):
     detail: str | None = None
 
 
+class InputAudio(Struct, frozen=True, omit_defaults=True):
+    """A sound: its bytes in base64, and their format ("wav", "mp3")."""
+
+    data: str = ""
+    format: str = ""
+
+
+class FileData(Struct, frozen=True, omit_defaults=True):
+    """A document: its bytes as a `data:` address, its address, or its id at the provider."""
+
+    file_data: str | None = None
+    file_url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class CacheControl(Struct, frozen=True, omit_defaults=True):
+    """A hint that what stands up to here will be sent again. `ttl` "5m" or "1h"."""
+
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
 class Part(Struct, frozen=True, omit_defaults=True):
-    """One part of a message whose content is a list. `type` "text", "image_url", or one that is not read here."""
+    """One part of a message whose content is a list.
+
+    `type` names the field that holds it, "text", "image_url", "input_audio" or "file", or is not read here.
+    """
 
     type: str
     text: str | None = None
     image_url: ImageUrl | None = None
+    input_audio: InputAudio | None = None
+    file: FileData | None = None
+    cache_control: CacheControl | None = None
 
 
 class FunctionCall(Struct, frozen=True, omit_defaults=True):
@@ -92,13 +121,28 @@ class Tool(Struct, frozen=True, kw_only=True):
     description: str | None = None
     parameters: str = "{}"
     strict: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class ThinkingBlock(Struct, frozen=True, omit_defaults=True):
+    """A closed block of reasoning that its provider wants back as it was, in Anthropic's shape.
+
+    `type` "thinking" has the text and its `signature`, "redacted_thinking" only `data`. In a stream of chunks
+    `thinking` is `None` where the text is what came as `Chunk.reasoning` since the block before.
+    """
+
+    type: str
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
     """One message of a conversation, in the shape of OpenAI's chat messages.
 
-    `tool_calls` are an assistant's, `tool_call_id` names the call that a message of role "tool" answers, and
-    `reasoning_content` is what a model thought before it spoke. Fields that are not read stay in `Exchange.body`.
+    `tool_calls` are an assistant's, `tool_call_id` names the call that a message of role "tool" answers, with
+    `is_error` where the call failed. `reasoning_content` is what a model thought before it spoke, `thinking_blocks`
+    the same as its provider signed it. Fields that are not read stay in `Exchange.body`.
     """
 
     role: str
@@ -107,6 +151,8 @@ class Message(Struct, frozen=True, omit_defaults=True):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    thinking_blocks: list[ThinkingBlock] | None = None
+    is_error: bool | None = None
 
     @property
     def text(self) -> str:
@@ -117,17 +163,25 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 class Constraint(Struct, frozen=True):
-    """What the answer must match: `kind` "json_schema" (source is a JSON text) or "regex"."""
+    """What the answer must match: `kind` "json_schema" (source is a JSON text) or "regex".
+
+    `name` and `description` tell the model what a schema is for; `strict` is whether the caller said that it must
+    be followed (`None` for nothing said: local models follow every schema).
+    """
 
     kind: Literal["json_schema", "regex"]
     source: str
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class Parameters(Struct, frozen=True):
     """How to generate. `None` means the caller said nothing and the model's default holds.
 
-    `tool_choice` is "auto", "none", "required" or the name of a tool after "tool:". `reasoning_effort` is one of
-    OpenAI's words, `reasoning_tokens` a bound on what may be thought. `n` is how many answers are wanted.
+    `tool_choice` is "auto", "none", "required" or the name of a tool after "tool:"; `allowed_tools` names those that
+    may be called, all of them where it is empty. `reasoning_effort` is one of OpenAI's words, from "none" to "max",
+    `reasoning_tokens` a bound on what may be thought. `n` is how many answers are wanted.
     """
 
     max_tokens: int | None = None
@@ -144,6 +198,7 @@ class Parameters(Struct, frozen=True):
     constraint: Constraint | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None
+    allowed_tools: tuple[str, ...] = ()
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     reasoning_tokens: int | None = None
@@ -191,8 +246,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 class Usage(Struct, frozen=True):
     """Tokens in disjoint classes, and what they cost; `None` is unknown, never zero.
 
-    `input` excludes `cached_input` where that is known; `output` excludes `reasoning` where that is known.
-    `cost_nanos` is in nano-dollars. `seconds` of audio and `searches` of a reranker stand where a vendor bills those
+    `input` excludes `cached_input` (read from a cache) and `cache_write` (written to one, at a price of its own)
+    where they are known; `output` excludes `reasoning` where that is known. `cost_nanos` is in nano-dollars. `seconds` of audio and `searches` of a reranker stand where a vendor bills those
     instead of tokens.
     """
 
@@ -203,10 +258,11 @@ class Usage(Struct, frozen=True):
     cost_nanos: int | None = None
     seconds: float | None = None
     searches: float | None = None
+    cache_write: int | None = None
 
     @property
     def prompt_tokens(self) -> int:
-        return self.input + (self.cached_input or 0)
+        return self.input + (self.cached_input or 0) + (self.cache_write or 0)
 
     @property
     def completion_tokens(self) -> int:
@@ -275,8 +331,10 @@ class Chunk(Struct, frozen=True, kw_only=True):
     `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one
     event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
     float32. `index` tells several answers to one exchange (`n`) apart, each with its own end. `reasoning` is what
-    the model thinks before it speaks. `tool_calls` are pieces, to be joined by their `index`. `served_by` stands on
-    the first chunk: the name of the target that answers, where a route chose among several. `ranking` is the answer
+    the model thinks before it speaks, `thinking_blocks` close what was thought so far, signed. `tool_calls` are
+    pieces, to be joined by their `index`. Once one chunk of an answer is `raw`, only raw ones are shown to the
+    caller; the others say what else the same bytes hold. `served_by` stands on the first chunk: the name of the
+    target that answers, where a route chose among several. `ranking` is the answer
     to a `rerank`: places of documents in `Exchange.inputs` and their scores, the best first. `media_type` stands on
     the first chunk where `raw` is neither JSON nor the data of an event: `raw` is then a piece of such a body.
     """
@@ -294,3 +352,4 @@ class Chunk(Struct, frozen=True, kw_only=True):
     raw: bytes | None = None
     served_by: str | None = None
     media_type: str | None = None
+    thinking_blocks: tuple[ThinkingBlock, ...] = ()
