@@ -19,7 +19,6 @@ from penstock.exchange import Chunk, Exchange
 from penstock.gateway.flight import Flight
 from penstock.gateway.meter import Meter
 from penstock.http.errors import as_penstock, body_of, headers_of, status_of
-from penstock.models.dialects.openai.answers import framed
 
 CLIENT_LEFT = 499
 EVENT_STREAM = [
@@ -38,6 +37,13 @@ class AnswerWriter(Protocol):
     def end(self) -> bytes: ...
 
     def whole(self, chunks: list[Chunk]) -> bytes: ...
+
+    def failed(self, error: PenstockError, body: bytes) -> bytes:
+        """What ends a stream that broke; `body` is the error as OpenAI's JSON.
+
+        Empty where the format has no way to say it: the connection is then closed before the answer's end.
+        """
+        ...
 
 
 MakeWriter = Callable[[Exchange], AnswerWriter]
@@ -78,6 +84,7 @@ class Answering:
         self._finished = False
         self._stopped = False
         self._cause: PenstockError | None = None
+        self._writer: AnswerWriter | None = None
         self.status = 200
 
     def stop(self, cause: PenstockError | None) -> None:
@@ -127,8 +134,9 @@ class Answering:
         writer: AnswerWriter | None = None
         async for chunk in self._flight:
             if writer is None:
-                writer = self._make_writer(self._flight.exchange)
-                await self._start(send, 200, EVENT_STREAM + self._marks())
+                writer = self._writer = self._make_writer(self._flight.exchange)
+                kind = EVENT_STREAM if chunk.media_type is None else declared(chunk.media_type)
+                await self._start(send, 200, kind + self._marks())
             if data := writer.event(chunk):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         if writer is None:
@@ -139,7 +147,9 @@ class Answering:
     async def _whole(self, send: Send, chunks: list[Chunk]) -> None:
         body = self._make_writer(self._flight.exchange).whole(chunks)
         length = (b"content-length", b"%d" % len(body))
-        await self._start(send, 200, [*JSON, length, *self._marks()])
+        media_type = chunks[0].media_type if chunks else None
+        kind = JSON if media_type is None else declared(media_type)
+        await self._start(send, 200, [*kind, length, *self._marks()])
         await send({"type": "http.response.body", "body": body, "more_body": False})
         self._finished = True
 
@@ -148,7 +158,8 @@ class Answering:
         self._finished = True
         body = body_of(error)
         if self._started:
-            await send({"type": "http.response.body", "body": framed(body), "more_body": False})
+            if self._writer is not None and (last := self._writer.failed(error, body)):
+                await send({"type": "http.response.body", "body": last, "more_body": False})
             return
         length = (b"content-length", b"%d" % len(body))
         await self._start(send, status_of(error), [*headers_of(error), length, *self._marks()])
@@ -178,6 +189,10 @@ class Answering:
                 hint="Ask for a shorter answer, or raise request_seconds under [server] in penstock.toml.",
             )
         )
+
+
+def declared(media_type: str) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", media_type.encode("latin-1", "replace")), (b"x-content-type-options", b"nosniff")]
 
 
 def measure(meter: Meter, route: str, status: int, flight: Flight | None) -> None:

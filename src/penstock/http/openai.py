@@ -39,7 +39,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
         try:
-            exchange = self._read(await read_body(receive), begin(scope, services))
+            exchange = self.read(scope, await read_body(receive), begin(scope, services))
         except ClientLeft:
             measure(services.meter, self.route, CLIENT_LEFT, None)
             return
@@ -54,6 +54,10 @@ class Endpoint:
             await answering.deliver(receive, send)
         finally:
             measure(services.meter, self.route, answering.status, flight)
+
+    def read(self, scope: Scope, body: bytes, exchange: Exchange) -> Exchange:
+        """The exchange with what the body says. Raises `InvalidRequest`."""
+        return self._read(body, exchange)
 
 
 def begin(scope: Scope, services: Services) -> Exchange:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
+from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Citation, Exchange, Grounding, TokenLogprob, Usage
 
 ENCODER = msgspec.json.Encoder()
@@ -185,6 +186,10 @@ class Writer:
             answer.penstock = self._grounding(total.grounding)
         return ENCODER.encode(answer)
 
+    def failed(self, error: PenstockError, body: bytes) -> bytes:
+        """The last event of a stream that broke."""
+        return framed(body)
+
     def _events(self, chunk: Chunk) -> Iterable[AnswerWire]:
         raise NotImplementedError
 
@@ -300,6 +305,9 @@ class EmbeddingsWriter:
 
     def end(self) -> bytes:
         return DONE
+
+    def failed(self, error: PenstockError, body: bytes) -> bytes:
+        return framed(body)
 
     def whole(self, chunks: Iterable[Chunk]) -> bytes:
         total = collected(chunks)
