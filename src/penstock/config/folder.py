@@ -183,11 +183,12 @@ def _override(raw: dict[str, Any], overrides: Overrides) -> None:
 
 def _infer(raw: dict[str, Any], root: Path, file: Path | None, single: Path | None) -> None:
     """Fills in what an app needs and its file does not say; leaves what is wrong for validation to report."""
+    gateway = _is_gateway(raw, root, file)
     models = raw.setdefault("models", {})
-    if isinstance(models, dict):
+    if isinstance(models, dict) and not gateway:
         models.setdefault("default", {"use": DEFAULT_MODEL})
     knowledge = raw.setdefault("knowledge", {})
-    if knowledge == {}:
+    if knowledge == {} and not gateway:
         knowledge["docs"] = {"embedder": DEFAULT_EMBEDDER}
     tables = knowledge.values() if isinstance(knowledge, dict) else ()
     for table in tables:
@@ -198,6 +199,16 @@ def _infer(raw: dict[str, Any], root: Path, file: Path | None, single: Path | No
         readable = isinstance(models, dict) and isinstance(knowledge, dict)
         name = infer_name(single or root)
         app.setdefault("name", f"{name}-app" if readable and name in taken_names(models, knowledge) else name)
+
+
+def _is_gateway(raw: dict[str, Any], root: Path, file: Path | None) -> bool:
+    """Whether models are named and nothing is there to know: `[knowledge]` is empty, or the folder is."""
+    if file is None or not raw.get("models"):
+        return False
+    if "knowledge" in raw:
+        return bool(raw["knowledge"] == {})
+    own = {pattern.partition("/")[0] for pattern in OWN_FILES}
+    return all(entry.name in own or entry.name.startswith(".") for entry in root.iterdir())
 
 
 def _infer_sources(root: Path, file: Path | None, single: Path | None) -> list[str]:

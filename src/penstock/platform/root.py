@@ -81,8 +81,8 @@ class Platform:
         self.knowledge: dict[str, KnowledgeBase] = {}
         self.traces: TraceStore
         self.pipeline: Pipeline
-        self.app: GroundedApp
-        self.release: Release
+        self.app: GroundedApp | None = None
+        self.release: Release | None = None
         self.services: Services
 
     @classmethod
@@ -110,7 +110,8 @@ class Platform:
         )
         self.pipeline = Pipeline(stages)
         await self._open_knowledge()
-        self._add_app()
+        if self.knowledge:
+            self._add_app()
         for name, model in settings.models.items():
             self._add_model(name, model)
         for name, embedder in self.embedders.items():
@@ -245,7 +246,8 @@ class Platform:
         address = ServerAddress(
             host=settings.server.host, port=settings.server.port, drain_seconds=settings.server.drain_seconds
         )
-        await self.app.warm()
+        if self.app is not None:
+            await self.app.warm()
         server = HttpServer(build(self.services, console_routes()), address)
         await server.start()
         self.lock.announce(server.url)
