@@ -247,8 +247,9 @@ class Usage(Struct, frozen=True):
     """Tokens in disjoint classes, and what they cost; `None` is unknown, never zero.
 
     `input` excludes `cached_input` (read from a cache) and `cache_write` (written to one, at a price of its own)
-    where they are known; `output` excludes `reasoning` where that is known. `cost_nanos` is in nano-dollars. `seconds` of audio and `searches` of a reranker stand where a vendor bills those
-    instead of tokens.
+    where they are known; `output` excludes `reasoning` where that is known. `cost_nanos` is in nano-dollars.
+    `seconds` of audio and `searches` of a reranker stand where a vendor bills those instead of tokens. `estimated`
+    usage was not counted by the provider but reckoned from the text, because its answer broke off.
     """
 
     input: int
@@ -259,6 +260,7 @@ class Usage(Struct, frozen=True):
     seconds: float | None = None
     searches: float | None = None
     cache_write: int | None = None
+    estimated: bool = False
 
     @property
     def prompt_tokens(self) -> int:
