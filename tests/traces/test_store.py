@@ -15,7 +15,7 @@ from penstock.clock import ManualClock
 from penstock.errors import InvalidRequest, NotFound, StorageError, Unavailable
 from penstock.exchange import Chunk, Grounding
 from penstock.ids import new_id
-from penstock.storage.database import Database
+from penstock.storage.sqlite import SqliteDatabase
 from penstock.traces import repository
 from penstock.traces.span import Feedback, TraceFilter
 from penstock.traces.store import TraceStore
@@ -339,7 +339,7 @@ async def test_nothing_is_left_behind_by_pruning(tmp_path: Path, clock: ManualCl
     clock.advance(1)
     await store.prune(clock.now_us())
     store.close()
-    database = Database(tmp_path / "traces.db", "traces")
+    database = SqliteDatabase(tmp_path / "traces.db", "traces")
     with database.read() as connection:
         for table in ("trace", "span", "feedback", "trace_text"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0, table
@@ -383,7 +383,7 @@ def test_every_list_walks_an_index_in_its_order(
     tmp_path: Path, wanted: dict[str, Any], index: str, before: int | None
 ) -> None:
     """No list reads all traces, and none sorts them."""
-    database = Database(tmp_path / "traces.db", "traces")
+    database = SqliteDatabase(tmp_path / "traces.db", "traces")
     statements: list[tuple[str, Any]] = []
     with database.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))

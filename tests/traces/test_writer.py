@@ -16,7 +16,7 @@ from support.tracing import EVERYTHING, answered_trace, exchange, record
 
 from penstock.clock import SYSTEM_CLOCK
 from penstock.exchange import Usage
-from penstock.storage.database import Database, pragma
+from penstock.storage.sqlite import SqliteDatabase, pragma
 from penstock.traces.recorder import RecorderSettings
 from penstock.traces.span import TraceFilter
 from penstock.traces.store import TraceStore
@@ -28,7 +28,7 @@ class Disk:
     """A trace store on a disk that can be filled up: SQLite may use no more pages than it has."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self.database = Database(path, "traces", durable=False)
+        self.database = SqliteDatabase(path, "traces", durable=False)
         self.store = TraceStore(self.database, SYSTEM_CLOCK, RecorderSettings(), max_bytes)
 
     async def fill(self) -> None:

@@ -1,1 +1,1 @@
-"""Where things are kept: one SQLite file per temper, each with one writer."""
+"""Where things are kept: SQLite files or a PostgreSQL database, each with one writer to a process."""

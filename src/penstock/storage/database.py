@@ -1,27 +1,25 @@
-"""One SQLite file in WAL mode: readers run freely, every write goes through one group-committing thread.
+"""A database: readers run freely, every write goes through one group-committing thread.
 
 A write is a function that gets a connection inside a transaction. The writer thread takes all that wait,
 runs each in its own savepoint, and commits them together: one sync of the disk for many callers, and a write
-that fails costs only its own caller.
+that fails costs only its own caller. `SqliteDatabase` and `PostgresDatabase` are the two there are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from penstock.errors import PenstockError, StorageError, StorageFull
+from penstock.errors import PenstockError, StorageError
 from penstock.storage.migrate import upgrade
 
 T = TypeVar("T")
@@ -29,42 +27,45 @@ Write = Callable[[Connection], T]
 
 MAX_GROUP = 256
 MAX_WAITING = 20_000
+ATTEMPTS = 5
+"""Tries of a write that another process got in the way of."""
 
 
-class Database:
-    """An open database file.
+class Database(ABC):
+    """An open database.
 
     `schema` names the folder of its migrations (`storage/migrations/SCHEMA`), which are run when it opens.
-    `durable` databases sync on every commit; the others may lose the last moments at a power cut, never their
-    integrity.
+    `name` is what messages call the database.
     """
 
-    def __init__(self, path: Path, schema: str, *, durable: bool = True) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._synchronous = "FULL" if durable else "NORMAL"
-        self._engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_size=8, max_overflow=16)
-        event.listen(self._engine, "connect", self._on_connect)
-        # pysqlite would open transactions on its own terms, and not for reads or DDL: we say BEGIN ourselves.
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    def __init__(self, engine: Engine, schema: str, name: str) -> None:
+        self.name = name
+        self._engine = engine
         try:
-            upgrade(self._engine, schema)
+            upgrade(engine, schema)
         except DBAPIError as error:
-            raise storage_error(error, path) from error
+            raise self.explain(error) from error
         self._jobs: queue.Queue[tuple[Write[Any], Future[Any]] | None] = queue.Queue(MAX_WAITING)
         self._closed = False
-        self._writer = threading.Thread(target=self._run, name=f"writer {path.name}", daemon=True)
+        self._writer = threading.Thread(target=self._run, name=f"writer {name}", daemon=True)
         self._writer.start()
 
-    def _on_connect(self, connection: sqlite3.Connection, record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute(f"PRAGMA synchronous={self._synchronous}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA busy_timeout=10000")
-        cursor.execute("PRAGMA cache_size=-16000")
-        cursor.close()
+    @property
+    def dialect(self) -> str:
+        """ "sqlite" or "postgresql": for the few statements that one does better in its own way."""
+        return self._engine.dialect.name
+
+    @abstractmethod
+    def explain(self, error: DBAPIError) -> PenstockError:
+        """A driver's error as one of ours: what happened to which database, and what to do."""
+
+    @abstractmethod
+    def _lost_transaction(self, connection: Connection, error: Exception) -> bool:
+        """Whether a failed write took the whole transaction with it, and not only its savepoint."""
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether the same write may succeed when it is tried again at once."""
+        return False
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -73,21 +74,22 @@ class Database:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise storage_error(error, self.path) from error
+            raise self.explain(error) from error
 
     def submit(self, work: Write[T]) -> Future[T]:
         """Queues a write and returns at once; the future is done when the write is on disk.
 
-        Raises `StorageError` when the database is closed or `MAX_WAITING` writes wait.
+        `work` may run more than once, each time in a new transaction. Raises `StorageError` when the database is
+        closed or `MAX_WAITING` writes wait.
         """
         future: Future[T] = Future()
         if self._closed:
-            raise StorageError(f"{self.path.name} is closed.")
+            raise StorageError(f"{self.name} is closed.")
         try:
             self._jobs.put_nowait((work, future))
         except queue.Full:
             raise StorageError(
-                f"{self.path.name} has {MAX_WAITING} writes waiting.", hint="The disk is too slow for this load."
+                f"{self.name} has {MAX_WAITING} writes waiting.", hint="The disk is too slow for this load."
             ) from None
         return future
 
@@ -96,7 +98,7 @@ class Database:
         return await asyncio.wrap_future(self.submit(work))
 
     def close(self) -> None:
-        """Commits what waits and closes the file."""
+        """Commits what waits and closes the database."""
         if self._closed:
             return
         self._closed = True
@@ -105,7 +107,7 @@ class Database:
         self._engine.dispose()
 
     def _run(self) -> None:
-        connection = self._engine.connect()
+        connection: Connection | None = None
         closing = False
         while not closing:
             group: list[tuple[Write[Any], Future[Any]]] = []
@@ -121,22 +123,36 @@ class Database:
                     job = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-            if group:
-                self._commit(connection, group)
-        connection.close()
+            running = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+            if not running:
+                continue
+            try:
+                connection = connection or self._engine.connect().execution_options(writes=True)
+            except Exception as error:  # the server is away: the next group tries again
+                for _, future in running:
+                    future.set_exception(self._translate(error))
+                continue
+            self._commit(connection, running)
+        if connection is not None:
+            connection.close()
 
-    def _commit(self, connection: Connection, group: list[tuple[Write[Any], Future[Any]]]) -> None:
+    def _commit(
+        self, connection: Connection, group: list[tuple[Write[Any], Future[Any]]], attempt: int = 1
+    ) -> None:
         outcomes: dict[Future[Any], Any] = {}
-        running = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
         try:
             with connection.begin():
-                for work, future in running:
+                for work, future in group:
                     outcomes[future] = self._in_savepoint(connection, work)
         except Exception as error:  # the whole transaction failed: nobody's work is on disk
-            failure = Failure(translate(error, self.path))
+            if self._passes(error) and attempt < ATTEMPTS:
+                for job in group:
+                    self._commit(connection, [job], attempt + 1)
+                return
+            failure = Failure(self._translate(error))
             outcomes = {
                 future: outcome if isinstance(outcome := outcomes.get(future), Failure) else failure
-                for _, future in running
+                for _, future in group
             }
         for future, outcome in outcomes.items():
             if isinstance(outcome, Failure):
@@ -150,12 +166,15 @@ class Database:
         try:
             result = work(connection)
         except Exception as error:
-            if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                raise  # SQLite rolled everything back itself, as it does when the disk is full
-            connection.exec_driver_sql("ROLLBACK TO job")
-            result = Failure(translate(error, self.path))
-        connection.exec_driver_sql("RELEASE job")
+            if self._passes(error) or self._lost_transaction(connection, error):
+                raise
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+            result = Failure(self._translate(error))
+        connection.exec_driver_sql("RELEASE SAVEPOINT job")
         return result
+
+    def _translate(self, error: Exception) -> Exception:
+        return self.explain(error) if isinstance(error, DBAPIError) else error
 
 
 class Failure:
@@ -163,24 +182,3 @@ class Failure:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-
-
-def translate(error: Exception, path: Path) -> Exception:
-    return storage_error(error, path) if isinstance(error, DBAPIError) else error
-
-
-def storage_error(error: DBAPIError, path: Path) -> PenstockError:
-    """A database error as one of ours: what happened to which file, and what to do."""
-    reason = str(error.orig)
-    if isinstance(error, OperationalError) and "full" in reason:
-        return StorageFull(f"The disk is full: {path} cannot grow.", hint="Free some space and try again.")
-    if "disk I/O error" in reason:
-        return StorageFull(
-            f"The disk refused a write to {path} ({reason}).",
-            hint="It may be full or failing: check `df` and `dmesg`.",
-        )
-    return StorageError(f"{path.name}: {reason}")
-
-
-def pragma(connection: Connection, name: str) -> Any:
-    return connection.execute(text(f"PRAGMA {name}")).scalar()

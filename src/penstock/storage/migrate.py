@@ -9,6 +9,8 @@ from sqlalchemy import Engine, inspect, text
 from penstock.errors import StorageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 0x70656E73
+"""The advisory lock under which one process at a time migrates a PostgreSQL database."""
 
 
 def newest(schema: str) -> str:
@@ -25,7 +27,10 @@ def current(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine, schema: str) -> None:
-    """Runs the migrations that a database lacks. Raises `StorageError` for one from a newer Penstock."""
+    """Runs the migrations that a database lacks, one process at a time.
+
+    Raises `StorageError` for a database from a newer Penstock.
+    """
     target, version = newest(schema), current(engine)
     if version == target:
         return
@@ -40,7 +45,9 @@ def upgrade(engine: Engine, schema: str) -> None:
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory(str(MIGRATIONS), version_locations=[str(MIGRATIONS / schema)])
-    with engine.connect() as connection, connection.begin():
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         context = MigrationContext.configure(
             connection,
             opts={

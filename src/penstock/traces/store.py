@@ -12,6 +12,7 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import InvalidRequest, NotFound, StorageError, StorageFull
 from penstock.exchange import Exchange
 from penstock.storage.database import Database
+from penstock.storage.sqlite import SqliteDatabase
 from penstock.traces import repository
 from penstock.traces.recorder import ActiveTrace, RecorderSettings
 from penstock.traces.span import Feedback, TraceDetail, TraceFilter, TracePage
@@ -53,7 +54,7 @@ class TraceStore:
 
         Raises `StorageError` for a file that is no trace database, `StorageFull` where it cannot grow.
         """
-        return cls(Database(path, "traces", durable=False), clock, settings, max_bytes)
+        return cls(SqliteDatabase(path, "traces", durable=False), clock, settings, max_bytes)
 
     def begin(self, exchange: Exchange) -> ActiveTrace:
         """Starts the trace of a request; `finish` it in every case."""

@@ -24,7 +24,7 @@ from penstock.knowledge.stores.records import (
 )
 from penstock.knowledge.values import Stat
 from penstock.seams import Embedder
-from penstock.storage.database import Database
+from penstock.storage.sqlite import SqliteDatabase
 
 SCHEMA = "knowledge"
 MAX_PARAMETERS = 500
@@ -36,7 +36,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, project_id: str = LOCAL_PROJECT) -> None:
         self.project_id = project_id
-        self.database = Database(path, SCHEMA)
+        self.database = SqliteDatabase(path, SCHEMA)
 
     def close(self) -> None:
         self.database.close()
