@@ -16,7 +16,7 @@ def check_name(value: object) -> object:
     return value
 
 
-def conflict(reason: str, *path: str) -> PydanticCustomError:
+def conflict(reason: str, *path: str | int) -> PydanticCustomError:
     """An error about a key inside the value that is validated."""
     return PydanticCustomError("conflict", "{reason}", {"reason": reason, "path": path})
 
