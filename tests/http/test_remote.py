@@ -11,7 +11,7 @@ from support.gateway_site import remote_model, site
 from penstock.exchange import LOCAL_PROJECT, Usage
 from penstock.gateway.prices import price_of
 from penstock.gateway.registry import Target
-from penstock.models.providers.openai import OpenAIProvider
+from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import remote
 from penstock.testing import Cut, ProviderServer, Reply, Stream
 from penstock.traces.span import TraceFilter
@@ -99,7 +99,7 @@ async def test_cost_is_recorded_where_it_is_known(tmp_path: Path) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
     answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"content": "Hi"}}], "usage": usage}
     async with ProviderServer() as upstream:
-        provider = OpenAIProvider(remote("corp/gpt-4.1-mini", upstream.base_url))
+        provider = RemoteProvider(remote("corp/gpt-4.1-mini", upstream.base_url))
         known = Target(
             name="known",
             kind="model",

@@ -20,7 +20,7 @@ from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
 from penstock.models.providers.embedding import EmbeddingProvider
-from penstock.models.providers.openai import OpenAIProvider
+from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote
 from penstock.seams import Provider
 from penstock.testing import FakeEmbedder, FakeProvider, ProviderServer
@@ -46,7 +46,7 @@ def remote_settings(upstream: ProviderServer, timeouts: Timeouts | None = None, 
 
 
 def remote_model(upstream: ProviderServer, name: str = "big", **fields: Any) -> Target:
-    provider = OpenAIProvider(remote_settings(upstream, **fields))
+    provider = RemoteProvider(remote_settings(upstream, **fields))
     operations = frozenset({"chat", "complete", "embed"})
     return Target(name=name, kind="model", provider=provider, operations=operations, features=None)
 

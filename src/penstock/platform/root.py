@@ -38,7 +38,7 @@ from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.models.local import OnPull, card_of, local_engine, start_encoder
 from penstock.models.providers.embedding import EmbeddingProvider
-from penstock.models.providers.openai import OpenAIProvider
+from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import remote
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
@@ -135,7 +135,7 @@ class Platform:
         """Registers a model by the name the app calls it and by its own."""
         if settings.remote:
             address = remote(settings.use, settings.base_url, settings.api_key)
-            provider = OpenAIProvider(address)
+            provider = RemoteProvider(address)
             target = Target(
                 name=name,
                 kind="model",

@@ -19,7 +19,7 @@ from penstock.errors import ConfigError, DeadlineExceeded, PenstockError, Unsupp
 from penstock.exchange import Chunk, Constraint, Exchange, Message, Parameters, Usage
 from penstock.ids import new_trace_id
 from penstock.models.dialects.openai.requests import ChatBody, read_chat
-from penstock.models.providers.openai import OpenAIProvider
+from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import Timeouts, Vendor, remote
 from penstock.testing import Cut, ProviderServer, Reply, Stream
 
@@ -51,7 +51,7 @@ def made(**fields: Any) -> Exchange:
 
 
 async def chunks(upstream: ProviderServer, exchange: Exchange, **fields: Any) -> list[Chunk]:
-    provider = OpenAIProvider(remote_settings(upstream, **fields))
+    provider = RemoteProvider(remote_settings(upstream, **fields))
     try:
         async with aclosing(provider.answer(exchange)) as answer:
             return [chunk async for chunk in answer]
@@ -188,7 +188,7 @@ async def test_the_key_is_sent_and_nowhere_shown(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     key = Secret(KEY)
-    provider = OpenAIProvider(remote_settings(upstream, api_key=key))
+    provider = RemoteProvider(remote_settings(upstream, api_key=key))
     await chunks(upstream, came({}), api_key=key)
     assert upstream.received[-1].headers["authorization"] == f"Bearer {KEY}"
     body = json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}}).encode()
@@ -207,7 +207,7 @@ async def test_the_key_is_sent_and_nowhere_shown(
 async def test_a_missing_key_says_which(upstream: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
-        OpenAIProvider(remote("openai/gpt-4.1-mini"))
+        RemoteProvider(remote("openai/gpt-4.1-mini"))
     error = await failure(upstream, came({}), Reply(status=401, body=b"{}"), api_key=Secret("wrong"))
     assert str(error) == "corp/upstream-model refused the key (HTTP 401). Check api_key."
     error = await failure(upstream, came({}), Reply(status=403, body=b"{}"))
@@ -230,7 +230,10 @@ async def test_an_error_of_the_upstream_keeps_its_body(upstream: ProviderServer)
     assert error.message == "corp/upstream-model answered with status 500: <html> oops</html>"
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("Someday, 99", None)],
+)
 async def test_slow_down_keeps_its_retry_after(
     upstream: ProviderServer, header: str, seconds: float | None
 ) -> None:
@@ -291,7 +294,7 @@ async def test_deadlines(upstream: ProviderServer) -> None:
 
 
 async def test_an_upstream_that_is_not_there() -> None:
-    provider = OpenAIProvider(remote("ollama/llama3.2", "http://127.0.0.1:1/v1"))
+    provider = RemoteProvider(remote("ollama/llama3.2", "http://127.0.0.1:1/v1"))
     with pytest.raises(UpstreamFailed) as caught:
         async for _ in provider.answer(came({})):
             pass
@@ -320,7 +323,7 @@ async def test_an_answer_that_is_none(upstream: ProviderServer, body: bytes) -> 
 async def test_leaving_closes_the_upstream_call(upstream: ProviderServer) -> None:
     before = upstream.left
     upstream.answers.append(Stream(events=[PIECE, asyncio.Event()]))
-    provider = OpenAIProvider(remote_settings(upstream))
+    provider = RemoteProvider(remote_settings(upstream))
     answer = provider.answer(came({"stream": True}))
     assert (await anext(answer)).text == "Hi"
     await answer.aclose()  # type: ignore[attr-defined]
@@ -330,7 +333,7 @@ async def test_leaving_closes_the_upstream_call(upstream: ProviderServer) -> Non
 
 async def test_a_connection_is_used_again(upstream: ProviderServer) -> None:
     before = upstream.connections
-    provider = OpenAIProvider(remote_settings(upstream))
+    provider = RemoteProvider(remote_settings(upstream))
     for stream in (True, False, True):
         async for _ in provider.answer(came({"stream": stream})):
             pass

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import functools
 import os
 import tomllib
 from importlib import resources
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,17 +16,56 @@ from msgspec import Struct
 
 from penstock.config import Secret
 from penstock.errors import ConfigError
+from penstock.exchange import Operation
+
+DialectName = Literal["openai", "anthropic", "gemini", "bedrock"]
+AuthName = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws"]
 
 
-class Vendor(Struct, frozen=True, kw_only=True):
-    """One vendor of an API compatible with OpenAI's; see `vendors.toml`."""
+class Profile(Struct, frozen=True, kw_only=True):
+    """What models of a vendor can do, and how they want it put; see `vendors.toml`."""
+
+    dialect: DialectName = "openai"
+    also: tuple[str, ...] = ()
+    operations: frozenset[Operation] = frozenset({"chat", "complete", "embed"})
+    features: frozenset[str] | None = None
+    lacks: frozenset[str] = frozenset()
+    limit: str = "max_tokens"
+    include_usage: bool = True
+
+
+class Refinement(Struct, frozen=True, kw_only=True):
+    """What is otherwise for models whose name matches a pattern: `lacks` is added, the others stand instead."""
+
+    match: str
+    operations: frozenset[Operation] | None = None
+    lacks: frozenset[str] = frozenset()
+    limit: str | None = None
+
+
+class Vendor(Profile, frozen=True, kw_only=True):
+    """One vendor; see `vendors.toml`."""
 
     title: str
     base_url: str
     key: str = ""
+    auth: AuthName = "bearer"
     prices: str = ""
-    limit: str = "max_tokens"
-    include_usage: bool = True
+    headers: dict[str, str] = {}
+    models: tuple[Refinement, ...] = ()
+
+    def profile(self, model: str) -> Profile:
+        """The vendor's profile with what is otherwise for this model."""
+        found = Profile(**{name: getattr(self, name) for name in Profile.__struct_fields__})
+        for each in self.models:
+            if fnmatch.fnmatchcase(model.lower(), each.match):
+                found = msgspec.structs.replace(
+                    found,
+                    operations=found.operations if each.operations is None else each.operations,
+                    lacks=found.lacks | each.lacks,
+                    limit=each.limit or found.limit,
+                )
+        return found
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -43,7 +84,21 @@ class RemoteSettings(Struct, frozen=True, kw_only=True):
     vendor: Vendor
     base_url: str
     api_key: Secret | None = None
+    headers: tuple[tuple[str, str | Secret], ...] = ()
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def profile(self) -> Profile:
+        return self.vendor.profile(self.model)
+
+    @property
+    def revealed_headers(self) -> tuple[tuple[str, str], ...]:
+        """Raises `ConfigError` where an environment variable is not set."""
+        return tuple((name, value.reveal() if isinstance(value, Secret) else value) for name, value in self.headers)
+
+    @property
+    def secret_headers(self) -> tuple[str, ...]:
+        return tuple(value.reveal() for _, value in self.headers if isinstance(value, Secret))
 
 
 @functools.cache
