@@ -334,9 +334,8 @@ class Chunk(Struct, frozen=True, kw_only=True):
     event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
     float32. `index` tells several answers to one exchange (`n`) apart, each with its own end. `reasoning` is what
     the model thinks before it speaks, `thinking_blocks` close what was thought so far, signed. `tool_calls` are
-    pieces, to be joined by their `index`. Once one chunk of an answer is `raw`, only raw ones are shown to the
-    caller; the others say what else the same bytes hold. `served_by` stands on the first chunk: the name of the
-    target that answers, where a route chose among several. `ranking` is the answer
+    pieces, to be joined by their `index`. `others` are what the same bytes hold of other answers. `served_by` stands
+    on the first chunk: the name of the target that answers, where a route chose among several. `ranking` is the answer
     to a `rerank`: places of documents in `Exchange.inputs` and their scores, the best first. `media_type` stands on
     the first chunk where `raw` is neither JSON nor the data of an event: `raw` is then a piece of such a body.
     """
@@ -355,3 +354,4 @@ class Chunk(Struct, frozen=True, kw_only=True):
     served_by: str | None = None
     media_type: str | None = None
     thinking_blocks: tuple[ThinkingBlock, ...] = ()
+    others: tuple[Chunk, ...] = ()
