@@ -7,7 +7,6 @@ cancelled, which cancels the provider's work, and what can still be said is said
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -18,6 +17,7 @@ from penstock.errors import DeadlineExceeded, PenstockError, Unavailable
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.flight import Flight
 from penstock.gateway.meter import Meter
+from penstock.http.connection import DirectRequest
 from penstock.http.errors import as_penstock, body_of, headers_of, status_of
 
 CLIENT_LEFT = 499
@@ -75,10 +75,27 @@ class Running:
 class Answering:
     """One answer on its way. `status` is what the client was told, 499 where it left before that."""
 
-    def __init__(self, flight: Flight, make_writer: MakeWriter, running: Running) -> None:
+    __slots__ = (
+        "_cause",
+        "_direct",
+        "_finished",
+        "_flight",
+        "_make_writer",
+        "_running",
+        "_started",
+        "_stopped",
+        "_task",
+        "_writer",
+        "status",
+    )
+
+    def __init__(
+        self, flight: Flight, make_writer: MakeWriter, running: Running, direct: DirectRequest | None = None
+    ) -> None:
         self._flight = flight
         self._make_writer = make_writer
         self._running = running
+        self._direct = direct
         self._task: asyncio.Task[None] | None = None
         self._started = False
         self._finished = False
@@ -100,7 +117,11 @@ class Answering:
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._running.add(self)
-        watcher = loop.create_task(self._watch(receive))
+        watcher = None
+        if self._direct is not None:
+            self._direct.watch(self._left)
+        else:
+            watcher = loop.create_task(self._watch(receive))
         left = self._flight.exchange.deadline - time.monotonic()
         timer = loop.call_later(left, self._too_late) if left != float("inf") else None
         try:
@@ -117,18 +138,24 @@ class Answering:
             await self._fail(send, as_penstock(error))
         finally:
             self._finished = True
-            watcher.cancel()
+            if watcher is not None:
+                watcher.cancel()
+            elif self._direct is not None:
+                self._direct.unwatch()
             if timer is not None:
                 timer.cancel()
             self._running.remove(self)
 
     async def _send(self, send: Send) -> None:
-        async with contextlib.aclosing(self._flight) as flight:
+        flight = self._flight
+        try:
             if flight.exchange.stream:
                 await self._stream(send)
                 return
             chunks = [chunk async for chunk in flight]
             await self._whole(send, chunks)
+        finally:
+            await flight.aclose()
 
     async def _stream(self, send: Send) -> None:
         writer: AnswerWriter | None = None
@@ -146,12 +173,18 @@ class Answering:
 
     async def _whole(self, send: Send, chunks: list[Chunk]) -> None:
         body = self._make_writer(self._flight.exchange).whole(chunks)
-        length = (b"content-length", b"%d" % len(body))
         media_type = chunks[0].media_type if chunks else None
         kind = JSON if media_type is None else declared(media_type)
-        await self._start(send, 200, [*kind, length, *self._marks()])
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._answer(send, 200, kind + self._marks(), body)
         self._finished = True
+
+    async def _answer(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        if self._direct is not None and self._direct.answer(status, headers, body):
+            self._started = True
+            self.status = status
+            return
+        await self._start(send, status, [*headers, (b"content-length", b"%d" % len(body))])
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _fail(self, send: Send, error: PenstockError) -> None:
         """Tells the client what went wrong: as the answer, or as the last event of one that has begun."""
@@ -161,9 +194,7 @@ class Answering:
             if self._writer is not None and (last := self._writer.failed(error, body)):
                 await send({"type": "http.response.body", "body": last, "more_body": False})
             return
-        length = (b"content-length", b"%d" % len(body))
-        await self._start(send, status_of(error), [*headers_of(error), length, *self._marks()])
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._answer(send, status_of(error), headers_of(error) + self._marks(), body)
 
     async def _start(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._started = True
@@ -180,6 +211,9 @@ class Answering:
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._left()
+
+    def _left(self) -> None:
         self.stop(None)
 
     def _too_late(self) -> None:

@@ -44,7 +44,7 @@ class LocalGuard:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(scope)
+            self.check(scope)
         except PenstockError as error:
             await response_of(error)(scope, receive, send)
             return
@@ -61,7 +61,7 @@ class LocalGuard:
 
         await self._app(scope, receive, send_with_headers)
 
-    def _check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> None:
         """Raises `Forbidden`, `InvalidRequest` or `UnsupportedMediaType`."""
         hosts: list[bytes] = []
         origin = site = mode = content_type = None

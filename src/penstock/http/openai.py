@@ -16,6 +16,7 @@ from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
 from penstock.http.bodies import ClientLeft, read_body
+from penstock.http.connection import direct
 from penstock.http.errors import as_penstock, response_of, status_of
 from penstock.http.routes import ApiRoute, Description, reply
 from penstock.ids import new_id, new_trace_id
@@ -38,8 +39,12 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
+        beside = direct(scope, receive)
+        body = beside.body() if beside is not None else None
         try:
-            exchange = self.read(scope, await read_body(receive), begin(scope, services))
+            if body is None:
+                body = await read_body(receive)
+            exchange = self.read(scope, body, begin(scope, services))
         except ClientLeft:
             measure(services.meter, self.route, CLIENT_LEFT, None)
             return
@@ -49,7 +54,9 @@ class Endpoint:
             await response_of(error)(scope, receive, send)
             return
         flight = services.pipeline.run(exchange)
-        answering = Answering(flight, lambda resolved: self._write(resolved, base_url(scope)), self._running)
+        answering = Answering(
+            flight, lambda resolved: self._write(resolved, base_url(scope)), self._running, beside
+        )
         try:
             await answering.deliver(receive, send)
         finally:

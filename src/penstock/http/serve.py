@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from penstock.errors import ConfigError
 from penstock.http.answering import Running
+from penstock.http.connection import HttpConnection
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,9 @@ class HttpServer:
         self._address = address
         self._running: Running = app.state.running
         config = uvicorn.Config(
-            app,
+            app.state.front,
             loop="none",
-            http="httptools",
+            http=HttpConnection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -14,6 +14,7 @@ from penstock.http.answering import Running
 from penstock.http.api import feedback, knowledge, traces
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
+from penstock.http.front import Front
 from penstock.http.local import LocalGuard
 from penstock.http.routes import ApiRoute
 
@@ -42,6 +43,8 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     )
     app.state.services = services
     app.state.running = running
+    endpoints = {route.path: route.endpoint for route in described if isinstance(route.endpoint, openai.Endpoint)}
+    app.state.front = Front(app, endpoints, LocalGuard(app).check, body_limits(services).bytes)
     return app
 
 
