@@ -119,7 +119,8 @@ class HttpClient:
                 raise CannotConnect(error.strerror or str(error)) from None
             raise TimedOut(connecting=True) from None
         except ssl.SSLError as error:
-            raise CannotConnect(f"TLS: {error.reason or error}") from None
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise CannotConnect(reason, tls=True) from None
         except OSError as error:
             raise CannotConnect(error.strerror or str(error)) from None
         transport.set_write_buffer_limits(high=1 << 20)

@@ -8,7 +8,11 @@ class NetworkError(Exception):
 
 
 class CannotConnect(NetworkError):
-    """No connection: refused, unreachable, unknown host, or TLS that cannot be agreed on."""
+    """No connection: refused, unreachable, unknown host, or, with `tls`, a certificate that is not trusted."""
+
+    def __init__(self, reason: str, *, tls: bool = False) -> None:
+        super().__init__(reason)
+        self.tls = tls
 
 
 class TimedOut(NetworkError):

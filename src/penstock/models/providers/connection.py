@@ -5,23 +5,21 @@ Nothing here knows what the bytes mean, and nothing elsewhere knows which client
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-import aiohttp
 from msgspec import Struct
-from yarl import URL
 
 from penstock.errors import DeadlineExceeded, PenstockError, UpstreamFailed, UpstreamTimeout
+from penstock.net import BadAnswer, CannotConnect, HttpClient, NetworkError, Origin, TimedOut
+from penstock.net import Response as Answer
 
-Headers = Sequence[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 JSON: Headers = (("Content-Type", "application/json"),)
-KEEP_ALIVE = 4.0
-"""Seconds that an idle connection is kept: less than uvicorn's 5, whose servers would close it under a request."""
+MAX_KNOWN = 64
 DRAIN = 0.1
 """Seconds that a finished stream may take to close, so that its connection can be used again."""
 
@@ -58,7 +56,10 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._session: aiohttp.ClientSession | None = None
+        self._client = HttpClient(Origin.of(address.base_url), connect_seconds=address.connect)
+        self._path = urlsplit(address.base_url).path.rstrip("/").encode()
+        self._own = lines((("Accept-Encoding", "identity"), *address.headers))
+        self._known: dict[Headers, bytes] = {}
 
     async def post(self, path: str, body: bytes, patience: Patience, headers: Headers = JSON) -> Response:
         """The answer once its headers are there, whatever its status; `release` it.
@@ -66,47 +67,41 @@ class Connection:
         `path` is appended to the address as it is, percent-encoded by the caller. Raises `UpstreamFailed` of kind
         "connection", `UpstreamTimeout` or `DeadlineExceeded`.
         """
-        url = URL(self.address.base_url + path, encoded=True)
+        given = self._known.get(headers) or self._head(headers)
+        until = min(time.monotonic() + patience.first, patience.deadline)
         try:
-            async with within(patience.first, patience.deadline):
-                response = await self._open().post(url, data=body, headers=headers, allow_redirects=False)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            answer = await self._client.send(b"POST", self._path + path.encode("ascii"), given, body, until)
+        except NetworkError as error:
             raise failure(self.address, error, patience.first, patience.deadline) from None
-        return Response(self.address, response, patience)
+        return Response(self.address, answer, patience)
+
+    def _head(self, headers: Headers) -> bytes:
+        """All headers as they are sent; those of most requests are the same, and kept."""
+        head = self._own + lines(headers)
+        if len(self._known) < MAX_KNOWN:
+            self._known[headers] = head
+        return head
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=[("Accept-Encoding", "identity"), *self.address.headers],
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.address.connect),
-                auto_decompress=True,
-                trust_env=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
+        await self._client.close()
 
 
 class Response:
     """An answer whose status and headers are there, and whose body is read piece by piece."""
 
-    __slots__ = ("_address", "_patience", "_response", "_wait", "status")
+    __slots__ = ("_address", "_answer", "_patience", "_wait", "status")
 
-    def __init__(self, address: Address, response: aiohttp.ClientResponse, patience: Patience) -> None:
-        self.status = response.status
+    def __init__(self, address: Address, answer: Answer, patience: Patience) -> None:
+        self.status = answer.status
         self._address = address
-        self._response = response
+        self._answer = answer
         self._patience = patience
         self._wait = patience.first
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name."""
-        return self._response.headers.get(name)
+        value = self._answer.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
     @property
     def content_type(self) -> str:
@@ -116,16 +111,19 @@ class Response:
     async def read(self) -> bytes:
         """What came since the last call, or comes next; empty at the end. Raises as `Connection.post` does."""
         try:
-            async with within(self._wait, self._patience.deadline):
-                data = await self._response.content.readany()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            data = await self._answer.read(self._until())
+        except NetworkError as error:
             raise broken(self._address, error, self._wait, self._patience.deadline) from None
         self._wait = self._patience.between
         return data
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises as `read` does, and `UpstreamFailed` for more than `limit` bytes."""
+        if self._answer.complete:
+            return await self._body(limit)
         data = await self.read()
+        if self._answer.complete:
+            return data + await self._body(limit - len(data))
         pieces, size = [data], len(data)
         while data:
             if size > limit:
@@ -135,56 +133,68 @@ class Response:
             size += len(data)
         return b"".join(pieces)
 
+    async def _body(self, limit: int) -> bytes:
+        try:
+            return await self._answer.body(limit, math.inf)
+        except NetworkError as error:
+            raise broken(self._address, error, self._wait, self._patience.deadline) from None
+
     async def finish(self) -> None:
         """Waits a moment for the end of a body that holds nothing more of interest."""
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-            async with asyncio.timeout(DRAIN):
-                while await self._response.content.readany():
-                    pass
+        until = time.monotonic() + DRAIN
+        with contextlib.suppress(NetworkError):
+            while await self._answer.read(until):
+                pass
 
     def release(self) -> None:
         """Keeps the connection where the body was read to its end, and closes it otherwise.
 
         That is how the other side learns that nobody listens any more.
         """
-        self._response.release()
+        self._answer.close()
+
+    def _until(self) -> float:
+        return min(time.monotonic() + self._wait, self._patience.deadline)
 
 
-def within(seconds: float, deadline: float) -> asyncio.Timeout:
-    """A limit on one wait: `seconds`, or what is left until the deadline if that is less."""
-    left = min(seconds, deadline - time.monotonic())
-    return asyncio.timeout(None if left == math.inf else left)
+def lines(headers: Headers) -> bytes:
+    """Headers as they are sent. Raises `ValueError` for one with a line break."""
+    text = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers):
+        raise ValueError(f"a header with a line break: {', '.join(name for name, _ in headers)}")
+    return text.encode("latin-1")
 
 
-def failure(address: Address, error: Exception, waited: float, deadline: float) -> PenstockError:
+def failure(address: Address, error: NetworkError, waited: float, deadline: float) -> PenstockError:
     """What went wrong on the way, in words. `waited` is how many seconds were allowed."""
     name, url = address.name, address.base_url
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        message = f"{name}: no connection to {url} within {address.connect:g} s."
+    if isinstance(error, TimedOut) and error.connecting:
+        if time.monotonic() >= deadline:
+            return DeadlineExceeded(f"{name} did not finish within the time for this request.")
+        message = f"{name}: no connection to {url} within {min(address.connect, waited):g} s."
         return UpstreamFailed(message, hint=address.hint, kind="connection")
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
-        cause = getattr(error, "certificate_error", None) or error.os_error
-        reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
+    if isinstance(error, CannotConnect) and error.tls:
         return UpstreamFailed(
-            f"{name}: no secure connection to {url} ({reason}).",
+            f"{name}: no secure connection to {url} ({error}).",
             hint="Its certificate must be signed by one that this machine trusts; SSL_CERT_FILE adds others.",
             kind="connection",
         )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or str(error.os_error)
-        return UpstreamFailed(f"{name}: cannot connect to {url} ({reason}).", hint=address.hint, kind="connection")
+    if isinstance(error, CannotConnect):
+        return UpstreamFailed(f"{name}: cannot connect to {url} ({error}).", hint=address.hint, kind="connection")
     found = broken(address, error, waited, deadline)
     if isinstance(found, UpstreamFailed) and found.kind == "broken_stream":
         found.kind = "connection"
     return found
 
 
-def broken(address: Address, error: Exception, waited: float, deadline: float) -> PenstockError:
+def broken(address: Address, error: NetworkError, waited: float, deadline: float) -> PenstockError:
     """What went wrong once the answer had begun."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimedOut):
         if time.monotonic() >= deadline:
             return DeadlineExceeded(f"{address.name} did not finish within the time for this request.")
         return UpstreamTimeout(f"{address.name} sent nothing for {waited:g} s.", hint="Try again.", kind="timeout")
+    if isinstance(error, BadAnswer):
+        return UpstreamFailed(f"{address.name} sent {error}.", kind="server_error")
     return UpstreamFailed(
         f"{address.name} closed the connection before the answer was complete.",
         hint="Try again.",
