@@ -1,77 +1,28 @@
 """Requests in the OpenAI dialect: read into an `Exchange`, renamed on their way through, written from one.
 
-Only what shapes a local answer is typed; what is not read stays in the body and travels as it came.
+What is not read stays in the body and travels as it came.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from penstock.errors import InvalidRequest, UnsupportedFeature
-from penstock.exchange import Constraint, Exchange, Message, Parameters
+from penstock.errors import InvalidRequest
+from penstock.exchange import Constraint, Exchange, Parameters, Tool
 from penstock.models.dialects.decoding import decode
-
-Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-AtLeastZero = Annotated[float, Meta(ge=0)]
-
-
-class StreamOptions(Struct):
-    include_usage: bool | None = None
-
-
-class JsonSchema(Struct):
-    schema: Raw = msgspec.field(default_factory=Raw)
-
-
-class ResponseFormat(Struct):
-    """`type` "text", "json_object", "json_schema" or, for local models, "regex"."""
-
-    type: str
-    json_schema: JsonSchema | None = None
-    regex: str | None = None
-
-
-class ChatBody(Struct):
-    messages: tuple[Message, ...]
-    model: str = ""
-    max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
-    temperature: AtLeastZero | None = None
-    top_p: Share | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    logprobs: bool | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
-    user: str | None = None
-
-
-class CompletionBody(Struct):
-    prompt: str | list[Any]
-    model: str = ""
-    max_tokens: Positive | None = None
-    temperature: AtLeastZero | None = None
-    top_p: Share | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    logprobs: int | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    user: str | None = None
-
-
-class EmbeddingBody(Struct):
-    input: str | list[Any]
-    model: str = ""
-    encoding_format: str | None = None
-    dimensions: Positive | None = None
-    user: str | None = None
-
+from penstock.models.dialects.openai.bodies import (
+    ChatBody,
+    CompletionBody,
+    EmbeddingBody,
+    ResponseFormat,
+    ToolBody,
+    ToolChoice,
+)
+from penstock.models.dialects.openai.writing import ANY_OBJECT, FORCED, chat_fields, completion_fields
 
 CHAT = msgspec.json.Decoder(ChatBody)
 COMPLETION = msgspec.json.Decoder(CompletionBody)
@@ -79,32 +30,49 @@ EMBEDDING = msgspec.json.Decoder(EmbeddingBody)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 ENCODER = msgspec.json.Encoder()
 
-ANY_OBJECT = Constraint("json_schema", '{"type":"object"}')
-
 
 def read_chat(body: bytes, exchange: Exchange) -> Exchange:
     """The exchange with what a /v1/chat/completions body says. Raises `InvalidRequest`."""
     said = decode(CHAT, body)
     if not said.messages:
         raise InvalidRequest("'messages' is empty.", hint="Send at least one message.", param="messages")
-    return exchange.replace(
+    return replace(
+        exchange,
         operation="chat",
         dialect="openai",
         body=body,
         model=said.model,
         messages=said.messages,
-        parameters=Parameters(
-            max_tokens=said.max_completion_tokens or said.max_tokens,
-            temperature=said.temperature,
-            top_p=said.top_p,
-            seed=said.seed,
-            stop=stops(said.stop),
-            logprobs=bool(said.logprobs),
-            constraint=constraint(said.response_format),
-        ),
+        parameters=chat_parameters(said),
         stream=bool(said.stream),
         wants_usage=bool(said.stream_options and said.stream_options.include_usage),
         user=said.user,
+    )
+
+
+def chat_parameters(said: ChatBody) -> Parameters:
+    """Raises `InvalidRequest`."""
+    choice, allowed = (None, ()) if said.tool_choice is None else tool_choice(said.tool_choice)
+    thinking = said.thinking
+    return Parameters(
+        max_tokens=said.max_completion_tokens or said.max_tokens,
+        temperature=said.temperature,
+        top_p=said.top_p,
+        top_k=said.top_k,
+        seed=said.seed,
+        stop=stops(said.stop),
+        n=said.n or 1,
+        logprobs=bool(said.logprobs),
+        top_logprobs=said.top_logprobs,
+        frequency_penalty=said.frequency_penalty,
+        presence_penalty=said.presence_penalty,
+        constraint=None if said.response_format is None else constraint(said.response_format),
+        tools=tools(said.tools) if said.tools else (),
+        tool_choice=choice,
+        allowed_tools=allowed,
+        parallel_tool_calls=said.parallel_tool_calls,
+        reasoning_effort="none" if thinking and thinking.type == "disabled" else said.reasoning_effort,
+        reasoning_tokens=thinking.budget_tokens if thinking else None,
     )
 
 
@@ -114,7 +82,8 @@ def read_completion(body: bytes, exchange: Exchange) -> Exchange:
     prompt = said.prompt
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
         prompt = prompt[0]
-    return exchange.replace(
+    return replace(
+        exchange,
         operation="complete",
         dialect="openai",
         body=body,
@@ -124,9 +93,14 @@ def read_completion(body: bytes, exchange: Exchange) -> Exchange:
             max_tokens=said.max_tokens,
             temperature=said.temperature,
             top_p=said.top_p,
+            top_k=said.top_k,
             seed=said.seed,
             stop=stops(said.stop),
+            n=said.n or 1,
             logprobs=said.logprobs is not None,
+            top_logprobs=said.logprobs,
+            frequency_penalty=said.frequency_penalty,
+            presence_penalty=said.presence_penalty,
         ),
         stream=bool(said.stream),
         wants_usage=bool(said.stream_options and said.stream_options.include_usage),
@@ -147,7 +121,8 @@ def read_embedding(body: bytes, exchange: Exchange) -> Exchange:
         raise InvalidRequest(
             f"'encoding_format' must be 'float' or 'base64', not {said.encoding_format!r}.", param="encoding_format"
         )
-    return exchange.replace(
+    return replace(
+        exchange,
         operation="embed",
         dialect="openai",
         body=body,
@@ -165,18 +140,51 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
     return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
-def constraint(format: ResponseFormat | None) -> Constraint | None:
+def tools(bodies: list[ToolBody]) -> tuple[Tool, ...]:
+    """The functions among the tools; `features.needed` names what else there is."""
+    return tuple(
+        Tool(
+            name=function.name,
+            description=function.description,
+            parameters=bytes(function.parameters).decode() or "{}",
+            strict=function.strict,
+            cache_control=each.cache_control,
+        )
+        for each in bodies
+        if (function := each.function) is not None
+    )
+
+
+def tool_choice(choice: str | ToolChoice) -> tuple[str | None, tuple[str, ...]]:
+    """`Parameters.tool_choice` and `allowed_tools`. Raises `InvalidRequest`."""
+    if isinstance(choice, str):
+        if choice not in ("auto", "none", "required"):
+            raise InvalidRequest(
+                f"'tool_choice' must be 'auto', 'none', 'required' or an object, not {choice!r}.",
+                hint='To name a function, send {"type": "function", "function": {"name": "…"}}.',
+                param="tool_choice",
+            )
+        return choice, ()
+    if choice.type == "function" and choice.function is not None:
+        return FORCED + choice.function.name, ()
+    if choice.type == "allowed_tools" and choice.allowed_tools is not None:
+        return choice.allowed_tools.mode, tuple(
+            each.function.name for each in choice.allowed_tools.tools if each.function
+        )
+    return None, ()
+
+
+def constraint(format: ResponseFormat) -> Constraint | None:
     """What the answer must match. A format that is not known here is left to `features.needed`."""
-    if format is None:
-        return None
     if format.type == "json_object":
         return ANY_OBJECT
     if format.type == "json_schema":
-        schema = bytes(format.json_schema.schema) if format.json_schema else b""
-        if schema in (b"", b"null"):
+        said = format.json_schema
+        schema = bytes(said.schema) if said else b""
+        if said is None or schema in (b"", b"null"):
             path = "response_format.json_schema.schema"
             raise InvalidRequest(f"{path!r} is missing.", hint="Send the JSON schema there.", param=path)
-        return Constraint("json_schema", schema.decode())
+        return Constraint("json_schema", schema.decode(), said.name, said.description, said.strict)
     if format.type == "regex":
         if format.regex is None:
             path = "response_format.regex"
@@ -201,46 +209,36 @@ def renamed(body: bytes, model: str, *, include_usage: bool) -> bytes:
 
 
 class Wording(Struct, frozen=True, kw_only=True):
-    """How a vendor wants a request put. `limit` is its name for the longest answer."""
+    """How a vendor wants a request put.
+
+    `limit` is its name for the longest answer. `reasoning` says whether it wants what its model thought back with
+    the conversation (`reasoning_content`).
+    """
 
     limit: str = "max_tokens"
     include_usage: bool = True
+    reasoning: bool = False
 
 
 def written(exchange: Exchange, model: str, wording: Wording) -> bytes:
-    """The body of an exchange that the process made itself. Raises `UnsupportedFeature`."""
+    """The body of an exchange that came in another dialect, or that the process made itself.
+
+    Raises `UnsupportedFeature` for what this dialect cannot say.
+    """
     fields: dict[str, Any] = {"model": model}
     if exchange.operation == "embed":
-        return ENCODER.encode(fields | {"input": exchange.inputs, "encoding_format": "base64"})
-    parameters = exchange.parameters
+        fields |= {"input": exchange.inputs, "encoding_format": "base64"}
+        if (dimensions := exchange.options.get("dimensions")) is not None:
+            fields["dimensions"] = dimensions
+        return ENCODER.encode(fields)
     if exchange.operation == "chat":
-        fields["messages"] = exchange.messages
-        limit = wording.limit
+        fields |= chat_fields(exchange, wording.limit, reasoning=wording.reasoning)
     else:
-        fields["prompt"] = exchange.prompt
-        limit = "max_tokens"
-    if parameters.max_tokens is not None:
-        fields[limit] = parameters.max_tokens
-    for name in ("temperature", "top_p", "seed"):
-        if (value := getattr(parameters, name)) is not None:
-            fields[name] = value
-    if parameters.stop:
-        fields["stop"] = parameters.stop
-    if parameters.logprobs:
-        fields["logprobs"] = True
-    if parameters.constraint is not None:
-        fields["response_format"] = format_of(parameters.constraint)
+        fields |= completion_fields(exchange)
+    if exchange.user is not None:
+        fields["user"] = exchange.user
     if exchange.stream:
         fields["stream"] = True
         if wording.include_usage:
             fields["stream_options"] = {"include_usage": True}
     return ENCODER.encode(fields)
-
-
-def format_of(constraint: Constraint) -> dict[str, Any]:
-    if constraint.kind == "regex":
-        raise UnsupportedFeature(
-            "Remote models cannot be held to a regular expression.", hint="Use a JSON schema, or a local model."
-        )
-    schema = {"name": "answer", "schema": Raw(constraint.source.encode()), "strict": True}
-    return {"type": "json_schema", "json_schema": schema}

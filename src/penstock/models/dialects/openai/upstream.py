@@ -14,13 +14,15 @@ import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
-from penstock.exchange import Chunk, FinishReason, Usage
+from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, TokenLogprob, ToolCall, Usage
 
 T = TypeVar("T")
 
 MAX_EVENT = 16 << 20
+NULL = Raw(b"null")
 FINISH_REASONS: dict[str, FinishReason] = {reason: reason for reason in get_args(FinishReason)} | {
-    "function_call": "tool_calls"
+    "function_call": "tool_calls",
+    "model_length": "length",
 }
 
 
@@ -40,8 +42,44 @@ class UsageWire(Struct):
     prompt_cache_hit_tokens: int | None = None
 
 
+class FunctionWire(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallWire(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: FunctionWire | None = None
+
+
 class Words(Struct):
-    content: str | None = None
+    """What was said. Vendors name what was thought `reasoning_content` or `reasoning`; some send objects there."""
+
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[ToolCallWire] | None = None
+    thinking_blocks: list[ThinkingBlock] | None = None
+
+
+class TopWire(Struct):
+    token: str
+    logprob: float
+
+
+class TokenWire(TopWire):
+    top_logprobs: list[TopWire] | None = None
+
+
+class LogprobsWire(Struct):
+    """Of a chat in `content`; of a completion in the others, one item per token."""
+
+    content: list[TokenWire] | None = None
+    tokens: list[str] | None = None
+    token_logprobs: list[float | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
 
 
 class Choice(Struct):
@@ -50,10 +88,24 @@ class Choice(Struct):
     message: Words | None = None
     text: str | None = None
     finish_reason: str | None = None
+    logprobs: LogprobsWire | None = None
 
 
 class AnswerWire(Struct):
     choices: list[Choice] = []
+    usage: UsageWire | None = None
+    error: Raw = Raw()
+
+
+class BareChoice(Struct):
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class BareAnswer(Struct):
+    """What matters most, where the rest is not as expected."""
+
+    choices: list[BareChoice] = []
     usage: UsageWire | None = None
     error: Raw = Raw()
 
@@ -76,6 +128,7 @@ class ErrorBody(Struct):
 
 
 ANSWER = msgspec.json.Decoder(AnswerWire)
+BARE = msgspec.json.Decoder(BareAnswer)
 EMBEDDINGS = msgspec.json.Decoder(EmbeddingsWire)
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
 ERROR = msgspec.json.Decoder(ErrorBody)
@@ -90,30 +143,121 @@ class Event(Struct, frozen=True):
 
 
 def read_event(data: bytes) -> Event:
-    wire = understood(ANSWER, data)
+    wire = answer_of(data)
     if wire is None:
         return Event(Chunk(raw=data))
-    if bytes(wire.error) not in (b"", b"null"):
+    if wire.error and wire.error != NULL:
         return Event(Chunk(raw=data), failed=True)
     return Event(chunk_of(wire, data), extra=not wire.choices and wire.usage is not None)
 
 
 def read_body(data: bytes) -> Chunk | None:
     """A whole answer that was not streamed; `None` for what is no answer at all."""
-    wire = understood(ANSWER, data)
+    wire = answer_of(data)
     return chunk_of(wire, data) if wire and wire.choices else None
 
 
+def answer_of(data: bytes) -> AnswerWire | None:
+    """The answer as far as it is understood: at least its ends and usage, if those are as they should be."""
+    try:
+        return ANSWER.decode(data)
+    except msgspec.ValidationError:
+        bare = understood(BARE, data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if bare is None:
+        return None
+    choices = [Choice(index=each.index, finish_reason=each.finish_reason) for each in bare.choices]
+    return AnswerWire(choices, bare.usage, bare.error)
+
+
 def chunk_of(wire: AnswerWire, data: bytes) -> Chunk:
-    """What is read of the first choice; the others are only in the bytes."""
-    text, finish = "", None
-    for choice in wire.choices:
-        if choice.index == 0:
-            words = choice.delta or choice.message
-            text += (words.content if words else choice.text) or ""
-            if choice.finish_reason:
-                finish = FINISH_REASONS.get(choice.finish_reason, "stop")
-    return Chunk(text=text, finish_reason=finish, usage=usage_of(wire.usage), raw=data)
+    """The first answer with the bytes and the usage; what they hold of others stands in `others`."""
+    usage = usage_of(wire.usage) if wire.usage is not None else None
+    if not wire.choices:
+        return Chunk(usage=usage, raw=data)
+    if len(wire.choices) == 1:
+        return choice_chunk(wire.choices[0], data, usage, ())
+    first, *others = sorted(wire.choices, key=lambda choice: choice.index)
+    return choice_chunk(first, data, usage, tuple(choice_chunk(each, None, None, ()) for each in others))
+
+
+def choice_chunk(choice: Choice, data: bytes | None, usage: Usage | None, others: tuple[Chunk, ...]) -> Chunk:
+    finish = FINISH_REASONS.get(choice.finish_reason, "stop") if choice.finish_reason else None
+    words = choice.delta or choice.message
+    if words is None:
+        text, reasoning = choice.text or "", ""
+    else:
+        content = words.content
+        text = content if isinstance(content, str) else text_of(content) if content else words.refusal or ""
+        reasoning = words.reasoning_content or ""
+        if not reasoning and isinstance(words.reasoning, str):
+            reasoning = words.reasoning
+        elif not isinstance(content, str) and content:
+            reasoning = thoughts_of(content)
+    return Chunk(
+        text=text,
+        index=choice.index,
+        reasoning=reasoning,
+        tool_calls=tool_calls_of(words.tool_calls) if words and words.tool_calls else (),
+        finish_reason=finish,
+        logprobs=logprobs_of(choice.logprobs) if choice.logprobs else (),
+        usage=usage,
+        raw=data,
+        thinking_blocks=closed_blocks(words.thinking_blocks) if words and words.thinking_blocks else (),
+        others=others,
+    )
+
+
+def text_of(parts: list[Any]) -> str:
+    """The text of a content that is a list of parts (Mistral's, where it thinks)."""
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def thoughts_of(parts: list[Any]) -> str:
+    """What was thought in such a list: parts with a list of text parts under "thinking"."""
+    inner = [part.get("thinking") for part in parts if isinstance(part, dict)]
+    return "".join(text_of(each) for each in inner if isinstance(each, list))
+
+
+def closed_blocks(blocks: list[ThinkingBlock]) -> tuple[ThinkingBlock, ...]:
+    """Blocks that are signed: some gateways repeat every piece of reasoning in an unsigned one."""
+    return tuple(
+        ThinkingBlock(each.type, each.thinking or None, each.signature, each.data)
+        for each in blocks
+        if each.signature or each.data
+    )
+
+
+def tool_calls_of(wires: list[ToolCallWire]) -> tuple[ToolCall, ...]:
+    """Pieces of calls. Where a vendor does not number them, they come whole, one after the other."""
+    return tuple(
+        ToolCall(
+            id=wire.id,
+            function=FunctionCall(wire.function.name or "", wire.function.arguments or "")
+            if wire.function
+            else FunctionCall(),
+            index=place if wire.index is None else wire.index,
+        )
+        for place, wire in enumerate(wires)
+    )
+
+
+def logprobs_of(wire: LogprobsWire) -> tuple[TokenLogprob, ...]:
+    if wire.content:
+        return tuple(
+            TokenLogprob(
+                each.token, each.logprob, tuple((top.token, top.logprob) for top in each.top_logprobs or ())
+            )
+            for each in wire.content
+        )
+    tokens, scores = wire.tokens or [], wire.token_logprobs or []
+    tops: list[dict[str, float] | None] = wire.top_logprobs or [None] * len(tokens)
+    return tuple(
+        TokenLogprob(token, score, tuple((top or {}).items()))
+        for token, score, top in zip(tokens, scores, tops, strict=False)
+        if score is not None
+    )
 
 
 def read_embeddings(data: bytes) -> Chunk | None:
