@@ -174,6 +174,8 @@ class Database(ABC):
         return result
 
     def _translate(self, error: Exception) -> Exception:
+        if isinstance(error, self._engine.dialect.loaded_dbapi.Error):  # from the driver's own cursor (COPY)
+            error = DBAPIError(None, None, error)
         return self.explain(error) if isinstance(error, DBAPIError) else error
 
 

@@ -1,0 +1,76 @@
+"""Many rows in few statements, for a writer that works beside a busy event loop.
+
+Each step of a SQLite statement gives Python's lock away and waits to get it back, up to 5 ms behind a loop that
+does not sleep. `executemany` takes a step for each row: 1,600 rows/s were measured beside such a loop. One
+`INSERT … VALUES (…), (…), …` of 256 rows takes one step, holds the lock for 1 µs a row, and wrote 100,000 rows/s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection
+
+MOST_ROWS = 256
+MOST_VALUES = 32_766
+"""SQLite's limit on the parameters of one statement."""
+
+Row = tuple[Any, ...]
+
+
+class BulkInsert:
+    """Inserts tuples, in the order of `columns`, into one table; the first value of each row must not be null.
+
+    `ignore_known` leaves rows out whose key is there already. PostgreSQL takes the rows by COPY, which knows no
+    such thing: there, load a temporary table and insert from it.
+    """
+
+    def __init__(self, table: str, columns: Sequence[str], *, ignore_known: bool = False) -> None:
+        self._table = table
+        self._columns = ", ".join(f'"{name}"' for name in columns)
+        self._width = len(columns)
+        self._ending = " ON CONFLICT DO NOTHING" if ignore_known else ""
+        self._most = 1 << (min(MOST_ROWS, MOST_VALUES // self._width).bit_length() - 1)
+        self._statements: dict[int, str] = {}
+
+    def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
+        if connection.dialect.name == "postgresql":
+            self._copy(connection, rows)
+            return
+        start = 0
+        for size in sizes(len(rows), self._most):
+            values = list(chain.from_iterable(rows[start : start + size]))
+            values += [None] * (size * self._width - len(values))
+            connection.exec_driver_sql(self._statement(size), tuple(values))
+            start += size
+
+    def _statement(self, size: int) -> str:
+        """Rows that only fill up have a null for their first value and are left out."""
+        found = self._statements.get(size)
+        if found is None:
+            row = "(" + ",".join("?" * self._width) + ")"
+            rows = ",".join([row] * size)
+            found = self._statements[size] = (
+                f"INSERT INTO {self._table} ({self._columns}) "  # noqa: S608 — names come from the code
+                f"SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL{self._ending}"
+            )
+        return found
+
+    def _copy(self, connection: Connection, rows: Sequence[Row]) -> None:
+        assert not self._ending, "COPY cannot leave out rows that are there already"
+        cursor: Any = connection.connection.cursor()
+        with cursor.copy(f"COPY {self._table} ({self._columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def sizes(rows: int, most: int) -> Iterator[int]:
+    """Powers of two that hold so many rows with few statements, few shapes of them, and little room left over."""
+    while rows > 0:
+        size = min(most, 1 << (rows - 1).bit_length())
+        if size - rows > size // 4:
+            size //= 2
+        yield size
+        rows -= size
