@@ -22,6 +22,7 @@
     ├── UpstreamFailed            502 upstream_failed
     ├── DeadlineExceeded          504 deadline_exceeded
     │   └── UpstreamTimeout       504 deadline_exceeded (an UpstreamFailed, too)
+    ├── NotCached                 504 not_cached
     ├── StorageFull               507 storage_full
     ├── StorageError              500 storage_error
     ├── ConfigError               500 config_error
@@ -131,10 +132,14 @@ class Overloaded(PenstockError):
 
 
 class RateLimited(PenstockError):
-    """A limit on requests, tokens or concurrency is reached; `retry_after` says when it may be over."""
+    """A limit on requests, tokens or concurrency is reached; `retry_after` says when it may be over.
+
+    `headers` are HTTP headers that say what is left.
+    """
 
     status = 429
     code = "rate_limit_exceeded"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class BudgetExceeded(RateLimited):
@@ -199,6 +204,13 @@ class UpstreamTimeout(UpstreamFailed, DeadlineExceeded):
 
     status = 504
     code = "deadline_exceeded"
+
+
+class NotCached(PenstockError):
+    """A caller wanted a stored answer or none (RFC 9111, `only-if-cached`), and there is none."""
+
+    status = 504
+    code = "not_cached"
 
 
 class StorageFull(PenstockError):

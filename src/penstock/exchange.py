@@ -327,7 +327,7 @@ class Grounding(Struct, frozen=True, kw_only=True):
     unsupported: tuple[tuple[int, int], ...] = ()
 
 
-class Chunk(Struct, frozen=True, kw_only=True):
+class Chunk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One piece of an answer, or the whole of one that was not streamed.
 
     `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one
