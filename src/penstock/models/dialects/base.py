@@ -51,11 +51,14 @@ class StreamFailed(Exception):
 class Reading(Protocol):
     """Reads the stream of one answer. `complete` is whether the answer was whole, should the stream end here.
 
-    `ended` is set by the dialect's end mark: what follows is of no interest.
+    `ended` says that the dialect's end mark came: what follows is of no interest.
     """
 
-    complete: bool
-    ended: bool
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def ended(self) -> bool: ...
 
     def feed(self, received: bytes) -> Iterator[Chunk]:
         """The chunks that these bytes complete. Raises `StreamFailed`, and `OverflowError` for an event too big."""
