@@ -1,0 +1,85 @@
+"""Access as a whole: one database, and what stands on it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from penstock.access import repository
+from penstock.access.directory import Directory
+from penstock.access.hashing import Pepper, open_pepper
+from penstock.access.keys import Keys
+from penstock.access.projects import Projects
+from penstock.access.sessions import Sessions
+from penstock.access.shared import SharedState
+from penstock.audit.log import Audit
+from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.config.secret import Secret
+from penstock.errors import ConfigError, PenstockError
+from penstock.storage.database import Database
+from penstock.storage.location import open_database
+
+SCHEMA = "access"
+
+logger = logging.getLogger(__name__)
+
+
+class Access:
+    """Who may do what, and who did. `follow` must run wherever several processes share the database."""
+
+    def __init__(self, database: Database, pepper: Pepper, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Raises `ConfigError` where the keys of the database were made under another pepper."""
+        self._database = database
+        check_pepper(database, pepper)
+        self._directory = Directory(pepper, clock)
+        self._shared = SharedState(database, self._directory, clock)
+        self.audit = Audit(database, clock)
+        self.keys = Keys(self._shared, pepper, clock)
+        self.projects = Projects(self._shared, clock)
+        self.sessions = Sessions(self._shared, pepper, self.audit, clock)
+        self._shared.load()
+
+    @classmethod
+    def open(
+        cls, location: Path | str, folder: Path, pepper: Secret | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> Access:
+        """Opens or creates the database at `location`; `folder` has the pepper where none is given."""
+        database = open_database(location, SCHEMA)
+        try:
+            return cls(database, open_pepper(folder, pepper), clock)
+        except BaseException:
+            database.close()
+            raise
+
+    async def follow(self) -> None:
+        """Keeps up with what other processes change, until it is cancelled."""
+        await self._shared.follow()
+
+    async def close(self) -> None:
+        """Writes what is still to be written and closes the database."""
+        try:
+            await self._shared.note_use()
+        except PenstockError as error:
+            logger.error("the times of last use could not be written: %s", error)
+        self._database.close()
+
+
+def check_pepper(database: Database, pepper: Pepper) -> None:
+    known = database.submit(lambda connection: repository.set_pepper_check(connection, pepper.check)).result()
+    if known != pepper.check:
+        raise ConfigError(
+            f"The keys in {database.name} were made under another pepper, so none of them would work.",
+            hint="Restore the file 'pepper' of the data folder, or the variable that [access] pepper names.",
+        )
+
+
+def ever_had_keys(location: Path | str) -> bool:
+    """Whether a key was ever made in a database, without opening it for work."""
+    if isinstance(location, Path) and not (location / f"{SCHEMA}.db").exists():
+        return False
+    database = open_database(location, SCHEMA)
+    try:
+        with database.read() as connection:
+            return repository.any_key(connection)
+    finally:
+        database.close()
