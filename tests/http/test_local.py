@@ -33,6 +33,9 @@ ROUTES = [
 ]
 
 
+FORMS = ("/v1/images/edits", "/v1/images/variations", "/v1/audio/transcriptions", "/v1/audio/translations")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with site(tmp_path_factory.mktemp("site"), routes=ROUTES) as it:
@@ -102,10 +105,18 @@ async def test_every_route_refuses_what_other_sites_fetch(guarded: Site) -> None
 async def test_every_route_that_changes_something_wants_json(guarded: Site, declared: str) -> None:
     """These are the types that a page of another origin can send without being asked first."""
     for method, path in every_route(guarded):
-        if method not in ("GET", "HEAD"):
+        if method not in ("GET", "HEAD") and not (path in FORMS and declared.startswith("multipart/form-data")):
             status = await ask(guarded, method, path, {"content-type": declared}, HI)
             assert status == 415, (method, path)
             assert await code_of(guarded, method, path, {"content-type": declared}, HI) == "unsupported_media_type"
+
+
+async def test_a_form_of_another_origin_is_refused(guarded: Site) -> None:
+    """A page can send a form without being asked first, but not without saying where it comes from."""
+    declared = {"content-type": "multipart/form-data; boundary=x"}
+    for path in FORMS:
+        for headers in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+            assert await ask(guarded, "POST", path, declared | headers, HI) == 403, (path, headers)
 
 
 async def test_the_message_says_what_to_send(guarded: Site) -> None:

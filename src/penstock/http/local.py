@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.errors import Forbidden, InvalidRequest, PenstockError, UnsupportedMediaType
 from penstock.http.errors import response_of
-from penstock.http.routes import UPLOAD_TYPE, ApiRoute
+from penstock.http.routes import JSON_TYPE, ApiRoute
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_HEADERS = [
@@ -33,11 +33,11 @@ PAGE_HEADERS = [
 
 
 class LocalGuard:
-    """ASGI middleware. `uploads` are the routes whose body is a file, declared as `UPLOAD_TYPE`."""
+    """ASGI middleware. `routes` are those whose body is no JSON: a file or a form."""
 
-    def __init__(self, app: ASGIApp, uploads: Sequence[ApiRoute] = ()) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[ApiRoute] = ()) -> None:
         self._app = app
-        self._uploads = [(route.method, route.path_regex) for route in uploads]
+        self._types = [(route.method, route.path_regex, route.description.media_type) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,10 +89,12 @@ class LocalGuard:
 
     def _check_type(self, scope: Scope, content_type: bytes | None) -> None:
         declared = (content_type or b"").split(b";", 1)[0].strip().lower()
-        uploads = any(
-            method == scope["method"] and pattern.match(scope["path"]) for method, pattern in self._uploads
+        matching = (
+            media_type
+            for method, pattern, media_type in self._types
+            if method == scope["method"] and pattern.match(scope["path"])
         )
-        wanted = UPLOAD_TYPE if uploads else "application/json"
+        wanted = next(matching, JSON_TYPE)
         if declared == wanted.encode():
             return
         raise UnsupportedMediaType(

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.http.errors import ErrorBody
-from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description
+from penstock.http.routes import JSON_TYPE, UPLOAD_TYPE, ApiRoute, Description
 
 REF = "#/components/schemas/{name}"
 PATH = "/api/v1/openapi.json"
 DESCRIPTION = Description(summary="This file.", answer=dict[str, Any])
-FILE = {UPLOAD_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+FILE = {UPLOAD_TYPE: BYTES}
 
 
 def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     }
     if described.answer is not None:
         operation["responses"]["200"]["content"] = json_content(schema_of[repr(described.answer)])
+    elif described.answer_type != JSON_TYPE:
+        operation["responses"]["200"]["content"] = {described.answer_type: BYTES}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in route.param_convertors
@@ -61,7 +64,8 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     if parameters:
         operation["parameters"] = parameters
     if described.body is not None:
-        operation["requestBody"] = {"required": True, "content": json_content(schema_of[repr(described.body)])}
+        content = {described.media_type: {"schema": schema_of[repr(described.body)]}}
+        operation["requestBody"] = {"required": True, "content": content}
     elif described.upload:
         operation["requestBody"] = {"required": True, "content": FILE}
     return operation

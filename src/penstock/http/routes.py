@@ -29,10 +29,15 @@ UPLOAD_TYPE = "application/octet-stream"
 """Unlike a form, a page of another origin cannot send this without being asked first."""
 
 
+JSON_TYPE = "application/json"
+FORM_TYPE = "multipart/form-data"
+
+
 class Description(Struct, frozen=True, kw_only=True):
     """What a route takes and gives: the types of its query string, its body and its answer.
 
-    The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit; all others take JSON.
+    The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit. With `form`, `body`
+    are the fields of a form. All others take JSON. `answer_type` is the answer's media type, where it is another.
     """
 
     summary: str
@@ -40,6 +45,15 @@ class Description(Struct, frozen=True, kw_only=True):
     body: type[Any] | None = None
     answer: Any = None
     upload: bool = False
+    form: bool = False
+    answer_type: str = JSON_TYPE
+
+    @property
+    def media_type(self) -> str:
+        """What the body must be declared as."""
+        if self.upload:
+            return UPLOAD_TYPE
+        return FORM_TYPE if self.form else JSON_TYPE
 
 
 class ApiRoute(Route):

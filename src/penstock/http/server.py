@@ -9,14 +9,14 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from penstock.gateway.services import Services
-from penstock.http import health, metrics, openai, openapi
+from penstock.http import health, metrics, openai, openapi, operations
 from penstock.http.answering import Running
 from penstock.http.api import feedback, knowledge, traces
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
 from penstock.http.front import Front
 from penstock.http.local import LocalGuard
-from penstock.http.routes import ApiRoute
+from penstock.http.routes import JSON_TYPE, ApiRoute
 
 API: list[ApiRoute] = [*traces.ROUTES, *feedback.ROUTES, *knowledge.ROUTES]
 """Penstock's own API, one list per module of `http/api`."""
@@ -28,9 +28,10 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
     """
     running = Running()
-    described = [*openai.routes(running), *API, *health.routes(running)]
+    described = [*openai.routes(running), *operations.routes(running), *API, *health.routes(running)]
     described += [route for route in extra_routes if isinstance(route, ApiRoute)]
     uploads = [route for route in described if route.description.upload]
+    others = [route for route in described if route.description.media_type != JSON_TYPE]
     app = Starlette(
         routes=[
             *described,
@@ -38,13 +39,13 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
             *metrics.routes(),
             *(route for route in extra_routes if not isinstance(route, ApiRoute)),
         ],
-        middleware=[Middleware(LocalGuard, uploads), Middleware(BodyLimit, body_limits(services), uploads)],
+        middleware=[Middleware(LocalGuard, others), Middleware(BodyLimit, body_limits(services), uploads)],
         exception_handlers=HANDLERS,
     )
     app.state.services = services
     app.state.running = running
     endpoints = {route.path: route.endpoint for route in described if isinstance(route.endpoint, openai.Endpoint)}
-    app.state.front = Front(app, endpoints, LocalGuard(app).check, body_limits(services).bytes)
+    app.state.front = Front(app, endpoints, LocalGuard(app, others).check, body_limits(services).bytes)
     return app
 
 

@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 OnIngest = Callable[[str, IngestProgress], None]
 MB = 1_000_000
 CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
+EMBEDDING: frozenset[Operation] = frozenset({"embed", "rerank"})
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Platform:
             self._add_model(name, model)
         for name, embedder in self.embedders.items():
             provider = EmbeddingProvider(embedder)
-            self._add(Target(name=name, kind="embedder", provider=provider, operations=frozenset({"embed"})))
+            self._add(Target(name=name, kind="embedder", provider=provider, operations=EMBEDDING))
         self.services = Services(
             app_name=self.folder.name,
             settings=settings,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from penstock.errors import FailureKind, PenstockError, UpstreamFailed
 from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.base import Dialect, Failure, Reading, StreamFailed
@@ -72,7 +74,8 @@ class RemoteProvider:
                 raise self._refusal(call, response, await response.body(MAX_ERROR_BODY))
             reading = dialect.reading(exchange, response.content_type)
             if reading is None:
-                yield call.whole(await response.body(MAX_BODY), response.content_type)
+                chunk = call.whole(await response.body(MAX_BODY), response.content_type)
+                yield chunk if chunk.media_type is None else declared(chunk, response)
             else:
                 async for chunk in call.stream(response, reading):
                     yield chunk
@@ -139,7 +142,7 @@ class Call:
         while data := await response.read():
             try:
                 for chunk in reading.feed(data):
-                    yield chunk
+                    yield chunk if chunk.media_type is None else declared(chunk, response)
             except StreamFailed as error:
                 raise self._failed(error) from None
             except OverflowError as error:
@@ -162,3 +165,8 @@ class Call:
             retry_after=failure.retry_after,
             body=self.hidden(error.data).encode() if self.faithful else None,
         )
+
+
+def declared(chunk: Chunk, response: Response) -> Chunk:
+    """A chunk of bytes that are forwarded, with their media type as it was declared, parameters included."""
+    return msgspec.structs.replace(chunk, media_type=response.header("content-type") or chunk.media_type)

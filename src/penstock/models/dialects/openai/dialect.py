@@ -7,7 +7,7 @@ asked for usage is taken out again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from penstock.errors import FailureKind
 from penstock.exchange import Chunk, Exchange, Operation
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed, unsupported
 from penstock.models.dialects.failures import kind_of
+from penstock.models.dialects.openai import operations
+from penstock.models.dialects.openai.operation_answers import PassedReading, read_answer
 from penstock.models.dialects.openai.requests import Wording, renamed, written
 from penstock.models.dialects.openai.upstream import (
     ERROR,
@@ -31,7 +33,7 @@ from penstock.models.dialects.openai.upstream import (
 )
 
 NAME = "openai"
-PATHS: Mapping[Operation, str] = {
+PATHS: dict[Operation, str] = {
     "chat": "/chat/completions",
     "complete": "/completions",
     "embed": "/embeddings",
@@ -74,12 +76,14 @@ class OpenAIDialect:
     def __init__(self, model: str, wording: Wording, path: str = "{}") -> None:
         self._model = model
         self._wording = wording
-        self._paths = {operation: path.format(end) for operation, end in PATHS.items()}
+        self._paths = {operation: path.format(end) for operation, end in (PATHS | operations.PATHS).items()}
 
     def request(self, exchange: Exchange) -> Outgoing:
         path = self._paths.get(exchange.operation)
         if path is None:
             raise unsupported(self._model, f"{exchange.operation!r}")
+        if exchange.operation in operations.PATHS:
+            return operations.outgoing(exchange, self._model, path)
         if exchange.dialect == NAME:
             ask = exchange.stream and self._wording.include_usage and not exchange.wants_usage
             body = renamed(exchange.body, self._model, include_usage=ask)
@@ -90,13 +94,17 @@ class OpenAIDialect:
     def reading(self, exchange: Exchange, content_type: str) -> Reading | None:
         if not exchange.stream or content_type == "application/json":
             return None
+        if exchange.operation in operations.PATHS:
+            return PassedReading(content_type)
         return OpenAIReading(exchange)
 
     def whole(self, exchange: Exchange, data: bytes, content_type: str) -> Chunk | None:
         """A caller of this dialect may understand more than is read here, so any JSON object is passed on."""
         faithful = exchange.dialect == NAME
         chunk: Chunk | None = None
-        if exchange.operation != "embed":
+        if exchange.operation in operations.PATHS:
+            chunk = read_answer(data, exchange, content_type)
+        elif exchange.operation != "embed":
             chunk = read_body(data)
         elif not faithful:  # the vectors may be many, and are otherwise passed on
             chunk = read_embeddings(data)

@@ -27,6 +27,7 @@ READ: dict[Operation, frozenset[str]] = {
     "chat": COMMON | {"messages", "max_completion_tokens", "response_format", "logprobs"},
     "complete": COMMON | {"prompt", "logprobs"},
     "embed": frozenset({"model", "input", "encoding_format", "dimensions"}),
+    "rerank": frozenset({"model", "query", "documents", "top_n", "return_documents"}),
 }
 """Fields that become part of the `Exchange`."""
 
@@ -80,7 +81,7 @@ def needed(body: bytes, operation: Operation) -> Iterator[Need]:
         yield from needed_by_chat(fields)
     elif operation == "complete":
         yield from needed_by_completion(fields)
-    elif not all(isinstance(text, str) for text in fields["input"]):
+    elif operation == "embed" and not all(isinstance(text, str) for text in fields["input"]):
         yield Need("token ids", "input")
 
 
