@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Self
 
+from penstock.access.limits import Reservation
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange, Usage
 from penstock.gateway.registry import Target
@@ -33,6 +34,10 @@ class Stage:
     """
 
     runs_at: Place = "both"
+    watches: bool = False
+
+    def __init_subclass__(cls) -> None:
+        cls.watches = cls.saw is not Stage.saw
 
     async def inbound(self, flight: Flight) -> None:
         """Raises a `PenstockError` to refuse the exchange; `end` is then not called for this stage."""
@@ -60,11 +65,19 @@ class Flight:
 
     `source`, when a stage sets it inbound, answers instead of the target's provider (a cache does that).
     `headers` are added to the answer's. `served_by` names the target that a route chose, `cache` says how a cache
-    answered ("hit", "semantic", "shared"; "" for not at all).
+    answered ("hit", "semantic", "shared"; "" for not at all). `passed` counts the chunks of the answer so far,
+    `reservation` is what was taken from limits and is to be settled.
     """
 
     __slots__ = (
         "_chunks",
+        "_closed",
+        "_complete",
+        "_entered",
+        "_layers",
+        "_provide",
+        "_stages",
+        "_watching",
         "cache",
         "cause",
         "error",
@@ -72,6 +85,9 @@ class Flight:
         "first_chunk",
         "headers",
         "is_root",
+        "lingers",
+        "passed",
+        "reservation",
         "served_by",
         "source",
         "span",
@@ -92,21 +108,87 @@ class Flight:
         self.cause: PenstockError | None = None
         self.source: Chunks | None = None
         self.headers: list[tuple[bytes, bytes]] = []
+        self.reservation: Reservation | None = None
+        self.passed = 0
         self.served_by = ""
         self.cache = ""
         self.started = time.monotonic()
         self.first_chunk: float | None = None
-        self._chunks = self._run(stages, provide)
+        self.lingers = False
+        self._stages = stages
+        self._provide = provide
+        self._entered: list[Stage] = []
+        self._layers: list[Chunks] = []
+        self._watching: Sequence[Stage] = ()
+        self._chunks: Chunks | None = None
+        self._complete = False
+        self._closed = False
 
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[Chunk]:
-        return self._chunks.__anext__()
+    async def __anext__(self) -> Chunk:
+        try:
+            if self._chunks is None:
+                self._chunks = await self._enter()
+            chunk = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self._complete = True
+            if not self.lingers:
+                await self.aclose()
+            raise
+        except BaseException as error:
+            self.error = self.cause or error
+            if not self.lingers:
+                await self.aclose()
+            raise
+        if self.first_chunk is None:
+            self.first_chunk = time.monotonic()
+        self.passed += 1
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.served_by is not None:
+            self.served_by = chunk.served_by
+        for stage in self._watching:
+            stage.saw(self, chunk)
+        return chunk
 
     async def aclose(self) -> None:
-        """Ends the flight early: the work behind it is cancelled before this returns."""
-        await self._chunks.aclose()
+        """Ends the flight: work that still goes on behind it is cancelled before this returns."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._complete and self.error is None:
+            self.error = self.cause or GeneratorExit()
+        try:
+            for layer in reversed(self._layers):
+                await layer.aclose()
+        finally:
+            for stage in reversed(self._entered):
+                self._end(stage)
+
+    async def _enter(self) -> Chunks:
+        """Runs the stages inbound, and builds the stream of the answer."""
+        layers = self._layers
+        try:
+            for stage in self._stages:
+                if self._applies(stage):
+                    await stage.inbound(self)
+                    self._entered.append(stage)
+        finally:
+            if self.source is not None:
+                layers.append(self.source)
+        chunks = self.source
+        if chunks is None:
+            chunks = self._provide(self)
+            layers.append(chunks)
+        for stage in reversed(self._entered):
+            wrapped = stage.outbound(self, chunks)
+            if wrapped is not chunks:
+                layers.append(wrapped)
+                chunks = wrapped
+        self._watching = [stage for stage in self._entered if stage.watches]
+        return chunks
 
     def _applies(self, stage: Stage) -> bool:
         if stage.runs_at == "both":
@@ -114,48 +196,6 @@ class Flight:
         if stage.runs_at == "root":
             return self.is_root
         return self.target is not None and self.target.is_leaf
-
-    async def _run(self, stages: Sequence[Stage], provide: Provide) -> Chunks:
-        entered: list[Stage] = []
-        layers: list[Chunks] = []
-        try:
-            for stage in stages:
-                if self._applies(stage):
-                    await stage.inbound(self)
-                    entered.append(stage)
-            chunks = self.source or provide(self)
-            layers.append(chunks)
-            for stage in reversed(entered):
-                wrapped = stage.outbound(self, chunks)
-                if wrapped is not chunks:
-                    layers.append(wrapped)
-                    chunks = wrapped
-            watching = [stage for stage in entered if type(stage).saw is not Stage.saw]
-            async for chunk in chunks:
-                self._note(chunk)
-                for stage in watching:
-                    stage.saw(self, chunk)
-                yield chunk
-        except BaseException as error:
-            self.error = self.cause or error
-            if self.source is not None and not layers:
-                layers.append(self.source)
-            raise
-        finally:
-            try:
-                for layer in reversed(layers):
-                    await layer.aclose()
-            finally:
-                for stage in reversed(entered):
-                    self._end(stage)
-
-    def _note(self, chunk: Chunk) -> None:
-        if self.first_chunk is None:
-            self.first_chunk = time.monotonic()
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.served_by is not None:
-            self.served_by = chunk.served_by
 
     def _end(self, stage: Stage) -> None:
         try:

@@ -148,6 +148,7 @@ class Answering:
 
     async def _send(self, send: Send) -> None:
         flight = self._flight
+        flight.lingers = True
         try:
             if flight.exchange.stream:
                 await self._stream(send)
