@@ -1,0 +1,1 @@
+"""The Anthropic wire format: messages, and the count of their tokens."""
