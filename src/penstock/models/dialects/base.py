@@ -13,6 +13,8 @@ from penstock.exchange import Chunk, Exchange
 Headers = Sequence[tuple[str, str]]
 
 JSON: Headers = (("Content-Type", "application/json"),)
+FOREIGN = "gemini:"
+"""Before a signature of reasoning that Gemini made: it must not be sent elsewhere, nor those of others to it."""
 
 
 class Outgoing(Struct, frozen=True):

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from penstock.errors import InvalidRequest
 from penstock.exchange import Exchange, Message, Parameters, Part, ThinkingBlock, Tool
-from penstock.models.dialects.base import unsupported
+from penstock.models.dialects.base import FOREIGN, unsupported
 from penstock.models.dialects.media import Media, document, media_at, sound
 
 ENCODER = msgspec.json.Encoder()
@@ -20,8 +20,6 @@ OBJECT = msgspec.json.Decoder(dict[str, Raw])
 ANY_OBJECT = '{"type":"object"}'
 BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
 LEVELS = {"none": "minimal", "xhigh": "high", "max": "high"}
-SIGNATURE = "gemini:"
-"""Before a signature of reasoning that came from here: others must not be sent here, nor this one elsewhere."""
 UNSIGNED = "skip_thought_signature_validator"
 """What Google documents for calls that come without the signature it made for them, because a client dropped it."""
 OLDER = re.compile(r"gemini-(1|2)\b|gemma|learnlm")
@@ -132,8 +130,8 @@ def spoken(message: Message, model: str) -> list[dict[str, Any]]:
 
 def signature_of(blocks: Iterable[ThinkingBlock] | None) -> str:
     for block in blocks or ():
-        if block.signature and block.signature.startswith(SIGNATURE):
-            return block.signature.removeprefix(SIGNATURE)
+        if block.signature and block.signature.startswith(FOREIGN):
+            return block.signature.removeprefix(FOREIGN)
     return ""
 
 

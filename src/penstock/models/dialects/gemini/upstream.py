@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, TokenLogprob, ToolCall, Usage
 from penstock.ids import new_id
-from penstock.models.dialects.gemini.requests import SIGNATURE
+from penstock.models.dialects.base import FOREIGN
 
 FINISHED: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -133,7 +133,7 @@ class Reader:
             elif part.text:
                 (thoughts if part.thought else texts).append(part.text)
             if part.thought_signature:
-                signatures.append(ThinkingBlock("thinking", signature=SIGNATURE + part.thought_signature))
+                signatures.append(ThinkingBlock("thinking", signature=FOREIGN + part.thought_signature))
         reason: FinishReason | None = None
         if candidate.finish_reason is not None:
             reason = FINISHED.get(candidate.finish_reason, "error")
