@@ -56,7 +56,7 @@ class LimitSettings(Table):
     )
     window: str = Field(
         "1m",
-        description="A sliding window such as `10s`, `1m`, `1h` or `7d`, or a calendar period in UTC: `day`, `week` "
+        description="A sliding window such as `10s`, `1m` or `7d`, or a calendar period in UTC: `day`, `week` "
         "(from Monday) or `month`.",
     )
     warn_at: float | None = Field(

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from penstock.config.app import AppSettings
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
+from penstock.config.limits import Limits
 from penstock.config.models import ModelSettings
 from penstock.config.server import ServerSettings
 from penstock.config.table import Name, Table, conflict
@@ -41,6 +42,7 @@ class Settings(Table):
     knowledge: dict[Name, KnowledgeSettings]
     server: ServerSettings = ServerSettings()
     traces: TraceSettings = TraceSettings()
+    limits: Limits = ()
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Self:

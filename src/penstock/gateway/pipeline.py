@@ -5,6 +5,7 @@
            │   record         the trace of everything below       │
            │   admit          a bound on requests in flight       │
            │   resolve        the name to a target and release    │
+           │   reserve        from limits and budgets             │
            │   features       can the target do what is asked     │
            │   call           the span of a model call            │
            ▼   account        usage and cost                      │
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from penstock.access.limits import Limits
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.flight import Chunks, Flight, Stage
 from penstock.gateway.meter import Meter
@@ -32,19 +34,21 @@ from penstock.gateway.stages.authenticate import Authenticate
 from penstock.gateway.stages.call import Call
 from penstock.gateway.stages.features import Features
 from penstock.gateway.stages.record import Record
+from penstock.gateway.stages.reserve import Reserve
 from penstock.gateway.stages.resolve import Resolve
 from penstock.traces.store import TraceStore
 
 
 def standard_stages(
-    registry: Registry, traces: TraceStore, meter: Meter, *, max_in_flight: int
+    registry: Registry, traces: TraceStore, meter: Meter, *, max_in_flight: int, limits: Limits | None = None
 ) -> tuple[Stage, ...]:
-    """The list, from the outside in."""
+    """The list, from the outside in. Nothing is limited where `limits` is `None`."""
     return (
-        Authenticate(),
+        Authenticate(registry),
         Record(traces),
         Admit(max_in_flight, meter),
         Resolve(registry),
+        *([Reserve(limits)] if limits is not None else []),
         Features(),
         Call(),
         Account(meter),

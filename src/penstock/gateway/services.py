@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from penstock.access.limits import Limits
 from penstock.config import Settings
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
@@ -20,6 +21,7 @@ class Services:
 
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
+    `limits` is `None` where nothing can be limited.
     """
 
     app_name: str
@@ -33,3 +35,4 @@ class Services:
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
+    limits: Limits | None = None

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from penstock.errors import NotFound, PenstockError, UpstreamFailed
+from penstock.errors import NotFound, PenstockError, RateLimited, UpstreamFailed
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ def headers_of(error: PenstockError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
     if error.status in UNFINISHED_BODY:
         headers.append((b"connection", b"close"))
+    if isinstance(error, RateLimited):
+        headers.extend(error.headers)
     return headers
 
 

@@ -40,6 +40,7 @@ from penstock.models.local import OnPull, card_of, local_engine, start_encoder
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import remote
+from penstock.platform.limits import open_limits
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
 from penstock.seams import Embedder, Engine, EngineHealth
@@ -106,8 +107,9 @@ class Platform:
             data / "traces.db", settings=RecorderSettings(content=settings.traces.content)
         )
         self._stack.callback(self.traces.close)
+        limits = await open_limits(self.folder, self._stack)
         stages = standard_stages(
-            self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight
+            self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight, limits=limits
         )
         self.pipeline = Pipeline(stages)
         await self._open_knowledge()
@@ -130,6 +132,7 @@ class Platform:
             embedders=self.embedders,
             health=self._health,
             meter=self.meter,
+            limits=limits,
         )
 
     def _add_model(self, name: str, settings: ModelSettings) -> None:
