@@ -55,8 +55,10 @@ def up(
     fetch_models(local_models(folder))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("penstock").setLevel(logging.INFO)
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_serve(folder, open_, tuple(offers(folder))))
+    import uvloop
+
+    with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(folder, open_, tuple(offers(folder))))
     note("Stopped.")
 
 

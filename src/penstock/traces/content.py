@@ -18,7 +18,8 @@ def clean(text: str) -> str:
 
 def preview(text: str) -> str:
     """The beginning of a text on one line, `PREVIEW` characters at most."""
-    line = " ".join(clean(text[: 4 * PREVIEW]).split())
+    text = clean(text[: 4 * PREVIEW])
+    line = " ".join(text.split()) if not text.isalnum() else text
     return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
 
 

@@ -6,7 +6,7 @@ thing, OpenInference (https://github.com/Arize-ai/openinference) where they do n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,8 +50,6 @@ NO_CONTENT = frozenset(
 )
 """Attributes with text that is not what people wrote; the only text kept where content is not recorded."""
 
-PLAIN = (str, int, float, type(None))
-
 OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embeddings"}
 """Our operations to `gen_ai.operation.name`; the others have no convention and keep their name."""
 
@@ -59,61 +57,74 @@ OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embedding
 def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes under their stored names; `Usage`, `Parameters` and messages in the conventions' shapes."""
     named: dict[str, Any] = {}
+    get = STANDARD.get
     for name, value in attributes.items():
-        if isinstance(value, PLAIN):
-            named[STANDARD.get(name, name)] = value
-        elif isinstance(value, Usage):
-            named.update(usage(value))
-        elif isinstance(value, Parameters):
-            named.update(parameters(value))
+        kind = type(value)
+        if kind is str or kind is int:
+            named[get(name, name)] = value
+        elif kind is Usage:
+            usage(value, named)
+        elif kind is Parameters:
+            parameters(value, named)
         else:
-            named[STANDARD.get(name, name)] = shaped(value)
-    if isinstance(reason := named.get("gen_ai.response.finish_reasons"), str):
+            named[get(name, name)] = shaped(value) if kind is tuple or kind is list else value
+    if type(reason := named.get("gen_ai.response.finish_reasons")) is str:
         named["gen_ai.response.finish_reasons"] = [reason]
     return named
 
 
-def shaped(value: Any) -> Any:
+def shaped(value: Sequence[Any]) -> Sequence[Any]:
     """Messages as the conventions write them: a role and parts."""
-    if isinstance(value, (tuple, list)) and value and isinstance(value[0], Message):
+    if value and type(value[0]) is Message:
         return [message(each) for each in value]
     return value
 
 
 def message(value: Message) -> dict[str, Any]:
-    if value.content is None or isinstance(value.content, str):
-        parts = [{"type": "text", "content": value.content or ""}]
-    else:
-        parts = [{"type": part.type, "content": part.text or ""} for part in value.content]
-    return {"role": value.role, "parts": parts}
+    content = value.content
+    if content is None or isinstance(content, str):
+        return {"role": value.role, "parts": ({"type": "text", "content": content or ""},)}
+    return {"role": value.role, "parts": [{"type": part.type, "content": part.text or ""} for part in content]}
 
 
-def usage(value: Usage) -> dict[str, Any]:
+def usage(value: Usage, named: dict[str, Any]) -> None:
     """The conventions count cached input inside the input, and reasoning inside the output."""
-    named: dict[str, Any] = {
-        "gen_ai.usage.input_tokens": value.prompt_tokens,
-        "gen_ai.usage.output_tokens": value.completion_tokens,
-    }
+    named["gen_ai.usage.input_tokens"] = value.prompt_tokens
+    named["gen_ai.usage.output_tokens"] = value.completion_tokens
     if value.cached_input is not None:
         named["gen_ai.usage.cache_read.input_tokens"] = value.cached_input
+    if value.cache_write is not None:
+        named["gen_ai.usage.cache_creation.input_tokens"] = value.cache_write
     if value.reasoning is not None:
         named["gen_ai.usage.reasoning.output_tokens"] = value.reasoning
     if value.cost_nanos is not None:
         named["penstock.cost_nanos"] = value.cost_nanos
-    return named
 
 
-def parameters(value: Parameters) -> dict[str, Any]:
+NUMBERS = (
+    ("max_tokens", "gen_ai.request.max_tokens"),
+    ("temperature", "gen_ai.request.temperature"),
+    ("top_p", "gen_ai.request.top_p"),
+    ("top_k", "gen_ai.request.top_k"),
+    ("seed", "gen_ai.request.seed"),
+    ("frequency_penalty", "gen_ai.request.frequency_penalty"),
+    ("presence_penalty", "gen_ai.request.presence_penalty"),
+    ("tool_choice", "penstock.request.tool_choice"),
+    ("reasoning_effort", "penstock.request.reasoning_effort"),
+)
+
+
+def parameters(value: Parameters, named: dict[str, Any]) -> None:
     """Only what the caller said."""
-    said = {
-        "gen_ai.request.max_tokens": value.max_tokens,
-        "gen_ai.request.temperature": value.temperature,
-        "gen_ai.request.top_p": value.top_p,
-        "gen_ai.request.seed": value.seed,
-        "gen_ai.request.stop_sequences": list(value.stop) or None,
-        "penstock.request.constraint": msgspec.to_builtins(value.constraint),
-    }
-    return {name: setting for name, setting in said.items() if setting is not None}
+    for field, name in NUMBERS:
+        if (said := getattr(value, field)) is not None:
+            named[name] = said
+    if value.stop:
+        named["gen_ai.request.stop_sequences"] = value.stop
+    if value.n != 1:
+        named["gen_ai.request.choice.count"] = value.n
+    if value.constraint is not None:
+        named["penstock.request.constraint"] = msgspec.to_builtins(value.constraint)
 
 
 def without_content(attributes: Mapping[str, Any]) -> dict[str, Any]:

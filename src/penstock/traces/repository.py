@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Row,
@@ -22,12 +21,15 @@ from sqlalchemy import (
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from penstock.storage.bulk import BulkInsert
 from penstock.traces.recorder import TIE_BITS
 from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter, TraceRecord, TraceSummary
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
-SPAN_COLUMNS = [each for each in SPAN.c if each.name != "number"]
+ADD_TRACES = BulkInsert("trace", ["key", *TraceSummary.__struct_fields__], ignore_known=True)
+ADD_SPANS = BulkInsert("span", [each.name for each in SPAN.c if each.name != "number"], ignore_known=True)
+ADD_QUESTIONS = BulkInsert("trace_text", ["rowid", "question"])
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
 
@@ -51,10 +53,9 @@ def insert(connection: Connection, records: Sequence[TraceRecord]) -> None:
             if summary.question:
                 questions.append((key, summary.question))
         spans += [span_row(key, summary.project_id, span) for span in record.spans]
-    add_rows(connection, [TRACE.c.key, *SUMMARY], traces)
-    add_rows(connection, SPAN_COLUMNS, spans)
-    if questions:
-        connection.exec_driver_sql("INSERT INTO trace_text (rowid, question) VALUES (?, ?)", questions)
+    ADD_TRACES(connection, traces)
+    ADD_SPANS(connection, spans)
+    ADD_QUESTIONS(connection, questions)
 
 
 def keys_of(connection: Connection, records: Sequence[TraceRecord]) -> dict[tuple[str, str], int]:
@@ -97,7 +98,7 @@ def end_of_run(connection: Connection, key: int) -> int | None:
 
 
 def span_row(key: int, project_id: str, span: SpanRecord) -> tuple[Any, ...]:
-    """The row of a span, in the order of the columns."""
+    """The row of a span, in the order of `ADD_SPANS`."""
     return (
         key,
         span.id,
@@ -111,16 +112,6 @@ def span_row(key: int, project_id: str, span: SpanRecord) -> tuple[Any, ...]:
         span.duration_us,
         bytes(span.attributes),
     )
-
-
-def add_rows(connection: Connection, columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Inserts tuples as the driver takes them; building a statement from each would take most of the time."""
-    if not rows:
-        return
-    names = [each.name for each in columns]
-    statement = upsert(columns[0].table).on_conflict_do_nothing()
-    compiled = statement.compile(dialect=connection.dialect, column_keys=names)
-    connection.exec_driver_sql(str(compiled), list(rows))
 
 
 def page(
