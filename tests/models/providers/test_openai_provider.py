@@ -138,7 +138,7 @@ async def test_usage_in_disjoint_classes(upstream: ProviderServer) -> None:
 
 
 async def test_an_exchange_made_here_is_written(upstream: ProviderServer) -> None:
-    schema = Constraint("json_schema", '{"type":"object"}')
+    schema = Constraint("json_schema", '{"type":"string"}')
     parameters = Parameters(max_tokens=9, temperature=0.5, top_p=0.9, seed=3, stop=("END",), constraint=schema)
     vendor = Vendor(title="New", base_url="", limit="max_completion_tokens")
     (chunk,) = await chunks(upstream, made(parameters=parameters), vendor=vendor)
@@ -152,7 +152,7 @@ async def test_an_exchange_made_here_is_written(upstream: ProviderServer) -> Non
         "stop": ["END"],
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+            "json_schema": {"name": "answer", "schema": {"type": "string"}, "strict": True},
         },
     }
     assert (chunk.text, chunk.raw) == ("Say three words", None)

@@ -5,16 +5,35 @@ A chunk that carries the provider's own bytes (`raw`) is written as it came.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from penstock.errors import PenstockError
-from penstock.exchange import Chunk, Citation, Exchange, Grounding, TokenLogprob, Usage
+from penstock.exchange import Chunk, Citation, Exchange, Grounding, ThinkingBlock, Usage
+from penstock.models.dialects.collecting import closed_blocks, collected
+from penstock.models.dialects.openai.answer_bodies import (
+    Annotation,
+    AnswerWire,
+    ChatChoice,
+    CompletionChoice,
+    Delta,
+    EmbeddingsWire,
+    EmbeddingWire,
+    GroundingWire,
+    Message,
+    StreamChoice,
+    UrlCitation,
+    chat_logprobs,
+    completion_logprobs,
+    encoded,
+    numbers,
+    tool_call_pieces,
+    tool_call_wires,
+    usage_wire,
+)
 
 ENCODER = msgspec.json.Encoder()
 DONE = b"data: [DONE]\n\n"
@@ -41,109 +60,6 @@ def heading(exchange: Exchange, created: int, base_url: str) -> Heading:
         release=exchange.release_id,
         base_url=base_url,
     )
-
-
-class PromptDetails(Struct):
-    cached_tokens: int | None
-
-
-class CompletionDetails(Struct):
-    reasoning_tokens: int
-
-
-class UsageWire(Struct, omit_defaults=True):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails | UnsetType = UNSET
-    completion_tokens_details: CompletionDetails | UnsetType = UNSET
-
-
-class UrlCitation(Struct):
-    url: str
-    title: str
-    start_index: int
-    end_index: int
-
-
-class Annotation(Struct):
-    url_citation: UrlCitation
-    type: Literal["url_citation"] = "url_citation"
-
-
-class GroundingWire(Struct, kw_only=True):
-    stage: Literal["evidence", "answer"]
-    mode: Literal["quote", "compose"]
-    answered: bool
-    score: float
-    knowledge: str
-    generation: int
-    citations: list[Citation]
-    unsupported: tuple[tuple[int, int], ...]
-    trace_id: str
-    release: str
-
-
-class TokenWire(Struct):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[Any] = []
-
-
-class ChatLogprobs(Struct):
-    content: list[TokenWire]
-
-
-class CompletionLogprobs(Struct):
-    tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: None = None
-    text_offset: list[int] = []
-
-
-class Delta(Struct, omit_defaults=True):
-    role: str | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    annotations: list[Annotation] | UnsetType = UNSET
-
-
-class Message(Struct, omit_defaults=True):
-    role: str | UnsetType
-    content: str | UnsetType
-    refusal: UnsetType | None = UNSET
-    annotations: list[Annotation] | UnsetType = UNSET
-
-
-class StreamChoice(Struct):
-    index: int
-    delta: Delta
-    logprobs: ChatLogprobs | None
-    finish_reason: str | None
-
-
-class ChatChoice(Struct):
-    index: int
-    message: Message
-    logprobs: ChatLogprobs | None
-    finish_reason: str | None
-
-
-class CompletionChoice(Struct):
-    index: int
-    text: str
-    logprobs: CompletionLogprobs | None
-    finish_reason: str | None
-
-
-class AnswerWire(Struct, kw_only=True):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[Any]
-    usage: UsageWire | UnsetType | None = UNSET
-    penstock: GroundingWire | UnsetType = UNSET
 
 
 class Writer:
@@ -180,7 +96,7 @@ class Writer:
         total = collected(chunks)
         if total.raw is not None:
             return total.raw
-        answer = self._answer(self.whole_object, [self._choice(total)])
+        answer = self._answer(self.whole_object, [self._choice(each) for each in (total, *total.others)])
         answer.usage = usage_wire(total.usage) if total.usage else None
         if total.grounding is not None:
             answer.penstock = self._grounding(total.grounding)
@@ -242,55 +158,78 @@ class ChatWriter(Writer):
 
     def __init__(self, heading: Heading, *, wants_usage: bool) -> None:
         super().__init__(heading, wants_usage=wants_usage)
-        self._begun = False
+        self._begun: set[int] = set()
+        self._thought: dict[int, list[Chunk]] = {}
 
     def _events(self, chunk: Chunk) -> Iterable[AnswerWire]:
-        grounding = chunk.grounding
-        if not self._begun:
-            self._begun = True
-            first = self._piece(StreamChoice(0, Delta(role="assistant", content=""), None, None))
+        if not chunk.others:
+            return self._choice_events(chunk)
+        return [event for each in (chunk, *chunk.others) for event in self._choice_events(each)]
+
+    def _choice_events(self, chunk: Chunk) -> Iterable[AnswerWire]:
+        grounding, index = chunk.grounding, chunk.index
+        if index not in self._begun:
+            self._begun.add(index)
+            first = self._piece(StreamChoice(index, Delta(role="assistant", content=""), None, None))
             if grounding is not None and grounding.stage == "evidence":
                 first.penstock = self._grounding(grounding)
             yield first
+        if chunk.reasoning or chunk.thinking_blocks:
+            yield self._piece(StreamChoice(index, self._thinking(chunk), None, None))
         if chunk.text or chunk.logprobs:
-            yield self._piece(StreamChoice(0, Delta(content=chunk.text), chat_logprobs(chunk.logprobs), None))
+            yield self._piece(StreamChoice(index, Delta(content=chunk.text), chat_logprobs(chunk.logprobs), None))
+        if chunk.tool_calls:
+            delta = Delta(tool_calls=tool_call_pieces(chunk.tool_calls))
+            yield self._piece(StreamChoice(index, delta, None, None))
         if chunk.finish_reason is not None:
-            last = self._piece(StreamChoice(0, Delta(), None, chunk.finish_reason))
+            last = self._piece(StreamChoice(index, Delta(), None, chunk.finish_reason))
             if grounding is not None:
                 last.choices[0].delta = Delta(content="", annotations=self._annotations(grounding))
                 last.penstock = self._grounding(grounding)
             yield last
 
+    def _thinking(self, chunk: Chunk) -> Delta:
+        """What was thought; a block that is closed comes with all of its text, for it goes back as a whole."""
+        thought = self._thought.setdefault(chunk.index, [])
+        thought.append(chunk)
+        delta = Delta(reasoning_content=chunk.reasoning or UNSET)
+        if chunk.thinking_blocks:
+            delta.thinking_blocks = list[ThinkingBlock](closed_blocks(thought))
+            thought.clear()
+        return delta
+
     def _choice(self, total: Chunk) -> ChatChoice:
         message = Message(role="assistant", content=total.text, refusal=None)
+        if total.reasoning:
+            message.reasoning_content = total.reasoning
+        if total.thinking_blocks:
+            message.thinking_blocks = list(closed_blocks([total]))
+        if total.tool_calls:
+            message.content = total.text or None
+            message.tool_calls = tool_call_wires(total.tool_calls)
         if total.grounding is not None:
             message.annotations = self._annotations(total.grounding)
-        return ChatChoice(0, message, chat_logprobs(total.logprobs), total.finish_reason)
+        return ChatChoice(total.index, message, chat_logprobs(total.logprobs), total.finish_reason)
 
 
 class CompletionWriter(Writer):
     stream_object = "text_completion"
     whole_object = "text_completion"
 
+    def __init__(self, heading: Heading, *, wants_usage: bool) -> None:
+        super().__init__(heading, wants_usage=wants_usage)
+        self._lengths: dict[int, int] = {}
+
     def _events(self, chunk: Chunk) -> Iterable[AnswerWire]:
-        if chunk.text or chunk.logprobs or chunk.finish_reason is not None:
-            yield self._piece(self._choice(chunk))
+        for each in (chunk, *chunk.others):
+            if each.text or each.logprobs or each.finish_reason is not None:
+                yield self._piece(self._choice(each))
 
     def _choice(self, total: Chunk) -> CompletionChoice:
-        return CompletionChoice(0, total.text, completion_logprobs(total.logprobs), total.finish_reason)
-
-
-class EmbeddingWire(Struct):
-    index: int
-    embedding: Any
-    object: str = "embedding"
-
-
-class EmbeddingsWire(Struct):
-    data: list[EmbeddingWire]
-    model: str
-    usage: dict[str, int]
-    object: str = "list"
+        offset = self._lengths.get(total.index, 0)
+        self._lengths[total.index] = offset + len(total.text)
+        logprobs = completion_logprobs(total.logprobs, offset)
+        return CompletionChoice(total.index, total.text, logprobs, total.finish_reason)
 
 
 class EmbeddingsWriter:
@@ -319,60 +258,8 @@ class EmbeddingsWriter:
         return ENCODER.encode(EmbeddingsWire(data, self._model, usage))
 
 
-def encoded(vector: bytes) -> str | list[float]:
-    return base64.b64encode(vector).decode()
-
-
-def numbers(vector: bytes) -> str | list[float]:
-    values: list[float] = np.frombuffer(vector, "<f4").tolist()
-    return values
-
-
 def framed(data: bytes) -> bytes:
     """One event of a stream. Data of several lines is written as several, as the format wants."""
     if b"\n" in data:
         data = data.replace(b"\n", b"\ndata: ")
     return b"data: " + data + b"\n\n"
-
-
-def collected(chunks: Iterable[Chunk]) -> Chunk:
-    """All chunks of an answer as one. Of the two groundings the last one counts."""
-    chunks = list(chunks)
-    if len(chunks) == 1:
-        return chunks[0]
-    last: dict[str, Any] = {}
-    for chunk in chunks:
-        for name in ("finish_reason", "usage", "grounding", "raw"):
-            if (value := getattr(chunk, name)) is not None:
-                last[name] = value
-    return Chunk(
-        text="".join(chunk.text for chunk in chunks),
-        logprobs=tuple(each for chunk in chunks for each in chunk.logprobs),
-        embeddings=tuple(each for chunk in chunks for each in chunk.embeddings),
-        **last,
-    )
-
-
-def usage_wire(usage: Usage) -> UsageWire:
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    wire = UsageWire(prompt, completion, prompt + completion, PromptDetails(usage.cached_input))
-    if usage.reasoning is not None:
-        wire.completion_tokens_details = CompletionDetails(usage.reasoning)
-    return wire
-
-
-def chat_logprobs(logprobs: tuple[TokenLogprob, ...]) -> ChatLogprobs | None:
-    if not logprobs:
-        return None
-    return ChatLogprobs([TokenWire(each.token, each.logprob, list(each.token.encode())) for each in logprobs])
-
-
-def completion_logprobs(logprobs: tuple[TokenLogprob, ...]) -> CompletionLogprobs | None:
-    if not logprobs:
-        return None
-    offsets: list[int] = []
-    offset = 0
-    for each in logprobs:
-        offsets.append(offset)
-        offset += len(each.token)
-    return CompletionLogprobs([each.token for each in logprobs], [each.logprob for each in logprobs], None, offsets)
