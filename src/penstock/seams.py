@@ -25,6 +25,10 @@ class Span(Protocol):
         """Adds attributes (JSON values)."""
         ...
 
+    def backdate(self, seconds: float) -> None:
+        """Moves the start back: for a step that turned out to be worth a span only when it was over."""
+        ...
+
     @property
     def tracer(self) -> Tracer:
         """Makes spans below this one."""

@@ -92,6 +92,8 @@ class RecordedSpan:
     def set(self, **attributes: Any) -> None:
         self.attributes.update(attributes)
 
+    def backdate(self, seconds: float) -> None: ...
+
     def __enter__(self) -> RecordedSpan:
         return self
 

@@ -97,6 +97,9 @@ class ActiveSpan:
     def span(self, name: str, kind: SpanKind = "chain", **attributes: Any) -> ActiveSpan:
         return self._trace.start(self.id, name, kind, attributes)
 
+    def backdate(self, seconds: float) -> None:
+        self.started -= round(seconds * 1e6)
+
     def end(self, error: BaseException | None = None) -> None:
         """Ends the step; the first end counts."""
         if self.duration_us is not None:
