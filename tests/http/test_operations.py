@@ -282,10 +282,11 @@ def bad_forms() -> Iterator[tuple[bytes, str, str]]:
     yield (
         whole.replace(b"\r\n\r\nbig", b"big"),
         declared,
-        unreadable + "a field's header is not one."
-    twice = whole.replace(b"Content-Disposition", b"Content-Disposition: form-data; name=x\r\nContent-Disposition", 1)
-    yield twice, declared, unreadable + "a field has no Content-Disposition, or two.",
+        unreadable + "a field's header is not one.",
     )
+    name = b"Content-Disposition"
+    twice = whole.replace(name, name + b": form-data; name=x\r\n" + name, 1)
+    yield twice, declared, unreadable + "a field has no Content-Disposition, or two."
     yield whole.replace(b'; name="model"', b""), declared, unreadable + "a field has no name, or two."
     yield (
         whole.replace(b'name="model"', b'name="model"; name="x"'),
