@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from support.gateway_site import Site, site
 
+from penstock.access.routes import GuardedRoute
 from penstock.http.local import loopback_port
 from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description
 
@@ -28,7 +29,7 @@ async def upload(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/page", page),
+    GuardedRoute("/page", page, role="viewer"),
     ApiRoute("POST", "/api/v1/files/{name}", upload, Description(summary="Takes a file.", upload=True)),
 ]
 

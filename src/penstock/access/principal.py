@@ -36,6 +36,15 @@ def owns_server(principal: Principal) -> bool:
     return principal.role == "owner" and principal.project_id == LOCAL_PROJECT
 
 
+def require_local(principal: Principal, what: str) -> None:
+    """Raises `Forbidden` for a principal of another project than the server's own."""
+    if principal.project_id != LOCAL_PROJECT:
+        raise Forbidden(
+            f"{what} needs a key of project {LOCAL_PROJECT!r}, not of {principal.project_id!r}.",
+            hint="That project is the server's own; ask who runs it.",
+        )
+
+
 def sees(principal: Principal, project_id: str) -> bool:
     """Whether what belongs to a project exists for this principal."""
     return principal.project_id == project_id or owns_server(principal)

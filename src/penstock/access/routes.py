@@ -12,12 +12,14 @@ from penstock.access.principal import RANK
 from penstock.errors import Forbidden, PenstockError, Unauthenticated
 from penstock.exchange import Principal, Role
 
+JSON_TYPE = "application/json"
+
 
 class GuardedRoute(Route):
     """A route with the least `role` that may use it; `None` is for everybody, key or not.
 
-    The principal is at `scope["principal"]`, put there by the gate; a request that did not pass it has none and
-    is refused.
+    `media_type` is what a body must be declared as. The principal is at `scope["principal"]`, put there by the
+    gate; a request that did not pass it has none and is refused.
     """
 
     def __init__(
@@ -27,9 +29,11 @@ class GuardedRoute(Route):
         *,
         role: Role | None = "owner",
         methods: tuple[str, ...] = ("GET",),
+        media_type: str = JSON_TYPE,
     ) -> None:
         super().__init__(path, endpoint, methods=list(methods))
         self.role = role
+        self.media_type = media_type
         self.rank = -1 if role is None else RANK[role]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

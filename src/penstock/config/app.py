@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from penstock.config.table import Table
+from penstock.config.table import Table, Texts
 
 
 class AppSettings(Table):
@@ -27,6 +27,12 @@ class AppSettings(Table):
         min_length=1,
         description="Where the app keeps its databases, relative to the app folder. Default: `.penstock`, or a "
         "folder of the user where the app folder cannot be written or the app is a single file.",
+    )
+
+    projects: Texts = Field(
+        (),
+        description="Projects beside `local` whose keys may ask this app and read its documents; `*` stands for "
+        "any letters.",
     )
 
     @field_validator("name")

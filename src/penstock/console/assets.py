@@ -13,7 +13,9 @@ from pathlib import Path
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
+
+from penstock.access.routes import GuardedRoute
 
 FOLDER = Path(__file__).parent / "static"
 KEEP = "public, max-age=31536000, immutable"
@@ -69,8 +71,8 @@ class Assets:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/static/{version}/{name:path}", self.serve),
-            Route("/favicon.ico", self.favicon),
+            GuardedRoute("/static/{version}/{name:path}", self.serve, role=None),
+            GuardedRoute("/favicon.ico", self.favicon, role=None),
         ]
 
 

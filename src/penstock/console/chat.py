@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import principal_of
 from penstock.console.rendering import View, page_route, render
 from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
-from penstock.knowledge.base import DocumentRow
+from penstock.knowledge.base import DocumentRow, KnowledgeBase
 
 EXAMPLES = 4
 LONGEST_TITLE = 70
@@ -40,19 +41,21 @@ class ChatPage(Struct, frozen=True, kw_only=True):
 
 async def show(request: Request) -> Response:
     services: Services = request.app.state.services
-    documents = await asyncio.to_thread(readable_documents, services)
+    principal = principal_of(request)
+    readable = services.readable(principal)
+    documents = await asyncio.to_thread(readable_documents, readable)
     page = ChatPage(
         title="Chat",
-        models=choices(services.registry),
-        knowledge=bool(services.knowledge),
+        models=choices(services.registry.open_to(principal)),
+        knowledge=bool(readable),
         documents=len(documents),
         examples=tuple(examples(documents)),
     )
     return render(request, CHAT, page)
 
 
-def readable_documents(services: Services) -> list[DocumentRow]:
-    return [row for base in services.knowledge.values() for row in base.documents() if row.chunks]
+def readable_documents(knowledge: Mapping[str, KnowledgeBase]) -> list[DocumentRow]:
+    return [row for base in knowledge.values() for row in base.documents() if row.chunks]
 
 
 def choices(registry: Registry) -> tuple[Choice, ...]:
@@ -80,4 +83,4 @@ def fits(row: DocumentRow) -> bool:
 
 
 def routes() -> list[BaseRoute]:
-    return [page_route("/", show)]
+    return [page_route("/", show, role="developer")]

@@ -87,7 +87,7 @@ class DocumentPage(Struct, frozen=True, kw_only=True):
 
 async def show(request: Request) -> Response:
     services: Services = request.app.state.services
-    base = base_of(services, request.path_params["name"])
+    base = base_of(request)
     query = read_query(request, DocumentQuery)
     document = await asyncio.to_thread(base.document, request.path_params["document_id"])
     window = BESIDE_CHAT if is_partial(request) else WHOLE_PAGE

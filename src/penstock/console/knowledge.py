@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import principal_of
 from penstock.console.passages import address_of, knowledge_address, source_line, without_heading
 from penstock.console.query import read_query
 from penstock.console.rendering import View, history, page_route, render
@@ -96,12 +97,11 @@ class Held(Struct, frozen=True):
 
 async def show_all(request: Request) -> Response:
     services: Services = request.app.state.services
-    if len(services.knowledge) == 1:
-        return RedirectResponse(knowledge_address(next(iter(services.knowledge))), 307)
+    readable = services.readable(principal_of(request))
+    if len(readable) == 1:
+        return RedirectResponse(knowledge_address(next(iter(readable))), 307)
     bases = await asyncio.to_thread(
-        lambda: tuple(
-            BaseLine(name, knowledge_address(name), base.counts()) for name, base in services.knowledge.items()
-        )
+        lambda: tuple(BaseLine(name, knowledge_address(name), base.counts()) for name, base in readable.items())
     )
     return render(
         request, View("knowledge_list.html", "Knowledge"), KnowledgeListPage(title="Knowledge", bases=bases)
@@ -110,7 +110,7 @@ async def show_all(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     services: Services = request.app.state.services
-    base = base_of(services, request.path_params["name"])
+    base = base_of(request)
     query = read_query(request, KnowledgeQuery)
     search = await try_search(base, query.q) if query.q.strip() else None
     held = await asyncio.to_thread(lambda: Held(base.documents(), base.counts()))
@@ -122,10 +122,14 @@ async def show(request: Request) -> Response:
     return render(request, DOCUMENTS_OF, page, history(address, is_new=query.first > 1))
 
 
-def base_of(services: Services, name: str) -> KnowledgeBase:
-    base = services.knowledge.get(name)
+def base_of(request: Request) -> KnowledgeBase:
+    """The knowledge that the address names. Raises `NotFound` also for one that is not for the principal."""
+    services: Services = request.app.state.services
+    readable = services.readable(principal_of(request))
+    name = request.path_params["name"]
+    base = readable.get(name)
     if base is None:
-        known = ", ".join(services.knowledge) or "none"
+        known = ", ".join(readable) or "none"
         raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.")
     return base
 

@@ -10,13 +10,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from penstock.access.routes import GuardedRoute
 from penstock.console import formats
 from penstock.console.assets import ASSETS
 from penstock.errors import PenstockError
+from penstock.exchange import Role
 
 Handler = Callable[[Request], Awaitable[Response]]
+FORM_TYPE = "application/x-www-form-urlencoded"
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
@@ -109,22 +112,38 @@ def is_partial(request: Request) -> bool:
     return "hx-request" in request.headers and "hx-history-restore-request" not in request.headers
 
 
-def page_route(path: str, handler: Handler) -> Route:
+class PageRoute(GuardedRoute):
     """A page; an error on the way becomes a page (or a block) that says what happened and what to do."""
 
-    @functools.wraps(handler)
-    async def guarded(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except PenstockError as error:
-            page = ErrorPage(
-                title=error.code.replace("_", " ").capitalize(),
-                status=error.status,
-                message=error.message,
-                hint=error.hint,
-            )
-            answer = render(request, View("error.html", "", "problem"), page)
-            answer.status_code = error.status
-            return answer
+    def __init__(
+        self, path: str, handler: Handler, *, role: Role | None, methods: tuple[str, ...] = ("GET",)
+    ) -> None:
+        @functools.wraps(handler)
+        async def guarded(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except PenstockError as error:
+                return render_error(request, error)
 
-    return Route(path, guarded, methods=["GET"])
+        super().__init__(path, guarded, role=role, methods=methods, media_type=FORM_TYPE)
+
+    async def refuse(self, error: PenstockError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("principal") is None:
+            raise error
+        await render_error(Request(scope, receive), error)(scope, receive, send)
+
+
+def page_route(path: str, handler: Handler, *, role: Role = "viewer") -> PageRoute:
+    return PageRoute(path, handler, role=role)
+
+
+def render_error(request: Request, error: PenstockError) -> Response:
+    page = ErrorPage(
+        title=error.code.replace("_", " ").capitalize(),
+        status=error.status,
+        message=error.message,
+        hint=error.hint,
+    )
+    answer = render(request, View("error.html", "", "problem"), page)
+    answer.status_code = error.status
+    return answer

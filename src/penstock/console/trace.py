@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import principal_of
 from penstock.console import formats
 from penstock.console.evidence import EvidenceRow, evidence
 from penstock.console.rendering import View, page_route, render
 from penstock.errors import NotFound
-from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.services import Services
 from penstock.knowledge.base import KnowledgeBase
 from penstock.seams import SpanKind
@@ -85,13 +85,14 @@ class TracePage(Struct, frozen=True, kw_only=True):
 async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     trace_id = request.path_params["trace_id"]
-    detail = await services.traces.get(trace_id, LOCAL_PROJECT)
+    principal = principal_of(request)
+    detail = await services.traces.get(trace_id, principal.project_id)
     if detail is None:
         raise NotFound(
             f"There is no trace {trace_id[:80]!r}.",
             hint="Traces older than the retention are deleted; the list has those that are kept.",
         )
-    base = services.knowledge.get(detail.trace.knowledge or "")
+    base = services.readable(principal).get(detail.trace.knowledge or "")
     return render(request, TRACE, await asyncio.to_thread(page_of, detail, base))
 
 
@@ -206,4 +207,4 @@ def curl(model: str, messages: Sequence[MessageRow]) -> str:
 
 
 def routes() -> list[BaseRoute]:
-    return [page_route("/traces/{trace_id}", show)]
+    return [page_route("/traces/{trace_id}", show, role="viewer")]

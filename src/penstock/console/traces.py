@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import principal_of
 from penstock.clock import SYSTEM_CLOCK
 from penstock.console.query import read_query
 from penstock.console.rendering import View, history, page_route, render
-from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.services import Services
 from penstock.traces.span import TraceFilter, TraceStatus, TraceSummary
 from penstock.traces.store import MAX_COUNT
@@ -100,14 +100,15 @@ class TracesPage(Struct, frozen=True, kw_only=True):
 async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     query = read_query(request, TracesQuery)
-    wanted = trace_filter(query, SYSTEM_CLOCK.now_us())
+    principal = principal_of(request)
+    wanted = trace_filter(query, principal.project_id, SYSTEM_CLOCK.now_us())
     found, total = await asyncio.gather(
         services.traces.list(wanted, PAGE_SIZE, query.before or None), services.traces.count(wanted)
     )
     page = TracesPage(
         title="Traces",
         query=query,
-        choices=filter_choices(query, [target.name for target in services.registry]),
+        choices=filter_choices(query, [target.name for target in services.registry.open_to(principal)]),
         traces=tuple(line(trace) for trace in found.traces),
         found=counted(total),
         filtered=query != TracesQuery(),
@@ -117,10 +118,10 @@ async def show(request: Request) -> Response:
     return render(request, TRACES, page, history(query.address(query.before), is_new=bool(query.before)))
 
 
-def trace_filter(query: TracesQuery, now_us: int) -> TraceFilter:
+def trace_filter(query: TracesQuery, project_id: str, now_us: int) -> TraceFilter:
     since = now_us - PERIODS[query.period] * 1_000_000 if query.period else None
     return TraceFilter(
-        project_id=LOCAL_PROJECT,
+        project_id=project_id,
         status=STATUSES.get(query.status),
         answered=False if query.status == "unanswered" else None,
         model=query.model or None,
@@ -171,4 +172,4 @@ def counted(total: int) -> str:
 
 
 def routes() -> list[BaseRoute]:
-    return [page_route("/traces", show)]
+    return [page_route("/traces", show, role="viewer")]

@@ -8,8 +8,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from penstock.access.principal import permits
 from penstock.errors import ConfigError, InvalidRequest, ModelNotFound, UnsupportedFeature
-from penstock.exchange import Operation
+from penstock.exchange import Operation, Principal
 from penstock.gateway.prices import Price
 from penstock.seams import Provider
 
@@ -38,6 +39,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
     `features` are those of a request beyond plain text that it can serve (`dialects.openai.features`); `None`
     forwards every body as it came. `price` is `None` where nothing is charged per token or it is not known.
+    `projects` are patterns of those that may ask it; none is all.
     """
 
     name: str
@@ -49,6 +51,11 @@ class Target(Struct, frozen=True, kw_only=True):
     owned_by: str = "penstock"
     price: Price | None = None
     created: int = 0
+    projects: tuple[str, ...] = ()
+
+    def open_to(self, principal: Principal) -> bool:
+        """Whether the principal may ask it by this name."""
+        return permits(principal.models, self.name) and permits(self.projects, principal.project_id)
 
     @property
     def is_leaf(self) -> bool:
@@ -75,6 +82,13 @@ class Registry:
 
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets.values())
+
+    def find(self, name: str) -> Target | None:
+        return self._targets.get(name)
+
+    def open_to(self, principal: Principal) -> Registry:
+        """What the principal may ask; the rest does not exist for it."""
+        return Registry(target for target in self if target.open_to(principal))
 
     def get(self, name: str) -> Target:
         """Raises `ModelNotFound` with the nearest name."""

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.access.limits import Limits
+from penstock.access.principal import permits
+from penstock.access.store import Access
 from penstock.config import Settings
+from penstock.exchange import LOCAL_PROJECT, Principal
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
@@ -35,4 +38,11 @@ class Services:
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
+    access: Access | None = None
     limits: Limits | None = None
+
+    def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
+        """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""
+        own = principal.project_id == LOCAL_PROJECT
+        shared = self.settings.app.projects
+        return self.knowledge if own or (shared and permits(shared, principal.project_id)) else {}

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from penstock.errors import NotFound, PenstockError, RateLimited, UpstreamFailed
+from penstock.errors import NotFound, PenstockError, RateLimited, Unauthenticated, UpstreamFailed
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ def headers_of(error: PenstockError) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b'Bearer realm="penstock"'))
     if error.status in UNFINISHED_BODY:
         headers.append((b"connection", b"close"))
     if isinstance(error, RateLimited):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from penstock.access.directory import UnknownKey
 from penstock.errors import PenstockError
 from penstock.http.connection import direct
 from penstock.http.errors import response_of
@@ -37,6 +38,9 @@ class Front:
             return
         try:
             self._guard(scope)
+        except UnknownKey:
+            await self._app(scope, receive, send)
+            return
         except PenstockError as error:
             await response_of(error)(scope, receive, send)
             return

@@ -22,6 +22,8 @@ class NotReady(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
+    """`not_ready` is empty for who shows no key: what the parts are called is not everybody's."""
+
     status: Literal["ready", "not_ready", "stopping"]
     not_ready: list[NotReady]
 
@@ -40,6 +42,8 @@ def ready(running: Running) -> Handler:
             for name, health in ((name, check()) for name, check in services.health.items())
             if health.state != "ready"
         ]
+        if waiting and request.scope["principal"] is None:
+            return reply(Readiness("not_ready", []), 503)
         return reply(Readiness("not_ready", waiting), 503) if waiting else reply(Readiness("ready", []))
 
     return health
@@ -47,11 +51,11 @@ def ready(running: Running) -> Handler:
 
 def routes(running: Running) -> list[ApiRoute]:
     return [
-        ApiRoute("GET", "/health/live", live, Description(summary="Whether the process answers.")),
+        ApiRoute("GET", "/health/live", live, Description(role=None, summary="Whether the process answers.")),
         ApiRoute(
             "GET",
             "/health/ready",
             ready(running),
-            Description(summary="Whether its models do; 503 where not.", answer=Readiness),
+            Description(role=None, summary="Whether its models do; 503 where not.", answer=Readiness),
         ),
     ]

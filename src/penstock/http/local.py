@@ -12,11 +12,10 @@ import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from penstock.errors import Forbidden, InvalidRequest, PenstockError, UnsupportedMediaType
-from penstock.http.errors import response_of
-from penstock.http.routes import JSON_TYPE, ApiRoute
+from penstock.access.routes import JSON_TYPE, GuardedRoute
+from penstock.errors import Forbidden, InvalidRequest, UnsupportedMediaType
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_HEADERS = [
@@ -33,33 +32,14 @@ PAGE_HEADERS = [
 
 
 class LocalGuard:
-    """ASGI middleware. `routes` are those whose body is no JSON: a file or a form."""
+    """What is checked in local mode. `routes` say which type of body each takes."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[ApiRoute] = ()) -> None:
-        self._app = app
-        self._types = [(route.method, route.path_regex, route.description.media_type) for route in routes]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            self.check(scope)
-        except PenstockError as error:
-            await response_of(error)(scope, receive, send)
-            return
-        if scope["path"].startswith("/v1/"):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name for name, _ in message["headers"]}
-                extra = [header for header in PAGE_HEADERS if header[0] not in given]
-                message["headers"] = [*message["headers"], *extra]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+    def __init__(self, routes: Sequence[GuardedRoute] = ()) -> None:
+        self._types = [
+            (route.methods or (), route.path_regex, route.media_type)
+            for route in routes
+            if route.media_type != JSON_TYPE
+        ]
 
     def check(self, scope: Scope) -> None:
         """Raises `Forbidden`, `InvalidRequest` or `UnsupportedMediaType`."""
@@ -85,14 +65,15 @@ class LocalGuard:
         if site is not None and site not in (b"same-origin", b"none"):
             check_site(scope["method"], mode)
         if scope["method"] not in SAFE_METHODS and (has_body or content_type is not None):
-            self._check_type(scope, content_type)
+            self.check_type(scope, content_type)
 
-    def _check_type(self, scope: Scope, content_type: bytes | None) -> None:
+    def check_type(self, scope: Scope, content_type: bytes | None) -> None:
+        """Raises `UnsupportedMediaType` for a body that is not declared as what its route takes."""
         declared = (content_type or b"").split(b";", 1)[0].strip().lower()
         matching = (
             media_type
-            for method, pattern, media_type in self._types
-            if method == scope["method"] and pattern.match(scope["path"])
+            for methods, pattern, media_type in self._types
+            if scope["method"] in methods and pattern.match(scope["path"])
         )
         wanted = next(matching, JSON_TYPE)
         if declared == wanted.encode():

@@ -9,8 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
+from penstock.access.principal import require_local
+from penstock.access.routes import GuardedRoute, principal_of
 from penstock.gateway.services import Services
 from penstock.seams import EngineHealth
 
@@ -51,6 +53,7 @@ def gauge(
 
 
 async def metrics(request: Request) -> Response:
+    require_local(principal_of(request), "Reading the server's figures")
     services: Services = request.app.state.services
     parts = CollectorRegistry(auto_describe=False)
     parts.register(Parts(services))
@@ -59,4 +62,4 @@ async def metrics(request: Request) -> Response:
 
 
 def routes() -> list[BaseRoute]:
-    return [Route("/metrics", metrics)]
+    return [GuardedRoute("/metrics", metrics, role="viewer")]

@@ -11,14 +11,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.errors import PenstockError
-from penstock.exchange import Exchange
+from penstock.exchange import Exchange, Principal
 from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
 from penstock.http.bodies import ClientLeft, read_body
 from penstock.http.connection import direct
 from penstock.http.errors import as_penstock, response_of, status_of
-from penstock.http.routes import ApiRoute, Description, reply
+from penstock.http.gate import HEADERS
+from penstock.http.routes import ApiRoute, Description, principal_of, reply
 from penstock.ids import new_id, new_trace_id
 from penstock.models.dialects.openai import answers, requests
 
@@ -69,14 +70,15 @@ class Endpoint:
 
 def begin(scope: Scope, services: Services) -> Exchange:
     """An exchange with what does not come from the body."""
-    session = next(
-        (value.decode("latin-1")[:200] for name, value in scope["headers"] if name == SESSION_HEADER), ""
-    )
+    session = header(scope, SESSION_HEADER)[:200]
+    principal: Principal = scope["principal"]
     return Exchange(
         id=new_id("req"),
         trace_id=new_trace_id(),
         deadline=time.monotonic() + services.settings.server.request_seconds,
         options={"session": session} if session else {},
+        principal=principal,
+        project_id=principal.project_id,
     )
 
 
@@ -87,7 +89,8 @@ def base_url(scope: Scope) -> str:
 
 def header(scope: Scope, wanted: bytes) -> str:
     """A header's value, "" where the request has none."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+    value: bytes = scope[HEADERS].get(wanted, b"")
+    return value.decode("latin-1")
 
 
 def write_chat(exchange: Exchange, base: str) -> AnswerWriter:
@@ -129,12 +132,14 @@ def model_wire(target: Target) -> ModelWire:
 
 async def list_models(request: Request) -> Response:
     services: Services = request.app.state.services
-    return reply(ModelList([model_wire(target) for target in services.registry]))
+    registry = services.registry.open_to(principal_of(request))
+    return reply(ModelList([model_wire(target) for target in registry]))
 
 
 async def get_model(request: Request) -> Response:
     services: Services = request.app.state.services
-    return reply(model_wire(services.registry.get(request.path_params["name"])))
+    registry = services.registry.open_to(principal_of(request))
+    return reply(model_wire(registry.get(request.path_params["name"])))
 
 
 def routes(running: Running) -> list[ApiRoute]:
@@ -142,11 +147,11 @@ def routes(running: Running) -> list[ApiRoute]:
     chat = Endpoint("/v1/chat/completions", requests.read_chat, write_chat, running)
     completion = Endpoint("/v1/completions", requests.read_completion, write_completion, running)
     embedding = Endpoint("/v1/embeddings", requests.read_embedding, write_embeddings, running)
-    chat_says = Description(summary="Answers a conversation.", body=requests.ChatBody)
-    completion_says = Description(summary="Continues a text.", body=requests.CompletionBody)
-    embedding_says = Description(summary="Turns texts into vectors.", body=requests.EmbeddingBody)
-    list_says = Description(summary="Lists what can be asked.", answer=ModelList)
-    model_says = Description(summary="One model or app.", answer=ModelWire)
+    chat_says = Description(role="developer", summary="Answers a conversation.", body=requests.ChatBody)
+    completion_says = Description(role="developer", summary="Continues a text.", body=requests.CompletionBody)
+    embedding_says = Description(role="developer", summary="Turns texts into vectors.", body=requests.EmbeddingBody)
+    list_says = Description(role="viewer", summary="Lists what can be asked.", answer=ModelList)
+    model_says = Description(role="viewer", summary="One model or app.", answer=ModelWire)
     return [
         ApiRoute("POST", chat.route, chat, chat_says),
         ApiRoute("POST", completion.route, completion, completion_says),

@@ -15,7 +15,7 @@ from penstock.http.routes import JSON_TYPE, UPLOAD_TYPE, ApiRoute, Description
 
 REF = "#/components/schemas/{name}"
 PATH = "/api/v1/openapi.json"
-DESCRIPTION = Description(summary="This file.", answer=dict[str, Any])
+DESCRIPTION = Description(role="viewer", summary="This file.", answer=dict[str, Any])
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 FILE = {UPLOAD_TYPE: BYTES}
 

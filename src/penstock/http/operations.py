@@ -38,22 +38,24 @@ JSON: dict[Operation, tuple[Read, Write, Description]] = {
     "moderate": (
         operations.read_moderation,
         write_passed,
-        Description(summary="Classifies texts and images.", body=operations.ModerationBody),
+        Description(role="developer", summary="Classifies texts and images.", body=operations.ModerationBody),
     ),
     "rerank": (
         operations.read_rerank,
         write_ranking,
-        Description(summary="Orders documents by how well they match a query.", body=operations.RerankBody),
+        Description(
+            role="developer", summary="Orders documents by how well they match a query.", body=operations.RerankBody
+        ),
     ),
     "image": (
         operations.read_image,
         write_passed,
-        Description(summary="Makes pictures from a text.", body=operations.ImageBody),
+        Description(role="developer", summary="Makes pictures from a text.", body=operations.ImageBody),
     ),
     "speech": (
         operations.read_speech,
         write_passed,
-        Description(summary="Speaks a text.", body=operations.SpeechBody, answer_type="audio/*"),
+        Description(role="developer", summary="Speaks a text.", body=operations.SpeechBody, answer_type="audio/*"),
     ),
 }
 
@@ -67,5 +69,7 @@ def routes(running: Running) -> list[ApiRoute]:
     for operation, (kind, summary) in FORMS.items():
         path, read = ROUTES[operation], operations.form_reader(operation, kind)
         endpoint = FormEndpoint(path, read, write_passed, running)
-        found.append(ApiRoute("POST", path, endpoint, Description(summary=summary, body=kind, form=True)))
+        found.append(
+            ApiRoute("POST", path, endpoint, Description(role="developer", summary=summary, body=kind, form=True))
+        )
     return found

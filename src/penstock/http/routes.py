@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from penstock.access.routes import JSON_TYPE, GuardedRoute
+from penstock.access.routes import principal_of as principal_of
+from penstock.exchange import Role
 from penstock.models.dialects.decoding import decode, explain
 
 T = TypeVar("T")
@@ -29,18 +31,20 @@ UPLOAD_TYPE = "application/octet-stream"
 """Unlike a form, a page of another origin cannot send this without being asked first."""
 
 
-JSON_TYPE = "application/json"
 FORM_TYPE = "multipart/form-data"
 
 
 class Description(Struct, frozen=True, kw_only=True):
-    """What a route takes and gives: the types of its query string, its body and its answer.
+    """What a route takes and gives: the types of its query string, its body and its answer, and who may use it.
+
+    `role` is the least that is needed, `None` for everybody: what does not say so is the owner's.
 
     The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit. With `form`, `body`
     are the fields of a form. All others take JSON. `answer_type` is the answer's media type, where it is another.
     """
 
     summary: str
+    role: Role | None = "owner"
     query: type[Struct] | None = None
     body: type[Any] | None = None
     answer: Any = None
@@ -56,11 +60,11 @@ class Description(Struct, frozen=True, kw_only=True):
         return FORM_TYPE if self.form else JSON_TYPE
 
 
-class ApiRoute(Route):
+class ApiRoute(GuardedRoute):
     """One method of one path, with its description."""
 
     def __init__(self, method: Method, path: str, handler: Handler | ASGIApp, description: Description) -> None:
-        super().__init__(path, handler, methods=[method])
+        super().__init__(path, handler, role=description.role, methods=(method,), media_type=description.media_type)
         self.method = method
         self.description = description
 

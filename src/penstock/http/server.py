@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import GuardedRoute
 from penstock.gateway.services import Services
 from penstock.http import health, metrics, openai, openapi, operations
 from penstock.http.answering import Running
@@ -15,8 +16,8 @@ from penstock.http.api import feedback, knowledge, traces
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
 from penstock.http.front import Front
-from penstock.http.local import LocalGuard
-from penstock.http.routes import JSON_TYPE, ApiRoute
+from penstock.http.gate import Gate
+from penstock.http.routes import ApiRoute
 
 API: list[ApiRoute] = [*traces.ROUTES, *feedback.ROUTES, *knowledge.ROUTES]
 """Penstock's own API, one list per module of `http/api`."""
@@ -31,22 +32,34 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     described = [*openai.routes(running), *operations.routes(running), *API, *health.routes(running)]
     described += [route for route in extra_routes if isinstance(route, ApiRoute)]
     uploads = [route for route in described if route.description.upload]
-    others = [route for route in described if route.description.media_type != JSON_TYPE]
+    routes: list[BaseRoute] = [
+        *described,
+        openapi.route(described),
+        *metrics.routes(),
+        *(route for route in extra_routes if not isinstance(route, ApiRoute)),
+    ]
+    refuse_unguarded(routes)
     app = Starlette(
-        routes=[
-            *described,
-            openapi.route(described),
-            *metrics.routes(),
-            *(route for route in extra_routes if not isinstance(route, ApiRoute)),
+        routes=routes,
+        middleware=[
+            Middleware(Gate, services.access, routes),
+            Middleware(BodyLimit, body_limits(services), uploads),
         ],
-        middleware=[Middleware(LocalGuard, others), Middleware(BodyLimit, body_limits(services), uploads)],
         exception_handlers=HANDLERS,
     )
     app.state.services = services
     app.state.running = running
     endpoints = {route.path: route.endpoint for route in described if isinstance(route.endpoint, openai.Endpoint)}
-    app.state.front = Front(app, endpoints, LocalGuard(app, others).check, body_limits(services).bytes)
+    gate = Gate(app, services.access, routes)
+    app.state.front = Front(app, endpoints, gate.check_route, body_limits(services).bytes)
     return app
+
+
+def refuse_unguarded(routes: Sequence[BaseRoute]) -> None:
+    """A route that does not say who may use it is a mistake in this program, found before it is served."""
+    for route in routes:
+        if not isinstance(route, GuardedRoute):
+            raise TypeError(f"{route!r} does not say which role may use it: make it a GuardedRoute")
 
 
 def body_limits(services: Services) -> BodyLimits:

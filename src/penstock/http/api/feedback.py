@@ -8,9 +8,8 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.exchange import LOCAL_PROJECT
 from penstock.http.api.traces import store_of
-from penstock.http.routes import ApiRoute, Description, read_json, reply
+from penstock.http.routes import ApiRoute, Description, principal_of, read_json, reply
 from penstock.traces.span import Feedback
 
 THUMBS = {"up": 1.0, "down": -1.0}
@@ -39,7 +38,7 @@ async def give_feedback(request: Request) -> Response:
         name=body.name,
         user=body.user,
     )
-    return reply(await store_of(request).add_feedback(LOCAL_PROJECT, given))
+    return reply(await store_of(request).add_feedback(principal_of(request).project_id, given))
 
 
 ROUTES = [
@@ -47,6 +46,6 @@ ROUTES = [
         "POST",
         "/api/v1/feedback",
         give_feedback,
-        Description(summary="Attaches a score to an answer.", body=FeedbackBody, answer=Feedback),
+        Description(role="developer", summary="Attaches a score to an answer.", body=FeedbackBody, answer=Feedback),
     )
 ]

@@ -9,9 +9,10 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.access.principal import require_local
 from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
-from penstock.http.routes import ApiRoute, Description, read_json, read_query, reply
+from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
 
 MAX_LIMIT = 500
@@ -96,8 +97,9 @@ class Removed(Struct, frozen=True, kw_only=True):
 
 async def list_knowledge(request: Request) -> Response:
     services: Services = request.app.state.services
+    readable = services.readable(principal_of(request))
     items = await asyncio.to_thread(
-        lambda: tuple(KnowledgeItem(name=name, counts=base.counts()) for name, base in services.knowledge.items())
+        lambda: tuple(KnowledgeItem(name=name, counts=base.counts()) for name, base in readable.items())
     )
     return reply(KnowledgeList(data=items))
 
@@ -143,13 +145,13 @@ async def get_document(request: Request) -> Response:
 
 async def add_document(request: Request) -> Response:
     """The body is the file itself, in a type that no page of another origin can send without asking first."""
-    base = base_of(request)
+    base = own_base_of(request)
     query = read_query(request, UploadQuery)
     return reply(await base.add_file(query.name, await request.body()), 201)
 
 
 async def remove_document(request: Request) -> Response:
-    base = base_of(request)
+    base = own_base_of(request)
     document_id = request.path_params["document_id"]
     await base.remove_document(document_id)
     return reply(Removed(id=document_id))
@@ -157,7 +159,7 @@ async def remove_document(request: Request) -> Response:
 
 async def ingest(request: Request) -> Response:
     """Brings the knowledge in line with the app's files; answers when that is done."""
-    base = base_of(request)
+    base = own_base_of(request)
     services: Services = request.app.state.services
     return reply(await base.ingest(services.sources[base.name]))
 
@@ -176,12 +178,21 @@ async def search(base: KnowledgeBase, query: SearchQuery) -> Response:
 
 
 def base_of(request: Request) -> KnowledgeBase:
+    """The knowledge that the path names. Raises `NotFound` also for one that is not for the principal."""
     services: Services = request.app.state.services
+    readable = services.readable(principal_of(request))
     name = request.path_params["name"]
-    base = services.knowledge.get(name)
+    base = readable.get(name)
     if base is None:
-        known = ", ".join(services.knowledge) or "none"
+        known = ", ".join(readable) or "none"
         raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.", param="name")
+    return base
+
+
+def own_base_of(request: Request) -> KnowledgeBase:
+    """As `base_of`, for who changes it: an app that is open to other projects is theirs to read only."""
+    base = base_of(request)
+    require_local(principal_of(request), f"Changing knowledge {base.name!r}")
     return base
 
 
@@ -191,50 +202,62 @@ ROUTES = [
         "GET",
         "/api/v1/knowledge",
         list_knowledge,
-        Description(summary="Lists the knowledge bases with what they hold.", answer=KnowledgeList),
+        Description(role="viewer", summary="Lists the knowledge bases with what they hold.", answer=KnowledgeList),
     ),
     ApiRoute(
         "GET",
         ONE + "/documents",
         list_documents,
         Description(
-            summary="Lists documents with their status, by path.", query=DocumentQuery, answer=DocumentList
+            role="viewer",
+            summary="Lists documents with their status, by path.",
+            query=DocumentQuery,
+            answer=DocumentList,
         ),
     ),
     ApiRoute(
         "POST",
         ONE + "/documents",
         add_document,
-        Description(summary="Takes a file in.", query=UploadQuery, answer=DocumentRow, upload=True),
+        Description(role="admin", summary="Takes a file in.", query=UploadQuery, answer=DocumentRow, upload=True),
     ),
     ApiRoute(
         "GET",
         ONE + "/documents/{document_id}",
         get_document,
-        Description(summary="One document with its text.", query=TextQuery, answer=DocumentText),
+        Description(role="viewer", summary="One document with its text.", query=TextQuery, answer=DocumentText),
     ),
     ApiRoute(
         "DELETE",
         ONE + "/documents/{document_id}",
         remove_document,
-        Description(summary="Deletes a file that was dropped in.", answer=Removed),
+        Description(role="admin", summary="Deletes a file that was dropped in.", answer=Removed),
     ),
     ApiRoute(
         "POST",
         ONE + "/ingest",
         ingest,
-        Description(summary="Takes in new and changed files, and forgets deleted ones.", answer=IngestSummary),
+        Description(
+            role="admin", summary="Takes in new and changed files, and forgets deleted ones.", answer=IngestSummary
+        ),
     ),
     ApiRoute(
         "GET",
         ONE + "/search",
         search_by_address,
-        Description(summary="Finds passages; both scores come with each.", query=SearchQuery, answer=SearchAnswer),
+        Description(
+            role="viewer",
+            summary="Finds passages; both scores come with each.",
+            query=SearchQuery,
+            answer=SearchAnswer,
+        ),
     ),
     ApiRoute(
         "POST",
         ONE + "/search",
         search_by_body,
-        Description(summary="Finds passages, for long questions.", body=SearchQuery, answer=SearchAnswer),
+        Description(
+            role="viewer", summary="Finds passages, for long questions.", body=SearchQuery, answer=SearchAnswer
+        ),
     ),
 ]

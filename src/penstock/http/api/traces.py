@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.errors import InvalidRequest, NotFound
-from penstock.exchange import LOCAL_PROJECT
-from penstock.http.routes import ApiRoute, Description, read_query, reply
+from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
 from penstock.traces.span import TraceDetail, TraceFilter, TraceStatus, TraceSummary
 from penstock.traces.store import MAX_LIMIT, TraceStore
 
@@ -96,7 +95,7 @@ def refuse_unknown(request: Request, kind: type[Struct]) -> None:
 async def list_traces(request: Request) -> Response:
     refuse_unknown(request, TraceQuery)
     query = read_query(request, TraceQuery)
-    wanted, store = query.wanted(LOCAL_PROJECT), store_of(request)
+    wanted, store = query.wanted(principal_of(request).project_id), store_of(request)
     page = await store.list(wanted, query.limit, query.cursor)
     count = await store.count(wanted) if query.count else None
     return reply(TraceList(data=page.traces, next_cursor=page.next_cursor, count=count))
@@ -104,7 +103,7 @@ async def list_traces(request: Request) -> Response:
 
 async def get_trace(request: Request) -> Response:
     trace_id = request.path_params["trace_id"]
-    found = await store_of(request).get(trace_id, LOCAL_PROJECT)
+    found = await store_of(request).get(trace_id, principal_of(request).project_id)
     if found is None:
         raise NotFound(
             f"There is no trace {trace_id[:64]!r}.",
@@ -119,12 +118,12 @@ ROUTES = [
         "GET",
         "/api/v1/traces",
         list_traces,
-        Description(summary="Lists requests, newest first.", query=TraceQuery, answer=TraceList),
+        Description(role="viewer", summary="Lists requests, newest first.", query=TraceQuery, answer=TraceList),
     ),
     ApiRoute(
         "GET",
         "/api/v1/traces/{trace_id}",
         get_trace,
-        Description(summary="One request with all its spans and feedback.", answer=TraceDetail),
+        Description(role="viewer", summary="One request with all its spans and feedback.", answer=TraceDetail),
     ),
 ]
