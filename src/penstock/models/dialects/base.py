@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from penstock.errors import FailureKind, UnsupportedFeature
 from penstock.exchange import Chunk, Exchange
 
-Headers = Sequence[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 JSON: Headers = (("Content-Type", "application/json"),)
 FOREIGN = "gemini:"
@@ -96,4 +96,15 @@ class Dialect(Protocol):
 
     def failure(self, status: int, data: bytes) -> Failure:
         """What an answer with an error status means."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A dialect that can ask how many tokens a request has."""
+
+    def counting(self, exchange: Exchange) -> Outgoing: ...
+
+    def count(self, data: bytes) -> int | None:
+        """The number that an answer says; `None` for what is no answer."""
         ...

@@ -8,6 +8,13 @@ from typing import Protocol
 from penstock.models.dialects.base import Headers
 
 MASK = "********"
+FORMS = {
+    "bearer": ("Authorization", "Bearer {}"),
+    "x-api-key": ("x-api-key", "{}"),
+    "x-goog-api-key": ("x-goog-api-key", "{}"),
+    "api-key": ("api-key", "{}"),
+}
+"""Where a vendor looks for its key, and how it is written there."""
 
 
 class Auth(Protocol):
@@ -25,10 +32,11 @@ class Auth(Protocol):
 
 
 class KeyAuth:
-    """A key that is sent as it is. `header` is where, `form` how ("Bearer {}"); no key sends nothing."""
+    """A key that is sent as it is, in one of `FORMS`; no key sends nothing."""
 
-    def __init__(self, key: str, header: str = "Authorization", form: str = "Bearer {}") -> None:
-        self.fixed: Headers = ((header, form.format(key)),) if key else ()
+    def __init__(self, key: str, form: str = "bearer") -> None:
+        header, wording = FORMS[form]
+        self.fixed: Headers = ((header, wording.format(key)),) if key else ()
         self.secrets: Sequence[str] = (key,) if key else ()
 
     def sign(self, path: str, body: bytes) -> Headers:

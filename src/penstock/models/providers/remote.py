@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.errors import FailureKind, PenstockError, UpstreamFailed
 from penstock.exchange import Chunk, Exchange
-from penstock.models.dialects.base import Dialect, Failure, Reading, StreamFailed
+from penstock.models.dialects.base import Counting, Dialect, Failure, Outgoing, Reading, StreamFailed, unsupported
 from penstock.models.dialects.failures import retry_after
 from penstock.models.providers.auth import hidden
 from penstock.models.providers.connection import Address, Connection, Patience, Response
@@ -31,7 +31,7 @@ class RemoteProvider:
     def __init__(self, settings: RemoteSettings) -> None:
         self.settings = settings
         self._auth = auth_of(settings)
-        self._secrets = (*self._auth.secrets, *settings.secret_headers)
+        self._secrets = (*self._auth.secrets, *settings.secret_headers())
         self._dialect, self._others = dialects_of(settings)
         timeouts = settings.timeouts
         self._patience = (timeouts.first_token, timeouts.between_tokens)
@@ -43,7 +43,7 @@ class RemoteProvider:
             Address(
                 name=settings.name,
                 base_url=settings.base_url,
-                headers=(*self._auth.fixed, *vendor.headers.items(), *settings.revealed_headers),
+                headers=(*self._auth.fixed, *vendor.headers.items(), *settings.revealed_headers()),
                 connect=timeouts.connect,
                 hint=hint,
             )
@@ -63,12 +63,11 @@ class RemoteProvider:
         dialect = self._others.get(exchange.dialect, self._dialect)
         call = Call(self.name, self._secrets, dialect, exchange)
         outgoing = dialect.request(exchange)
-        headers = (*outgoing.headers, *self._auth.sign(outgoing.path, outgoing.body))
         if exchange.stream:
             patience = Patience(*self._patience, exchange.deadline)
         else:
             patience = Patience(deadline=exchange.deadline)
-        response = await self._connection.post(outgoing.path, outgoing.body, patience, headers)
+        response = await self._send(outgoing, patience)
         try:
             if response.status != 200:
                 raise self._refusal(call, response, await response.body(MAX_ERROR_BODY))
@@ -82,8 +81,32 @@ class RemoteProvider:
         finally:
             response.release()
 
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """The prompt tokens of an exchange, as the vendor counts them. Raises as `answer`, `UnsupportedFeature`."""
+        dialect = self._others.get(exchange.dialect, self._dialect)
+        if not isinstance(dialect, Counting):
+            raise unsupported(self.name, "the number of tokens")
+        call = Call(self.name, self._secrets, dialect, exchange)
+        response = await self._send(dialect.counting(exchange), Patience(deadline=exchange.deadline))
+        try:
+            body = await response.body(MAX_ERROR_BODY)
+            if response.status != 200:
+                raise self._refusal(call, response, body)
+        finally:
+            response.release()
+        count = dialect.count(body)
+        if count is None:
+            raise call.no_answer(body)
+        return count
+
     async def close(self) -> None:
         await self._connection.close()
+
+    async def _send(self, outgoing: Outgoing, patience: Patience) -> Response:
+        headers = outgoing.headers
+        if signed := self._auth.sign(outgoing.path, outgoing.body):
+            headers = (*headers, *signed)
+        return await self._connection.post(outgoing.path, outgoing.body, patience, headers)
 
     def _refusal(self, call: Call, response: Response, body: bytes) -> PenstockError:
         """What an answer with an error status means."""
@@ -91,7 +114,7 @@ class RemoteProvider:
         failure = call.dialect.failure(status, body)
         wait = retry_after(response.header("retry-after"), response.header("retry-after-ms"))
         wait = failure.retry_after if wait is None else wait
-        if failure.kind == "auth":
+        if failure.kind == "auth" and status != 402:
             return self._refused(status, failure)
         text = call.hidden(body)
         said = hidden(failure.message, self._secrets) or " ".join(text[:200].split())
@@ -104,12 +127,15 @@ class RemoteProvider:
         )
 
     def _refused(self, status: int, failure: Failure) -> UpstreamFailed:
-        """The vendor does not accept who we are. Its words are not shown: some repeat the key."""
-        key = self.settings.api_key
-        variable = key.env if key else self.settings.vendor.key
+        """The vendor does not accept who we are. If it doubts the key, its words are not shown: some repeat it."""
+        settings = self.settings
+        key = settings.account.token or settings.api_key
+        variable = key.env if key else settings.vendor.key
         has_one = bool(self._auth.secrets)
+        said = hidden(failure.message, self._secrets) if status == 403 else ""
         return UpstreamFailed(
-            f"{self.name} refused {'the key' if has_one else 'a request without a key'} (HTTP {status}).",
+            f"{self.name} refused {'the key' if has_one else 'a request without a key'} (HTTP {status})."
+            + (f" It says: {said}" if said else ""),
             hint=f"Check the key in {variable}." if variable else "Check api_key.",
             kind=failure.kind,
             upstream_status=status,
@@ -133,9 +159,12 @@ class Call:
         """An answer that was not streamed. Raises `UpstreamFailed` for what is none."""
         chunk = self.dialect.whole(self._exchange, data, content_type)
         if chunk is None:
-            said = " ".join(self.hidden(data[:200]).split())
-            raise UpstreamFailed(f"{self._name} sent what is not an answer: {said or 'nothing'}")
+            raise self.no_answer(data)
         return chunk
+
+    def no_answer(self, data: bytes) -> UpstreamFailed:
+        said = " ".join(self.hidden(data[:200]).split())
+        return UpstreamFailed(f"{self._name} sent what is not an answer: {said or 'nothing'}")
 
     async def stream(self, response: Response, reading: Reading) -> AsyncIterator[Chunk]:
         """The chunks of a stream. Raises `UpstreamFailed` for one that ends before its end mark."""

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from penstock.models.dialects.base import Headers
+from penstock.models.dialects.base import JSON, Headers
 from penstock.net import Origin
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -57,8 +57,8 @@ class Signature:
 
     def sign(self, path: str, body: bytes) -> Headers:
         """The headers of a POST of JSON."""
-        given = [("Content-Type", "application/json")]
-        return self.signed("POST", self._prefix + path, given, body)[len(given) :]
+        given = JSON
+        return tuple(self.signed("POST", self._prefix + path, given, body)[len(given) :])
 
     def signed(self, method: str, path: str, headers: Headers, body: bytes) -> list[tuple[str, str]]:
         """The headers given and those of the signature. `path` is as it is sent, its query included."""

@@ -9,7 +9,7 @@ import os
 import tomllib
 from importlib import resources
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -28,10 +28,11 @@ class Profile(Struct, frozen=True, kw_only=True):
     dialect: DialectName = "openai"
     also: tuple[str, ...] = ()
     operations: frozenset[Operation] = frozenset({"chat", "complete", "embed"})
-    features: frozenset[str] | None = None
     lacks: frozenset[str] = frozenset()
     limit: str = "max_tokens"
     include_usage: bool = True
+    longest: int = 8192
+    adaptive: bool = True
 
 
 class Refinement(Struct, frozen=True, kw_only=True):
@@ -41,13 +42,17 @@ class Refinement(Struct, frozen=True, kw_only=True):
     operations: frozenset[Operation] | None = None
     lacks: frozenset[str] = frozenset()
     limit: str | None = None
+    longest: int | None = None
+    adaptive: bool | None = None
 
 
 class Vendor(Profile, frozen=True, kw_only=True):
     """One vendor; see `vendors.toml`."""
 
     title: str
-    base_url: str
+    base_url: str = ""
+    path: str = "{}"
+    versioned_path: str = ""
     key: str = ""
     auth: AuthName = "bearer"
     prices: str = ""
@@ -55,17 +60,17 @@ class Vendor(Profile, frozen=True, kw_only=True):
     models: tuple[Refinement, ...] = ()
 
     def profile(self, model: str) -> Profile:
-        """The vendor's profile with what is otherwise for this model."""
-        found = Profile(**{name: getattr(self, name) for name in Profile.__struct_fields__})
+        """The vendor's profile with what is otherwise for this model; of two that say so the later counts."""
+        found = {name: getattr(self, name) for name in Profile.__struct_fields__}
         for each in self.models:
             if fnmatch.fnmatchcase(model.lower(), each.match):
-                found = msgspec.structs.replace(
-                    found,
-                    operations=found.operations if each.operations is None else each.operations,
-                    lacks=found.lacks | each.lacks,
-                    limit=each.limit or found.limit,
-                )
-        return found
+                for name in Refinement.__struct_fields__[1:]:
+                    value = getattr(each, name)
+                    if name == "lacks":
+                        found[name] |= value
+                    elif value is not None:
+                        found[name] = value
+        return Profile(**found)
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -76,29 +81,47 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     between_tokens: float = 60.0
 
 
+class Account(Struct, frozen=True, kw_only=True):
+    """What an account at a vendor needs beside a key, for those that need it.
+
+    `region` is AWS's. `deployment` is what the vendor calls the model, where that is not its name; `api_version`
+    that of Azure's older API. `token` is an access token, sent in place of a key. `headers` go with every request.
+    """
+
+    region: str = ""
+    deployment: str = ""
+    api_version: str = ""
+    token: Secret | None = None
+    headers: tuple[tuple[str, str | Secret], ...] = ()
+
+
 class RemoteSettings(Struct, frozen=True, kw_only=True):
-    """A model elsewhere. `name` is "vendor/model", `model` what the vendor calls it."""
+    """A model elsewhere. `name` is "vendor/model", `model` what the vendor calls it.
+
+    `path` is the form of a request's path behind `base_url`, with `{}` for that of the operation.
+    """
 
     name: str
     model: str
     vendor: Vendor
     base_url: str
+    path: str = "{}"
     api_key: Secret | None = None
-    headers: tuple[tuple[str, str | Secret], ...] = ()
+    account: Account = Account()
     timeouts: Timeouts = Timeouts()
 
     @property
     def profile(self) -> Profile:
-        return self.vendor.profile(self.model)
+        return self.vendor.profile(self.name.partition("/")[2])
 
-    @property
-    def revealed_headers(self) -> tuple[tuple[str, str], ...]:
-        """Raises `ConfigError` where an environment variable is not set."""
-        return tuple((name, value.reveal() if isinstance(value, Secret) else value) for name, value in self.headers)
+    def revealed_headers(self) -> list[tuple[str, str]]:
+        """The headers of the account. Raises `ConfigError` where an environment variable is not set."""
+        return [
+            (name, value.reveal() if isinstance(value, Secret) else value) for name, value in self.account.headers
+        ]
 
-    @property
-    def secret_headers(self) -> tuple[str, ...]:
-        return tuple(value.reveal() for _, value in self.headers if isinstance(value, Secret))
+    def secret_headers(self) -> list[str]:
+        return [value.reveal() for _, value in self.account.headers if isinstance(value, Secret)]
 
 
 @functools.cache
@@ -108,10 +131,12 @@ def vendors() -> dict[str, Vendor]:
     return msgspec.convert(tomllib.loads(text), dict[str, Vendor])
 
 
-def remote(use: str, base_url: str | None = None, api_key: Secret | None = None) -> RemoteSettings:
+def remote(
+    use: str, base_url: str | None = None, api_key: Secret | None = None, account: Account | None = None
+) -> RemoteSettings:
     """Settings for "vendor/model". A vendor that is not known needs a `base_url`.
 
-    Raises `ConfigError` that names the nearest vendor.
+    Raises `ConfigError` that names the nearest vendor, or the setting that is missing.
     """
     name, _, model = use.partition("/")
     if not name or not model:
@@ -126,8 +151,52 @@ def remote(use: str, base_url: str | None = None, api_key: Secret | None = None)
                 hint="Any other OpenAI-compatible API works when base_url says where it is.",
             )
         vendor = Vendor(title=urlsplit(base_url).hostname or name, base_url=base_url)
-    if api_key is None and vendor.key and (base_url is None or os.environ.get(vendor.key)):
+    account = account or Account()
+    if api_key is None and account.token is None and needs_key(vendor, base_url):
         api_key = Secret.from_env(vendor.key)
+    address, path = place(use, vendor, base_url, account)
     return RemoteSettings(
-        name=use, model=model, vendor=vendor, base_url=(base_url or vendor.base_url).rstrip("/"), api_key=api_key
+        name=use,
+        model=account.deployment or model,
+        vendor=vendor,
+        base_url=address,
+        path=path,
+        api_key=api_key,
+        account=account,
     )
+
+
+def needs_key(vendor: Vendor, base_url: str | None) -> bool:
+    """Whether to read the vendor's usual variable. Another address is sent its key only where it is set."""
+    if not vendor.key:
+        return False
+    return bool(os.environ.get(vendor.key)) or (vendor.auth != "aws" and base_url is None)
+
+
+def place(use: str, vendor: Vendor, base_url: str | None, account: Account) -> tuple[str, str]:
+    """The address of a vendor for an account, and the form of the paths behind it."""
+    address = base_url or vendor.base_url
+    if not address:
+        raise ConfigError(
+            f"{use!r} needs a base_url: {vendor.title} gives every account an address of its own.",
+            hint="For example base_url = 'https://my-resource.openai.azure.com'.",
+        )
+    if "{region}" in address:
+        region = region_of(account)
+        if not region:
+            raise ConfigError(f"{use!r} needs a region.", hint="For example region = 'eu-central-1'.")
+        address = address.format(region=region)
+    address = address.rstrip("/")
+    path = vendor.path
+    if account.api_version and vendor.versioned_path:
+        deployment = quote(account.deployment or use.partition("/")[2], safe="")
+        path = vendor.versioned_path.replace("{deployment}", deployment)
+        path = path.replace("{api_version}", quote(account.api_version, safe=""))
+    stem = path.removesuffix("{}")
+    if stem and address.endswith(stem):  # some write the whole address
+        path = "{}"
+    return address, path
+
+
+def region_of(account: Account) -> str:
+    return account.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from penstock.errors import FailureKind
 from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed, unsupported
 from penstock.models.dialects.bedrock.embedding import read_embed, written_embed
 from penstock.models.dialects.bedrock.frames import FrameBroken, FrameReader
-from penstock.models.dialects.bedrock.requests import written
+from penstock.models.dialects.bedrock.requests import ENCODER, written
 from penstock.models.dialects.bedrock.upstream import ANSWER, EVENT, Reader, chunk_of
 from penstock.models.dialects.failures import kind_of
 from penstock.models.dialects.openai.upstream import understood
@@ -38,7 +38,14 @@ class ErrorBody(Struct):
     upper: str = msgspec.field(default="", name="Message")
 
 
+class CountBody(Struct, rename="camel"):
+    input_tokens: int
+
+
 ERROR = msgspec.json.Decoder(ErrorBody)
+COUNT = msgspec.json.Decoder(CountBody)
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
+COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 
 
 class BedrockDialect:
@@ -57,6 +64,15 @@ class BedrockDialect:
             raise unsupported(self._model, repr(exchange.operation))
         method = "converse-stream" if exchange.stream else "converse"
         return Outgoing(f"{self._path}/{method}", written(exchange, self._model))
+
+    def counting(self, exchange: Exchange) -> Outgoing:
+        fields = FIELDS.decode(written(exchange, self._model))
+        asked = {name: fields[name] for name in COUNTED if name in fields}
+        return Outgoing(f"{self._path}/count-tokens", ENCODER.encode({"input": {"converse": asked}}))
+
+    def count(self, data: bytes) -> int | None:
+        wire = understood(COUNT, data)
+        return wire.input_tokens if wire else None
 
     def reading(self, exchange: Exchange, content_type: str) -> Reading | None:
         return BedrockReading() if content_type == STREAM else None

@@ -17,7 +17,7 @@ VECTORS = msgspec.json.Decoder(list[list[float]])
 
 
 class Typed(Struct):
-    float: list[list[float]]
+    floats: list[list[float]] = msgspec.field(name="float")
 
 
 class EmbeddingWire(Struct, rename="camel"):
@@ -60,7 +60,7 @@ def read_embed(data: bytes) -> Chunk | None:
         vectors = [wire.embedding]
     else:
         typed = understood(TYPED, bytes(wire.embeddings))
-        vectors = typed.float if typed else understood(VECTORS, bytes(wire.embeddings))
+        vectors = typed.floats if typed else understood(VECTORS, bytes(wire.embeddings))
     if vectors is None:
         return None
     tokens = wire.input_text_token_count

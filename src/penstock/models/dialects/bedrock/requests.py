@@ -12,13 +12,32 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from penstock.exchange import Exchange, Message, Parameters, Part, ThinkingBlock, Tool
+from penstock.exchange import Constraint, Exchange, Message, Parameters, Part, ThinkingBlock, Tool
 from penstock.models.dialects.base import FOREIGN, unsupported
+from penstock.models.dialects.calls import arguments_of
 from penstock.models.dialects.media import Media, document, media_at, sound
+from penstock.models.dialects.needs import require
 
 ENCODER = msgspec.json.Encoder()
 
-ANY_OBJECT = '{"type":"object"}'
+FEATURES = frozenset(
+    {
+        "audio",
+        "files",
+        "files in tool results",
+        "images",
+        "images in tool results",
+        "reasoning_effort",
+        "response_format",
+        "stop",
+        "temperature",
+        "tools",
+        "top_k",
+        "top_p",
+    }
+)
+"""What this dialect has words for (`dialects.needs`); not every model does each of them."""
+
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 32_768}
 LEAST_BUDGET = 1024
 """Tokens that Claude must be given to think, if any."""
@@ -39,8 +58,8 @@ NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z\s\-()\[\]]+")
 
 def written(exchange: Exchange, model: str) -> bytes:
     """The body of Converse and ConverseStream. Raises `UnsupportedFeature`."""
+    require(exchange, FEATURES, model)
     parameters = exchange.parameters
-    refuse_unknown(parameters, model)
     messages = exchange.messages or (Message("user", exchange.prompt),)
     fields: dict[str, Any] = {"messages": turns(messages)}
     system = [message.text for message in messages if message.role in ("system", "developer")]
@@ -54,27 +73,13 @@ def written(exchange: Exchange, model: str) -> bytes:
     }
     if inference := {name: value for name, value in inference.items() if value is not None}:
         fields["inferenceConfig"] = inference
-    if tools := tool_config(parameters, model):
+    if tools := tool_config(parameters):
         fields["toolConfig"] = tools
     if extra := additional(parameters, model):
         fields["additionalModelRequestFields"] = extra
     if parameters.constraint is not None:
-        fields["outputConfig"] = {"textFormat": format_of(parameters, model)}
+        fields["outputConfig"] = {"textFormat": format_of(parameters.constraint)}
     return ENCODER.encode(fields)
-
-
-def refuse_unknown(parameters: Parameters, model: str) -> None:
-    """What Converse has no word for."""
-    asked = {
-        "several answers": parameters.n > 1,
-        "logprobs": parameters.logprobs,
-        "a seed": parameters.seed is not None,
-        "a frequency penalty": bool(parameters.frequency_penalty),
-        "a presence penalty": bool(parameters.presence_penalty),
-    }
-    for what, wanted in asked.items():
-        if wanted:
-            raise unsupported(model, what)
 
 
 def turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -105,8 +110,8 @@ def blocks_of(message: Message) -> Iterator[dict[str, Any]]:
     yield from thought(message.thinking_blocks)
     yield from parts_of(message.content)
     for call in message.tool_calls or ():
-        arguments = Raw(call.function.arguments.encode() or b"{}")
-        yield {"toolUse": {"toolUseId": call.id or "", "name": call.function.name, "input": arguments}}
+        said = {"toolUseId": call.id or "", "name": call.function.name, "input": arguments_of(call)}
+        yield {"toolUse": said}
 
 
 def thought(blocks: Iterable[ThinkingBlock] | None) -> Iterator[dict[str, Any]]:
@@ -152,7 +157,7 @@ def inside(media: Media, formats: dict[str, str], what: str) -> dict[str, Any]:
     return {"format": formats[media.type], "source": {"bytes": media.data}}
 
 
-def tool_config(parameters: Parameters, model: str) -> dict[str, Any] | None:
+def tool_config(parameters: Parameters) -> dict[str, Any] | None:
     tools = [
         tool for tool in parameters.tools if not parameters.allowed_tools or tool.name in parameters.allowed_tools
     ]
@@ -181,13 +186,7 @@ def specification(tool: Tool) -> dict[str, Any]:
     return found
 
 
-def format_of(parameters: Parameters, model: str) -> dict[str, Any]:
-    constraint = parameters.constraint
-    assert constraint is not None
-    if constraint.kind == "regex":
-        raise unsupported(model, "an answer that matches a regular expression", "Use a JSON schema.")
-    if constraint.source == ANY_OBJECT:
-        raise unsupported(model, "JSON without a schema", "Send a JSON schema.", "response_format")
+def format_of(constraint: Constraint) -> dict[str, Any]:
     schema: dict[str, Any] = {"schema": constraint.source, "name": constraint.name or "answer"}
     if constraint.description:
         schema["description"] = constraint.description

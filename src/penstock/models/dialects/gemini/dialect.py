@@ -13,7 +13,7 @@ from penstock.errors import FailureKind
 from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed, unsupported
 from penstock.models.dialects.failures import kind_of
-from penstock.models.dialects.gemini.requests import written, written_embed
+from penstock.models.dialects.gemini.requests import ENCODER, OBJECT, written, written_embed
 from penstock.models.dialects.gemini.upstream import ANSWER, EMBEDDINGS, Reader, vectors_of
 from penstock.models.dialects.openai.upstream import EventReader, understood
 
@@ -38,7 +38,12 @@ class ErrorBody(Struct):
     error: ErrorWire
 
 
+class CountBody(Struct, rename="camel"):
+    total_tokens: int
+
+
 ERROR = msgspec.json.Decoder(ErrorBody)
+COUNT = msgspec.json.Decoder(CountBody)
 ERRORS = msgspec.json.Decoder(list[ErrorBody])
 
 
@@ -58,6 +63,14 @@ class GeminiDialect:
             raise unsupported(self._model, repr(exchange.operation))
         method = "streamGenerateContent?alt=sse" if exchange.stream else "generateContent"
         return Outgoing(self._path + method, written(exchange, self._model))
+
+    def counting(self, exchange: Exchange) -> Outgoing:
+        fields = {"model": f"models/{self._model}"} | OBJECT.decode(written(exchange, self._model))
+        return Outgoing(f"{self._path}countTokens", ENCODER.encode({"generateContentRequest": fields}))
+
+    def count(self, data: bytes) -> int | None:
+        wire = understood(COUNT, data)
+        return wire.total_tokens if wire else None
 
     def reading(self, exchange: Exchange, content_type: str) -> Reading | None:
         return GeminiReading() if content_type == "text/event-stream" else None

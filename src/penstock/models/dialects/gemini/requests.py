@@ -12,12 +12,37 @@ from msgspec import Raw
 from penstock.errors import InvalidRequest
 from penstock.exchange import Exchange, Message, Parameters, Part, ThinkingBlock, Tool
 from penstock.models.dialects.base import FOREIGN, unsupported
+from penstock.models.dialects.calls import arguments_of
 from penstock.models.dialects.media import Media, document, media_at, sound
+from penstock.models.dialects.needs import ANY_OBJECT, require
+
+FEATURES = frozenset(
+    {
+        "audio",
+        "files",
+        "files by address",
+        "frequency_penalty",
+        "images",
+        "json_object",
+        "logprobs",
+        "n",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "stop",
+        "temperature",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+    }
+)
+"""What this dialect has words for (`dialects.needs`)."""
 
 ENCODER = msgspec.json.Encoder()
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
-ANY_OBJECT = '{"type":"object"}'
 BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
 LEVELS = {"none": "minimal", "xhigh": "high", "max": "high"}
 UNSIGNED = "skip_thought_signature_validator"
@@ -26,7 +51,8 @@ OLDER = re.compile(r"gemini-(1|2)\b|gemma|learnlm")
 
 
 def written(exchange: Exchange, model: str) -> bytes:
-    """The body of generateContent. Raises `UnsupportedFeature`."""
+    """The body of generateContent. Raises `UnsupportedFeature`, `InvalidRequest`."""
+    require(exchange, FEATURES, model)
     parameters = exchange.parameters
     system = [message.text for message in exchange.messages if message.role in ("system", "developer")]
     messages = exchange.messages or (Message("user", exchange.prompt),)
@@ -112,7 +138,7 @@ def spoken(message: Message, model: str) -> list[dict[str, Any]]:
     for call in calls:
         function: dict[str, Any] = {
             "name": call.function.name,
-            "args": Raw(call.function.arguments.encode() or b"{}"),
+            "args": arguments_of(call),
         }
         if call.id:
             function["id"] = call.id
@@ -200,8 +226,6 @@ def generation_config(parameters: Parameters, model: str) -> dict[str, Any]:
     }
     constraint = parameters.constraint
     if constraint is not None:
-        if constraint.kind == "regex":
-            raise unsupported(model, "an answer that matches a regular expression", "Use a JSON schema.")
         found["responseMimeType"] = "application/json"
         if constraint.source != ANY_OBJECT:
             found["responseJsonSchema"] = Raw(constraint.source.encode())
