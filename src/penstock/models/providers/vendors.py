@@ -17,8 +17,16 @@ from msgspec import Struct
 from penstock.config import Secret
 from penstock.errors import ConfigError
 from penstock.exchange import Operation
+from penstock.models.dialects.anthropic import writing as anthropic
+from penstock.models.dialects.bedrock import requests as bedrock
+from penstock.models.dialects.gemini import requests as gemini
 
 DialectName = Literal["openai", "anthropic", "gemini", "bedrock"]
+FEATURES = {
+    "anthropic": anthropic.FEATURES,
+    "gemini": gemini.FEATURES,
+    "bedrock": bedrock.FEATURES,
+}
 AuthName = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws"]
 
 
@@ -33,6 +41,12 @@ class Profile(Struct, frozen=True, kw_only=True):
     include_usage: bool = True
     longest: int = 8192
     adaptive: bool = True
+
+    @property
+    def features(self) -> frozenset[str] | None:
+        """What its dialect has words for, without what it lacks; `None` where callers speak it and bytes travel."""
+        known = FEATURES.get(self.dialect)
+        return None if known is None else known - self.lacks
 
 
 class Refinement(Struct, frozen=True, kw_only=True):
