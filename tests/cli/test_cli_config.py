@@ -107,10 +107,6 @@ def test_check_finds_a_wrong_prompt(documents: Path) -> None:
 def test_keys_as_json_lists_every_table() -> None:
     code, output, _ = run("config", "keys", "--json")
     assert code == 0
-    assert [section["header"] for section in json.loads(output)] == [
-        "app",
-        "models.NAME",
-        "knowledge.NAME",
-        "server",
-        "traces",
-    ]
+    headers = [section["header"] for section in json.loads(output)]
+    assert headers[:2] == ["app", "models.NAME"]
+    assert {"models.NAME.difficulty", "models.NAME.targets", "knowledge.NAME", "server", "traces"} < set(headers)

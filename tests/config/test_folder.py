@@ -135,10 +135,6 @@ PROBLEMS = {
         "handbook/penstock.toml:3: models.strong.base-url is not a setting; did you mean 'base_url'?",
     ),
     "nothing like it": ("zzz = 1", "handbook/penstock.toml:1: zzz is not a setting."),
-    "a later setting": (
-        '[models.a]\nuse = "openai/x"\nfallback = ["default"]',
-        "handbook/penstock.toml:3: models.a.fallback is not a setting.",
-    ),
     "inside an inline table": (
         'knowledge = { docs = { source = ["x"] } }',
         "handbook/penstock.toml:1: knowledge.docs.source is not a setting; did you mean 'sources'?",

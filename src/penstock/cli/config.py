@@ -69,24 +69,29 @@ def keys(as_json: AsJson = False) -> None:
 
 def verify(folder: AppFolder) -> None:
     """Raises `ConfigError` where a model or an embedder cannot be had, or where the prompt is wrong."""
+    from penstock.config.models import is_remote
     from penstock.errors import ConfigError, PenstockError
     from penstock.models.catalog import lookup
     from penstock.models.providers.vendors import remote
     from penstock.models.sources.address import is_address
     from penstock.prompts.answer import answer_prompt
 
-    def check(path: tuple[str, ...], find: Callable[[], object]) -> None:
+    def check(path: tuple[str | int, ...], find: Callable[[], object]) -> None:
         try:
             find()
         except PenstockError as error:
             raise ConfigError(f"{folder.where(*path)}: {error.message}", hint=error.hint) from None
 
     for name, model in folder.settings.models.items():
-        path = ("models", name, "use")
-        if model.remote:
-            check(path, partial(remote, model.use, model.base_url, model.api_key))
-        elif not is_address(model.use):
-            check(path, partial(lookup, model.use))
+        for number, target in enumerate(model.backends):
+            path = ("models", name, *(("targets", number) if model.targets else ()), "use")
+            if target.remote:
+                check(path, partial(remote, target.use, target.base_url, target.api_key))
+            elif not is_address(target.use):
+                check(path, partial(lookup, target.use))
+        for place, other in model.leads_to:
+            if is_remote(other):
+                check(("models", name, *place), partial(remote, other))
     for name, knowledge in folder.settings.knowledge.items():
         if not is_address(knowledge.embedder):
             check(("knowledge", name, "embedder"), partial(lookup, knowledge.embedder))
@@ -95,18 +100,30 @@ def verify(folder: AppFolder) -> None:
 
 
 def _all_settings(folder: AppFolder) -> list[str]:
+    from pydantic import BaseModel
+
     from penstock.config.reference import toml
 
     def table(header: str, model: Any) -> list[str]:
         hidden = getattr(model, "irrelevant", ())
         values = {key: getattr(model, key) for key in type(model).model_fields if key not in hidden}
-        lines = [f"{key} = {toml(value)}" for key, value in values.items() if value is not None]
-        return ["", f"[{header}]", *lines]
+        plain = {key: value for key, value in values.items() if value is not None and not is_table(value)}
+        lines = ["", header, *(f"{key} = {toml(value)}" for key, value in plain.items())]
+        name = header.strip("[]")
+        for key, value in values.items():
+            if isinstance(value, tuple) and is_table(value):
+                lines += [line for each in value for line in table(f"[[{name}.{key}]]", each)]
+            elif is_table(value):
+                lines += table(f"[{name}.{key}]", value)
+        return lines
+
+    def is_table(value: Any) -> bool:
+        return isinstance(value[0] if isinstance(value, tuple) and value else value, BaseModel)
 
     settings = folder.settings
-    lines = table("app", settings.app)
+    lines = table("[app]", settings.app)
     for name, model in settings.models.items():
-        lines += table(f"models.{name}", model)
+        lines += table(f"[models.{name}]", model)
     for name, knowledge in settings.knowledge.items():
-        lines += table(f"knowledge.{name}", knowledge)
-    return [*lines, *table("server", settings.server), *table("traces", settings.traces)]
+        lines += table(f"[knowledge.{name}]", knowledge)
+    return [*lines, *table("[server]", settings.server), *table("[traces]", settings.traces)]

@@ -13,7 +13,8 @@ from penstock.cli.output import count
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
-    from penstock.config import AppFolder, ModelSettings
+    from penstock.config import AppFolder
+    from penstock.config.models import TargetSettings
     from penstock.knowledge.values import Sources
 
 
@@ -63,7 +64,7 @@ def check_keys(folder: AppFolder) -> Iterator[Finding]:
     """Whether the keys of remote models are in the environment; nothing is sent anywhere."""
     from penstock.models.providers.vendors import remote
 
-    for name, model in folder.settings.models.items():
+    for name, model in each_target(folder):
         if not model.remote:
             continue
         try:
@@ -141,6 +142,13 @@ def check_port(folder: AppFolder) -> Finding:
     return ok("Port", f"{host}:{port} is free")
 
 
+def each_target(folder: AppFolder) -> Iterator[tuple[str, TargetSettings]]:
+    """Every target of every model, with the model's name."""
+    for name, model in folder.settings.models.items():
+        for target in model.backends:
+            yield name, target
+
+
 def models_to_answer(folder: AppFolder) -> list[str]:
     """The models that one answer of the app needs: an app that quotes needs no language model."""
     from penstock.platform import composes
@@ -148,15 +156,15 @@ def models_to_answer(folder: AppFolder) -> list[str]:
     settings = folder.settings
     names = [knowledge.embedder for knowledge in settings.knowledge.values()]
     default = settings.models.get("default")
-    if composes(settings) and default is not None and not default.remote:
-        names.append(default.use)
+    if composes(settings) and default is not None:
+        names += [target.use for target in default.backends if not target.remote]
     return list(dict.fromkeys(names))
 
 
 def local_models(folder: AppFolder) -> list[str]:
     """Every model that must be on this machine, embedders first."""
     names = [knowledge.embedder for knowledge in folder.settings.knowledge.values()]
-    names += [model.use for model in folder.settings.models.values() if not model.remote]
+    names += [target.use for _, target in each_target(folder) if not target.remote]
     return list(dict.fromkeys(names))
 
 
@@ -182,7 +190,7 @@ def check_engines(folder: AppFolder) -> Iterator[Finding]:
     """Starts each engine and encoder once and lets it work a little."""
     for embedder in dict.fromkeys(knowledge.embedder for knowledge in folder.settings.knowledge.values()):
         yield asyncio.run(_try_encoder(embedder))
-    for name, model in folder.settings.models.items():
+    for name, model in each_target(folder):
         if not model.remote:
             yield asyncio.run(_try_engine(name, model))
 
@@ -203,7 +211,7 @@ async def _try_encoder(name: str) -> Finding:
     return ok("Encoder", f"{name} started and answered in {seconds:.1f} s, {vectors.shape[1]} dimensions")
 
 
-async def _try_engine(name: str, model: ModelSettings) -> Finding:
+async def _try_engine(name: str, model: TargetSettings) -> Finding:
     from penstock.exchange import Exchange, Message, Parameters
     from penstock.ids import new_id, new_trace_id
     from penstock.models.local import local_engine

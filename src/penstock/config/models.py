@@ -1,13 +1,14 @@
-"""`[models.NAME]`: what answers, by the name that clients call it."""
+"""`[models.NAME]`: what answers, by the name that clients call it: one target, or a route over several."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from penstock.config.routing import RouteSettings
 from penstock.config.secret import Secret
 from penstock.config.table import Table, conflict
 
@@ -18,12 +19,18 @@ REMOTE_ONLY = ("base_url", "api_key")
 REMOTE_MODEL = re.compile(r"[A-Za-z0-9_.-]+/\S+")
 
 
-class ModelSettings(Table):
-    """A model, by the name that the app and its clients call it. `models.default` answers where none is named."""
+class TargetSettings(Table):
+    """One of the targets of a model: a model of the catalog on this machine, or one reached over the network."""
 
     use: str = Field(
         min_length=1,
         description="A model of the catalog, run on this machine, or `provider/model`, reached over the network.",
+    )
+    weight: float = Field(
+        1.0, gt=0, description="Share of the requests, beside the weights of the other targets of the same model."
+    )
+    max_in_flight: int | None = Field(
+        None, ge=1, description="Requests that the target answers at the same time. Default: as many as come."
     )
     engine: Literal["openvino", "llamacpp"] = Field(
         "openvino", description="What runs a local model. `llamacpp` needs `pip install 'penstock[llamacpp]'`."
@@ -58,7 +65,7 @@ class ModelSettings(Table):
     @property
     def remote(self) -> bool:
         """Whether `use` is `provider/model`; `hf:…` and `file:…` are sources of local models."""
-        return REMOTE_MODEL.fullmatch(self.use) is not None
+        return is_remote(self.use)
 
     @property
     def provider(self) -> str:
@@ -84,9 +91,73 @@ class ModelSettings(Table):
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
         """A setting that has no effect on this kind of model is a misunderstanding, so it is refused."""
-        wrong = [key for key in self.irrelevant if key in self.model_fields_set]
-        if wrong:
-            place = "elsewhere" if self.remote else "on this machine"
-            advice = "" if self.remote else "; a model elsewhere is use = 'provider/model'"
+        idle = LOCAL_ONLY if is_remote(self.use) else REMOTE_ONLY
+        wrong = [key for key in idle if key in self.model_fields_set]
+        if self.use and wrong:
+            place = "elsewhere" if is_remote(self.use) else "on this machine"
+            advice = "" if is_remote(self.use) else "; a model elsewhere is use = 'provider/model'"
             raise conflict(f"has no effect on {self.use!r}, which runs {place}{advice}", wrong[0])
         return self
+
+
+class ModelSettings(RouteSettings, TargetSettings):
+    """A model, by the name that the app and its clients call it. `models.default` answers where none is named.
+
+    It is one target, named by `use`, or a route over several `targets`.
+    """
+
+    use: str = Field(
+        "",
+        description="A model of the catalog, run on this machine, or `provider/model`, reached over the network. "
+        "`targets` stands in its place where several answer.",
+    )
+    targets: Annotated[tuple[TargetSettings, ...], Field(strict=False)] = Field(
+        (), description="The targets that a route chooses from, each with the settings of a model of its own."
+    )
+
+    @property
+    def irrelevant(self) -> tuple[str, ...]:
+        if self.targets:
+            return tuple(TargetSettings.model_fields)
+        kind = LOCAL_ONLY if self.remote else REMOTE_ONLY
+        return (*kind, "targets", "weight", "strategy", "hedge_after")
+
+    @property
+    def backends(self) -> tuple[TargetSettings, ...]:
+        """The targets, also where there is only one."""
+        return self.targets or (self,)
+
+    @property
+    def remote(self) -> bool:
+        """Whether all of it runs elsewhere."""
+        return all(is_remote(each.use) for each in self.backends)
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if not self.targets:
+            if not self.use:
+                raise conflict("is missing", "use")
+            if "weight" in self.model_fields_set:
+                raise conflict("has no effect on a model with one target", "weight")
+            return self
+        for key in TargetSettings.model_fields:
+            if key in self.model_fields_set:
+                raise conflict("belongs to each of the targets, where there are targets", key)
+        return self
+
+    @model_validator(mode="after")
+    def _deadlines_hold(self) -> Self:
+        if self.connect_seconds is not None and not any(each.remote for each in self.backends):
+            raise conflict("has no effect on a model that runs on this machine", "connect_seconds")
+        if self.hedge_after is not None and len(self.backends) < 2:
+            raise conflict(
+                "has no effect on a model with one target: a second attempt goes to another", "hedge_after"
+            )
+        if "strategy" in self.model_fields_set and len(self.backends) < 2:
+            raise conflict("has no effect on a model with one target", "strategy")
+        return self
+
+
+def is_remote(use: str) -> bool:
+    """Whether a name is `provider/model`."""
+    return REMOTE_MODEL.fullmatch(use) is not None

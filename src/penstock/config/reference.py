@@ -85,6 +85,8 @@ def _setting(header: str, key: str, field: FieldInfo) -> Setting:
 def _type_words(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{toml(choice)}`" for choice in get_args(annotation))
+    if get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is Literal:
+        return f"list of {_type_words(get_args(annotation)[0])}"
     known = [kind for kind in get_args(annotation) if kind in TYPE_WORDS]
     return TYPE_WORDS[known[0] if annotation not in TYPE_WORDS and known else annotation]
 

@@ -39,7 +39,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
     `features` are those of a request beyond plain text that it can serve (`dialects.openai.features`); `None`
     forwards every body as it came. `price` is `None` where nothing is charged per token or it is not known.
-    `projects` are patterns of those that may ask it; none is all.
+    `lacks` are features that it cannot serve nevertheless. `projects` are patterns of those that may ask it; none
+    is all.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Target(Struct, frozen=True, kw_only=True):
     provider: Provider
     operations: frozenset[Operation]
     features: frozenset[str] | None = frozenset()
+    lacks: frozenset[str] = frozenset()
     release_id: str = ""
     owned_by: str = "penstock"
     price: Price | None = None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from penstock.config import ModelSettings
+from penstock.config.models import TargetSettings
 from penstock.errors import ConfigError
 from penstock.models.catalog import ModelCard, lookup
 from penstock.models.encoders.minilm import MiniLM
@@ -25,7 +25,7 @@ def card_of(use: str) -> ModelCard | None:
     return None if is_address(use) else lookup(use)
 
 
-def local_engine(name: str, settings: ModelSettings, on_pull: OnPull) -> LazyEngine:
+def local_engine(name: str, settings: TargetSettings, on_pull: OnPull) -> LazyEngine:
     """The engine of a local model; it is fetched, if it must be, and started when it is first needed."""
 
     async def make() -> Engine:
@@ -35,7 +35,7 @@ def local_engine(name: str, settings: ModelSettings, on_pull: OnPull) -> LazyEng
     return LazyEngine(name, make)
 
 
-def engine_settings(name: str, settings: ModelSettings, folder: Path) -> EngineSettings:
+def engine_settings(name: str, settings: TargetSettings, folder: Path) -> EngineSettings:
     """How to run the model whose files are in `folder`. Raises `ConfigError` where there is no GGUF file."""
     file = gguf_in(folder)
     card = card_of(settings.use)

@@ -1,0 +1,199 @@
+"""A model behind several targets, presented as one provider.
+
+    pick a target ─▶ try ─▶ retry, here or at another, within the budget ─▶ fall back to another model
+                      │
+                      └─ first content ─▶ from here on the answer stands or breaks; nothing is asked again
+
+A fallback is a route of its own, so retries are providers around providers and nothing jumps back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+
+from penstock.errors import PenstockError, UpstreamFailed
+from penstock.exchange import Chunk, Exchange, Operation, Usage
+from penstock.gateway.routing.attempt import Attempt, Detour
+from penstock.gateway.routing.backend import Backend
+from penstock.gateway.routing.call import RouteCall
+from penstock.gateway.routing.counts import Counts
+from penstock.gateway.routing.delivery import Delivery
+from penstock.gateway.routing.difficulty import Difficulty
+from penstock.gateway.routing.hedge import race
+from penstock.gateway.routing.kinds import kind_of
+from penstock.gateway.routing.policy import Policy, Process
+from penstock.gateway.routing.strategies import strategy
+
+
+class Route:
+    """Answers exchanges by its `backends` (`seams.Provider`).
+
+    `fallbacks`, `longer` and `difficulty` lead to other routes; they are set once all routes exist.
+    """
+
+    def __init__(self, name: str, backends: Sequence[Backend], policy: Policy, process: Process) -> None:
+        self._name = name
+        self.backends = tuple(backends)
+        self.policy = policy
+        self.process = process
+        self.pick = strategy(policy.strategy, process.clock, process.random)
+        self.fallbacks: tuple[Route, ...] = ()
+        self.longer: Route | None = None
+        self.difficulty: Difficulty | None = None
+        self.bounded = any(backend.limit is not None for backend in backends)
+        self.counts = Counts()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._mixed = len({(backend.features, backend.lacks) for backend in backends}) > 1
+        self._by_operation: dict[Operation, tuple[Backend, ...]] = {
+            operation: tuple(backend for backend in backends if operation in backend.operations)
+            for operation in self.operations
+        }
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        return frozenset[Operation]().union(*(backend.operations for backend in self.backends))
+
+    @property
+    def features(self) -> frozenset[str] | None:
+        """What any of the targets can do; `None` is everything."""
+        known = [backend.features for backend in self.backends]
+        return None if None in known else frozenset[str]().union(*(each for each in known if each is not None))
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """What none of the targets can do, of what would otherwise be passed on."""
+        return frozenset.intersection(*(backend.lacks for backend in self.backends))
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there is more than one way to answer."""
+        return len(self.backends) > 1 or bool(self.leads_to)
+
+    @property
+    def leads_to(self) -> tuple[Route, ...]:
+        """The other routes that it may ask."""
+        further = (self.longer, self.difficulty.easy if self.difficulty else None)
+        return self.fallbacks + tuple(route for route in further if route is not None)
+
+    def answer(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
+        """Raises a `PenstockError`: what the last target of its own said, when nothing is left to ask."""
+        self.process.budget.saw_request(self.process.clock.monotonic())
+        return self.pursue(exchange)
+
+    async def pursue(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
+        """`answer`, for a request that another route has counted."""
+        if self.policy.total is not None:
+            deadline = self.process.clock.monotonic() + self.policy.total
+            exchange = exchange.replace(deadline=min(deadline, exchange.deadline))
+        call = RouteCall(self, exchange)
+        delivery = Delivery(exchange, names=self.chooses)
+        while True:
+            source = await call.next()
+            try:
+                if self.policy.hedge_after is not None and isinstance(source, Attempt):
+                    source = await race(call, source, self.policy.hedge_after)
+                async for chunk in source.chunks:
+                    given: Chunk | None = chunk if delivery.opened else delivery.begun(source, chunk)
+                    if given is not None:
+                        if given.usage is not None:
+                            given = source.priced(given)
+                            delivery.usage = given.usage
+                        delivery.size += len(given.text)
+                        yield given
+                source.succeeded()
+                if self.difficulty is not None:
+                    self._count(source, delivery.usage)
+                return
+            except PenstockError as error:
+                kind = kind_of(error)
+                source.failed(error, kind)
+                call.failed(source, error, kind)
+                if delivery.stands:
+                    if isinstance(source, Attempt):
+                        yield Chunk(usage=source.backend.charged(delivery.reckoned()))
+                    raise broken(error) from None
+            except Exception as error:
+                source.failed(error, "server_error")
+                raise
+            finally:
+                await source.close()
+
+    def able(self, exchange: Exchange) -> tuple[Backend, ...]:
+        """The targets that can do what is asked."""
+        backends = self._by_operation.get(exchange.operation, ())
+        if not self._mixed:
+            return backends
+        needed = self.process.features_of(exchange)
+        return tuple(each for each in backends if each.can(needed))
+
+    def can(self, exchange: Exchange) -> bool:
+        """Whether a route that was not resolved for the exchange could answer it."""
+        backends = self._by_operation.get(exchange.operation, ())
+        if any(each.features is None and not each.lacks for each in backends):
+            return True
+        needed = self.process.features_of(exchange)
+        return any(each.can(needed) for each in backends)
+
+    def available(self) -> bool:
+        """Whether a request would be answered by a target that is well and has room."""
+        now = self.process.clock.monotonic()
+        return any(each.health.takes(now) and not each.full for each in self.backends) or any(
+            way.available() for way in self.fallbacks
+        )
+
+    async def room(self, seconds: float) -> bool:
+        """Waits, first come first served, for a place at a target; false when there is none within `seconds`."""
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(seconds):
+                await place
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.wake()
+            raise
+        else:
+            return True
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(place)
+
+    def wake(self) -> None:
+        """Tells the first that waits that there is a place."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    def _count(self, source: Attempt | Detour, usage: Usage | None) -> None:
+        """Counts an answer as easy or not, and what it would have cost at the first target, less what it did."""
+        if source.why.reason != "easy":
+            self.counts.hard += 1
+            return
+        self.counts.easy += 1
+        price = self.backends[0].price
+        if usage is not None and usage.cost_nanos is not None and price is not None:
+            instead = price.cost_nanos(usage, time.time())
+            self.counts.saved_nanos += 0 if instead is None else instead - usage.cost_nanos
+
+    async def close(self) -> None:
+        for backend in self.backends:
+            await backend.provider.close()
+
+
+def broken(error: PenstockError) -> PenstockError:
+    """The error at the end of an answer that had begun."""
+    if isinstance(error, UpstreamFailed):
+        error.kind = "broken_stream"
+    return error
