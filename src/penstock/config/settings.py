@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from penstock.config.access import AccessSettings, KeySettings, ProjectSettings
 from penstock.config.app import AppSettings
+from penstock.config.chains import check_chains
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
 from penstock.config.limits import Limits
 from penstock.config.models import ModelSettings
@@ -42,7 +44,15 @@ class Settings(Table):
     knowledge: dict[Name, KnowledgeSettings]
     server: ServerSettings = ServerSettings()
     traces: TraceSettings = TraceSettings()
+    access: AccessSettings = AccessSettings()
+    projects: dict[Name, ProjectSettings] = Field(default_factory=dict)
+    keys: dict[Name, KeySettings] = Field(default_factory=dict)
     limits: Limits = ()
+
+    @model_validator(mode="after")
+    def _chains_end(self) -> Self:
+        check_chains(self.models)
+        return self
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Self:

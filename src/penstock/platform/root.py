@@ -22,13 +22,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from penstock.access.store import Access
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.console.routes import routes as console_routes
 from penstock.errors import PenstockError
-from penstock.exchange import Exchange, Message, Operation
+from penstock.exchange import LOCAL_PROJECT, Exchange, Message, Operation
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
-from penstock.gateway.prices import price_of
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
@@ -36,11 +36,11 @@ from penstock.http.server import build
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
-from penstock.models.local import OnPull, card_of, local_engine, start_encoder
+from penstock.models.local import OnPull, card_of, start_encoder
 from penstock.models.providers.embedding import EmbeddingProvider
-from penstock.models.providers.remote import RemoteProvider
-from penstock.models.providers.vendors import remote
+from penstock.platform.access import open_access
 from penstock.platform.limits import open_limits
+from penstock.platform.models import ModelParts, build_registry
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
 from penstock.seams import Embedder, Engine, EngineHealth
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 OnIngest = Callable[[str, IngestProgress], None]
 MB = 1_000_000
-CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
 EMBEDDING: frozenset[Operation] = frozenset({"embed", "rerank"})
 
 
@@ -80,8 +79,10 @@ class Platform:
         self.embedders: dict[str, Embedder] = {}
         self._health: dict[str, Callable[[], EngineHealth]] = {}
         self.engines: dict[str, Engine] = {}
+        self.models = ModelParts(watch.on_pull)
         self.knowledge: dict[str, KnowledgeBase] = {}
         self.traces: TraceStore
+        self.access: Access
         self.pipeline: Pipeline
         self.app: GroundedApp | None = None
         self.release: Release | None = None
@@ -107,6 +108,8 @@ class Platform:
             data / "traces.db", settings=RecorderSettings(content=settings.traces.content)
         )
         self._stack.callback(self.traces.close)
+        self.access = open_access(self.folder)
+        self._stack.push_async_callback(self.access.close)
         limits = await open_limits(self.folder, self._stack)
         stages = standard_stages(
             self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight, limits=limits
@@ -115,8 +118,7 @@ class Platform:
         await self._open_knowledge()
         if self.knowledge:
             self._add_app()
-        for name, model in settings.models.items():
-            self._add_model(name, model)
+        self._add_models()
         for name, embedder in self.embedders.items():
             provider = EmbeddingProvider(embedder)
             self._add(Target(name=name, kind="embedder", provider=provider, operations=EMBEDDING))
@@ -132,32 +134,18 @@ class Platform:
             embedders=self.embedders,
             health=self._health,
             meter=self.meter,
+            access=self.access,
             limits=limits,
         )
 
-    def _add_model(self, name: str, settings: ModelSettings) -> None:
-        """Registers a model by the name the app calls it and by its own."""
-        if settings.remote:
-            address = remote(settings.use, settings.base_url, settings.api_key)
-            provider = RemoteProvider(address)
-            target = Target(
-                name=name,
-                kind="model",
-                provider=provider,
-                operations=frozenset({"chat", "complete", "embed"}),
-                features=None,
-                owned_by=settings.provider,
-                price=price_of(address.vendor.prices, settings.model),
-            )
-        else:
-            engine = local_engine(settings.use, settings, self._watch.on_pull)
+    def _add_models(self) -> None:
+        """The models of the configuration, each a route to what answers."""
+        self._stack.push_async_callback(self.models.close)
+        for target in build_registry(self.folder.settings, self.models):
+            self._add(target)
+        for name, engine in self.models.engines.items():
             self.engines[name] = engine
             self._health[f"models.{name}"] = engine.health
-            target = Target(name=name, kind="model", provider=engine, operations=CHAT, features=ENGINE_FEATURES)
-        self._stack.push_async_callback(target.provider.close)
-        self._add(target)
-        if settings.use not in self.registry:
-            self._add(replace(target, name=settings.use))
 
     def _add(self, target: Target) -> None:
         self.registry.add(replace(target, created=int(time.time())))
@@ -202,6 +190,7 @@ class Platform:
                 operations=frozenset({"chat"}),
                 features=ENGINE_FEATURES if answer.composes else frozenset(),
                 release_id=self.release.id,
+                projects=(LOCAL_PROJECT, *settings.app.projects),
             )
         )
 
@@ -248,15 +237,19 @@ class Platform:
         """Serves until SIGTERM or SIGINT, and lets answers finish. Raises `ConfigError` for the port."""
         settings = self.folder.settings
         address = ServerAddress(
-            host=settings.server.host, port=settings.server.port, drain_seconds=settings.server.drain_seconds
+            host=settings.server.host,
+            port=settings.server.port,
+            drain_seconds=settings.server.drain_seconds,
+            keyed=self.access.keys.required,
         )
         if self.app is not None:
             await self.app.warm()
         server = HttpServer(build(self.services, console_routes()), address)
         await server.start()
-        self.lock.announce(server.url)
+        self.lock.announce(server.url, self.access.keys.owner_token())
         background = [
             asyncio.create_task(self.warm()),
+            asyncio.create_task(self.access.follow()),
             asyncio.create_task(self.traces.retain(settings.traces.keep_days)),
         ]
         on_listening(server.url)
@@ -281,10 +274,8 @@ def composes(settings: Settings) -> bool:
 
 def grounds_well(model: ModelSettings) -> bool:
     """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
-    if model.remote:
-        return True
-    card = card_of(model.use)
-    return card is not None and card.grounds_well
+    cards = [card_of(target.use) for target in model.backends if not target.remote]
+    return all(card is not None and card.grounds_well for card in cards)
 
 
 def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
@@ -294,7 +285,11 @@ def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[s
         "mode": settings.app.mode,
         "prompt": prompt.digest,
         "models": {
-            name: {"use": model.use, "engine": model.engine, "context": model.context, "base_url": model.base_url}
+            name: {
+                "targets": [(each.use, each.engine, each.context, each.base_url) for each in model.backends],
+                "leads_to": [other for _, other in model.leads_to],
+                "difficulty": model.difficulty and model.difficulty.model_dump(),
+            }
             for name, model in settings.models.items()
         },
         "knowledge": {
