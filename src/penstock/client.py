@@ -28,7 +28,7 @@ def running_server(folder: AppFolder) -> RunningServer | None:
     if server is None:
         return None
     try:
-        models = Server(server.url, PROBE_SECONDS).get("/v1/models")
+        models = Server.of(server, PROBE_SECONDS).get("/v1/models")
     except PenstockError:
         return None
     listed = models.get("data") if isinstance(models, dict) else None
@@ -37,12 +37,18 @@ def running_server(folder: AppFolder) -> RunningServer | None:
 
 
 class Server:
-    """A Penstock server's HTTP API, without proxies: it is on this machine."""
+    """A Penstock server's HTTP API, without proxies: it is on this machine. `token` is sent as a key."""
 
-    def __init__(self, url: str, timeout: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, timeout: float = ANSWER_SECONDS, token: str = "") -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    @classmethod
+    def of(cls, running: RunningServer, timeout: float = ANSWER_SECONDS) -> Server:
+        """The server that works in a data folder, with the token that it left there."""
+        return cls(running.url, timeout, running.token)
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON of a GET. Raises `PenstockError` with the server's own message."""
@@ -52,13 +58,14 @@ class Server:
         """The body that answers a GET, as it came."""
         given = {key: value for key, value in query.items() if value is not None}
         address = f"{self.url}{path}" + (f"?{urlencode(given)}" if given else "")
-        with self._open(urllib.request.Request(address)) as response:  # noqa: S310
+        request = urllib.request.Request(address, headers=self._headers)  # noqa: S310
+        with self._open(request) as response:
             body: bytes = response.read()
             return body
 
-    def post(self, path: str, body: object) -> Any:
+    def post(self, path: str, body: object, method: str = "POST") -> Any:
         """The JSON that answers a JSON body."""
-        with self._open(self._request(path, body)) as response:
+        with self._open(self._request(path, body, method)) as response:
             return _json(response.read(), self.url + path)
 
     def stream(self, path: str, body: object) -> Iterator[dict[str, Any]]:
@@ -86,10 +93,9 @@ class Server:
         }
         return RemoteAnswer(self.stream("/v1/chat/completions", body))
 
-    def _request(self, path: str, body: object) -> urllib.request.Request:
-        return urllib.request.Request(  # noqa: S310
-            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
-        )
+    def _request(self, path: str, body: object, method: str = "POST") -> urllib.request.Request:
+        headers = {"content-type": "application/json"} | self._headers
+        return urllib.request.Request(self.url + path, json.dumps(body).encode(), headers, method=method)  # noqa: S310
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:

@@ -34,7 +34,7 @@ async def open_session(folder: AppFolder, *, served: bool) -> Session:
     Raises `ConfigError` where there is nothing to read, and what a part raises that cannot start.
     """
     if served and (server := await asyncio.to_thread(running_server, folder)):
-        return ServedSession(folder, Server(server.url))
+        return ServedSession(folder, Server.of(server))
     stack = contextlib.AsyncExitStack()
     try:
         platform = await stack.enter_async_context(Platform.open(folder))

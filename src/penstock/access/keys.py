@@ -60,6 +60,10 @@ class Keys:
         key = self._directory.keys.get(key_id)
         return () if key is None else key.limits
 
+    def find(self, key_id: str) -> Key | None:
+        """A key by its id, whoever asks."""
+        return self._directory.key(key_id)
+
     def list(self, principal: Principal, project_id: str | None = None) -> tuple[Key, ...]:
         """The keys of the principal's project, newest first; of all projects, or of one, for the server's owner."""
         require(principal, "admin", "Listing keys")

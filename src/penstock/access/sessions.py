@@ -17,6 +17,8 @@ from penstock.config.secret import Secret
 from penstock.errors import RateLimited, Unauthenticated
 from penstock.exchange import LOCAL_PROJECT, Principal
 
+COOKIE = "penstock_session"
+SECURE_COOKIE = "__Host-penstock_session"
 SESSION_PREFIX = "pss_"
 SESSION_SECONDS = 12 * 3600
 FAILURES = 10
@@ -122,6 +124,11 @@ class Attempts:
     def _level(self, source: str, most: int) -> float:
         level, at = self._addresses.get(source, (0.0, 0.0))
         return max(0.0, level - (self._clock.monotonic() - at) * most / FAILURE_SECONDS)
+
+
+def cookie_name(scheme: str) -> str:
+    """Under TLS one that browsers take and send for this host only, and only encrypted."""
+    return SECURE_COOKIE if scheme == "https" else COOKIE
 
 
 def network(address: str) -> str:

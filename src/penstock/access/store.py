@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.access import repository
+from penstock.access.declared import declared_keys, declared_projects
 from penstock.access.directory import Directory
 from penstock.access.hashing import Pepper, open_pepper
 from penstock.access.keys import Keys
@@ -14,6 +16,7 @@ from penstock.access.sessions import Sessions
 from penstock.access.shared import SharedState
 from penstock.audit.log import Audit
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.config.access import KeySettings, ProjectSettings
 from penstock.config.secret import Secret
 from penstock.errors import ConfigError, PenstockError
 from penstock.storage.database import Database
@@ -30,6 +33,7 @@ class Access:
     def __init__(self, database: Database, pepper: Pepper, clock: Clock = SYSTEM_CLOCK) -> None:
         """Raises `ConfigError` where the keys of the database were made under another pepper."""
         self._database = database
+        self._pepper = pepper
         check_pepper(database, pepper)
         self._directory = Directory(pepper, clock)
         self._shared = SharedState(database, self._directory, clock)
@@ -51,9 +55,23 @@ class Access:
             database.close()
             raise
 
+    def declare(self, projects: Mapping[str, ProjectSettings], keys: Mapping[str, KeySettings]) -> None:
+        """Takes in what penstock.toml declares, in place of what it declared before.
+
+        Raises `ConfigError`, and then nothing has changed.
+        """
+        made = [each.id for each in self._directory.projects.values() if each.source == "made"]
+        declared = declared_projects(projects, made)
+        known = {*made, *(each.id for each in declared)}
+        self._directory.declare(declared, declared_keys(keys, known, self._pepper))
+
     async def follow(self) -> None:
         """Keeps up with what other processes change, until it is cancelled."""
         await self._shared.follow()
+
+    def abandon(self) -> None:
+        """Closes the database at once, without the times of last use."""
+        self._database.close()
 
     async def close(self) -> None:
         """Writes what is still to be written and closes the database."""

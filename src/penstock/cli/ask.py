@@ -46,7 +46,7 @@ def ask(
     folder = load(path, {("models", "default"): {"use": model}} if model else None)
     printer = AnswerPrinter(text, as_json)
     if not model and (server := running_server(folder)):
-        answer = Server(server.url).ask(folder.name, [Message("user", text)])
+        answer = Server.of(server).ask(folder.name, [Message("user", text)])
         for chunk in answer:
             printer.trace_id = answer.trace_id
             printer.take(chunk)

@@ -26,7 +26,7 @@ def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
     folder = load(path)
     if server := running_server(folder):
         note(f"The server at {server.url} takes them in.")
-        summaries = _by_server(Server(server.url), folder)
+        summaries = _by_server(Server.of(server), folder)
     else:
         check_before_start(folder)
         fetch_models(knowledge.embedder for knowledge in folder.settings.knowledge.values())

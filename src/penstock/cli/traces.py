@@ -121,7 +121,7 @@ def _list(folder: AppFolder, query: dict[str, Any], limit: int) -> tuple[TraceSu
 
     given = {key: value for key, value in query.items() if value is not None}
     if server := running_server(folder):
-        page = Server(server.url).read("/api/v1/traces", limit=limit, **given)
+        page = Server.of(server).read("/api/v1/traces", limit=limit, **given)
         return msgspec.json.decode(page, type=TraceList).data
     wanted = msgspec.convert(given, TraceQuery, strict=False).wanted(LOCAL_PROJECT)
     stored = _stored(folder, lambda store: store.list(wanted, limit))
@@ -138,7 +138,7 @@ def _detail(folder: AppFolder, trace_id: str) -> TraceDetail:
     if not re.fullmatch("[0-9a-f]{32}", trace_id):
         trace_id = _complete(folder, trace_id)
     if server := running_server(folder):
-        return msgspec.json.decode(Server(server.url).read(f"/api/v1/traces/{trace_id}"), type=TraceDetail)
+        return msgspec.json.decode(Server.of(server).read(f"/api/v1/traces/{trace_id}"), type=TraceDetail)
     found = _stored(folder, lambda store: store.get(trace_id, LOCAL_PROJECT))
     if found is None:
         raise NotFound(f"There is no trace {trace_id!r}.", hint="`penstock traces list` shows which there are.")

@@ -13,7 +13,8 @@ class ServerSettings(Table):
     """The HTTP server."""
 
     host: str = Field(
-        "127.0.0.1", description="Address to listen on: loopback only, because there are no keys yet."
+        "127.0.0.1",
+        description="Address to listen on. One that others can reach, such as `0.0.0.0`, needs a key to exist.",
     )
     port: int = Field(7100, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_mb: float = Field(20.0, gt=0, description="Largest request body, in MB; larger ones get status 413.")
@@ -25,14 +26,9 @@ class ServerSettings(Table):
 
     @field_validator("host")
     @classmethod
-    def _loopback(cls, host: str) -> str:
+    def _address(cls, host: str) -> str:
         try:
-            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+            ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
         except ValueError:
-            loopback = False
-        if not loopback:
-            raise ValueError(
-                f"must be a loopback address, not {host!r}: there are no keys in local mode, so others could read "
-                "the documents. Use '127.0.0.1', and a reverse proxy with a login in front of it"
-            )
+            raise ValueError(f"must be an address such as '127.0.0.1', '0.0.0.0' or '::', not {host!r}") from None
         return host

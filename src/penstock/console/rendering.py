@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from penstock.access.principal import at_least
 from penstock.access.routes import GuardedRoute
 from penstock.console import formats
 from penstock.console.assets import ASSETS
 from penstock.errors import PenstockError
-from penstock.exchange import Role
+from penstock.exchange import Principal, Role
+from penstock.gateway.services import Services
 
 Handler = Callable[[Request], Awaitable[Response]]
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -27,21 +29,27 @@ HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
 
 class Section(Struct, frozen=True):
-    """One entry of the bar on top."""
+    """One entry of the bar on top, for who has the role."""
 
     name: str
     href: str
+    role: Role = "viewer"
 
 
-SECTIONS = (Section("Chat", "/"), Section("Traces", "/traces"), Section("Knowledge", "/knowledge"))
+SECTIONS = (Section("Chat", "/", "developer"), Section("Traces", "/traces"), Section("Knowledge", "/knowledge"))
 
 
 class Shell(Struct, frozen=True, kw_only=True):
-    """What the frame around every page shows; `section` is "" where no entry of the bar is current."""
+    """What the frame around every page shows; `section` is "" where no entry of the bar is current.
+
+    `principal` is who looks at it, `None` before signing in; `keyed` whether signing in is needed at all.
+    """
 
     app: str
     section: str
-    sections: tuple[Section, ...] = SECTIONS
+    sections: tuple[Section, ...]
+    principal: Principal | None
+    keyed: bool
 
 
 class ErrorPage(Struct, frozen=True, kw_only=True):
@@ -92,7 +100,15 @@ class View(Struct, frozen=True):
 
 def render(request: Request, view: View, page: Struct, headers: Mapping[str, str] | None = None) -> Response:
     """The page, or its block where htmx asks."""
-    shell = Shell(app=request.app.state.services.app_name, section=view.section)
+    services: Services = request.app.state.services
+    principal: Principal | None = request.scope.get("principal")
+    shell = Shell(
+        app=services.app_name,
+        section=view.section,
+        sections=tuple(each for each in SECTIONS if principal is not None and at_least(principal, each.role)),
+        principal=principal,
+        keyed=services.access is not None and services.access.keys.required,
+    )
     template = ENVIRONMENT.get_template(view.template)
     context = template.new_context({"page": page, "shell": shell})
     if view.block and is_partial(request):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from penstock.console import chat, document, knowledge, trace, traces
+from penstock.console import chat, document, knowledge, signin, trace, traces
 from penstock.console.assets import ASSETS
 
 
 def routes() -> list[BaseRoute]:
     return [
+        *signin.routes(),
         *chat.routes(),
         *traces.routes(),
         *trace.routes(),

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.access.directory import UnknownKey
 from penstock.access.principal import RANK, permits
 from penstock.access.routes import GuardedRoute, refusal
+from penstock.access.sessions import cookie_name
 from penstock.access.store import Access
 from penstock.errors import Forbidden, PenstockError, Unauthenticated
 from penstock.exchange import LOCAL, Principal
@@ -26,8 +27,6 @@ from penstock.http.routes import ApiRoute
 HEADERS = "penstock.headers"
 """Where the gate leaves the request's headers by name; of one that was sent twice, the last."""
 
-COOKIE = b"penstock_session"
-SECURE_COOKIE = b"__Host-penstock_session"
 SIGN_IN = "/signin"
 
 
@@ -152,7 +151,7 @@ def shown_key(headers: dict[bytes, bytes]) -> bytes | None:
 
 def session_cookie(scope: Scope) -> bytes:
     """The session's cookie. Raises `Unauthenticated` where there is none."""
-    wanted = cookie_name(scope)
+    wanted = cookie_name(scope["scheme"]).encode()
     for piece in scope[HEADERS].get(b"cookie", b"").split(b";"):
         name, _, value = piece.strip().partition(b"=")
         if name == wanted and value:
@@ -161,11 +160,6 @@ def session_cookie(scope: Scope) -> bytes:
         "This server needs a key, and none was shown.",
         hint="Send the header 'Authorization: Bearer pst_…'; `penstock keys create` makes a key.",
     )
-
-
-def cookie_name(scope: Scope) -> bytes:
-    """Under TLS one that browsers take from this host only."""
-    return SECURE_COOKIE if scope["scheme"] == "https" else COOKIE
 
 
 def wants_page(headers: dict[bytes, bytes]) -> bool:

@@ -10,8 +10,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.access.routes import JSON_TYPE
 from penstock.http.errors import ErrorBody
-from penstock.http.routes import JSON_TYPE, UPLOAD_TYPE, ApiRoute, Description
+from penstock.http.routes import UPLOAD_TYPE, ApiRoute, Description
 
 REF = "#/components/schemas/{name}"
 PATH = "/api/v1/openapi.json"

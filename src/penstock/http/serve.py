@@ -24,15 +24,20 @@ logger = logging.getLogger(__name__)
 BACKLOG = 2048
 FAREWELL = 2.0
 """Seconds that the last error events and the closing of connections may take after the drain."""
+THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- what is listened on is checked in `listen`
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ServerAddress(Struct, frozen=True, kw_only=True):
-    """Where to listen, and how long running answers may go on after `stop`. Port 0 takes a free one."""
+    """Where to listen, and how long running answers may go on after `stop`. Port 0 takes a free one.
+
+    `keyed` says that every request needs a key; without, only a loopback address is listened on.
+    """
 
     host: str = "127.0.0.1"
     port: int = 7100
     drain_seconds: float = 20.0
+    keyed: bool = False
 
 
 class HttpServer:
@@ -61,13 +66,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, once it was started."""
-        host = self._address.host
+        """Where this machine reaches it, once it was started."""
+        host = THIS_MACHINE.get(self._address.host, self._address.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
-        """Listens. Raises `ConfigError` for a port in use or an address that is not loopback."""
-        bound = listen(self._address.host, self._address.port)
+        """Listens. Raises `ConfigError` for a port in use, or an address for others while there is no key."""
+        bound = listen(self._address.host, self._address.port, keyed=self._address.keyed)
         self.port = bound.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve([bound]))
         listening = asyncio.create_task(self._server.listening.wait())
@@ -137,17 +142,20 @@ class DrainingServer(uvicorn.Server):
             timer.cancel()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises `ConfigError` that names the address and what to do."""
+def listen(host: str, port: int, *, keyed: bool = False) -> socket.socket:
+    """A bound socket. Raises `ConfigError` that names the address and what to do.
+
+    `keyed` says that every request will need a key; without, an address that others reach is refused.
+    """
     name = "127.0.0.1" if host == "localhost" else host
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
+        raise ConfigError(f"host {host!r} is not an address.", hint="Use 127.0.0.1, or 0.0.0.0 for all.") from None
+    if not address.is_loopback and not keyed:
         raise ConfigError(
             f"host {host!r} is not a loopback address, and without keys whoever reaches it could do everything.",
-            hint="Use 127.0.0.1; to serve others, put a reverse proxy with a login before it.",
+            hint="Make a key first with `penstock keys create --role owner --name NAME`, or use 127.0.0.1.",
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer takes 40 ms.

@@ -12,14 +12,22 @@ from penstock.access.routes import GuardedRoute
 from penstock.gateway.services import Services
 from penstock.http import health, metrics, openai, openapi, operations
 from penstock.http.answering import Running
-from penstock.http.api import feedback, knowledge, traces
+from penstock.http.api import audit, cache, feedback, keys, knowledge, projects, traces
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
 from penstock.http.front import Front
 from penstock.http.gate import Gate
 from penstock.http.routes import ApiRoute
 
-API: list[ApiRoute] = [*traces.ROUTES, *feedback.ROUTES, *knowledge.ROUTES]
+API: list[ApiRoute] = [
+    *traces.ROUTES,
+    *feedback.ROUTES,
+    *cache.ROUTES,
+    *knowledge.ROUTES,
+    *keys.ROUTES,
+    *projects.ROUTES,
+    *audit.ROUTES,
+]
 """Penstock's own API, one list per module of `http/api`."""
 
 

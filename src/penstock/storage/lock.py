@@ -20,10 +20,18 @@ started has not yet closed what it inherited."""
 
 
 class RunningServer(Struct, frozen=True):
-    """The server that works in a data folder: its process and its address, such as `http://127.0.0.1:7100`."""
+    """The server that works in a data folder: its process and its address, such as `http://127.0.0.1:7100`.
+
+    `token` is what commands of the same user show it. It stands in a file that only they can read, holds for the
+    life of the process, and is not printed.
+    """
 
     pid: int
     url: str
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"RunningServer(pid={self.pid}, url={self.url!r})"
 
 
 class FolderLock:
@@ -69,11 +77,13 @@ class FolderLock:
             hint="Wait for it to finish, or stop it" + (f" with `kill {holder}`." if holder else "."),
         )
 
-    def announce(self, url: str) -> None:
-        """Tells commands where the server of this folder listens; `release` takes it back."""
-        record = msgspec.json.encode(RunningServer(os.getpid(), url))
+    def announce(self, url: str, token: str = "") -> None:
+        """Tells commands of this user where the server of this folder listens; `release` takes it back."""
+        record = msgspec.json.encode(RunningServer(os.getpid(), url, token))
         draft = self.folder / "server.json.new"
-        draft.write_bytes(record)
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(record)
         draft.replace(self.folder / "server.json")
 
     def release(self) -> None:
@@ -94,12 +104,18 @@ class FolderLock:
 
 
 def announced_server(folder: Path) -> RunningServer | None:
-    """The server that says it works in `folder`, if its process lives; ask it who it is before trusting it."""
+    """The server that says it works in `folder`, if its process lives; ask it who it is before trusting it.
+
+    `None` also where it is another user's, whose file cannot be read.
+    """
     try:
         record = msgspec.json.decode((folder / "server.json").read_bytes(), type=RunningServer)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    try:
         os.kill(record.pid, 0)
     except PermissionError:
         return record
-    except (OSError, OverflowError, msgspec.MsgspecError):
+    except (OSError, OverflowError):
         return None
     return record
