@@ -16,6 +16,7 @@ from penstock.access.sessions import Sessions
 from penstock.access.shared import SharedState
 from penstock.audit.log import Audit
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.config import AppFolder
 from penstock.config.access import KeySettings, ProjectSettings
 from penstock.config.secret import Secret
 from penstock.errors import ConfigError, PenstockError
@@ -101,3 +102,23 @@ def ever_had_keys(location: Path | str) -> bool:
             return repository.any_key(connection)
     finally:
         database.close()
+
+
+def open_access(folder: AppFolder) -> Access:
+    """The access of an app, with what its file declares.
+
+    Raises `ConfigError` for what is declared wrongly, and what a database raises that cannot be opened.
+    """
+    settings = folder.settings
+    access = Access.open(folder.data, folder.data, settings.access.pepper)
+    try:
+        access.declare(settings.projects, settings.keys)
+    except BaseException:
+        access.abandon()
+        raise
+    return access
+
+
+def is_keyed(folder: AppFolder) -> bool:
+    """Whether an app's requests need a key."""
+    return bool(folder.settings.keys) or ever_had_keys(folder.data)

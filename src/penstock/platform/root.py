@@ -22,7 +22,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from penstock.access.store import Access
+from penstock.access.store import Access, open_access
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.console.routes import routes as console_routes
 from penstock.errors import PenstockError
@@ -38,7 +38,6 @@ from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.models.local import OnPull, card_of, start_encoder
 from penstock.models.providers.embedding import EmbeddingProvider
-from penstock.platform.access import open_access
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts, build_registry
 from penstock.prompts.template import Prompt
