@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from penstock.config.access import AccessSettings, KeySettings, ProjectSettings
 from penstock.config.app import AppSettings
+from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
 from penstock.config.limits import Limits
@@ -43,6 +44,7 @@ class Settings(Table):
     models: dict[Name, ModelSettings]
     knowledge: dict[Name, KnowledgeSettings]
     server: ServerSettings = ServerSettings()
+    cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()
     access: AccessSettings = AccessSettings()
     projects: dict[Name, ProjectSettings] = Field(default_factory=dict)

@@ -7,6 +7,7 @@
            │   resolve        the name to a target and release    │
            │   reserve        from limits and budgets             │
            │   features       can the target do what is asked     │
+           │   cache          an answer that was given before     │
            │   call           the span of a model call            │
            ▼   account        usage and cost                      │
            └─────────────▶ the target's provider ─────────────────┘
@@ -25,12 +26,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from penstock.access.limits import Limits
 from penstock.exchange import Chunk, Exchange
+from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.flight import Chunks, Flight, Stage
 from penstock.gateway.meter import Meter
 from penstock.gateway.registry import Registry
 from penstock.gateway.stages.account import Account
 from penstock.gateway.stages.admit import Admit
 from penstock.gateway.stages.authenticate import Authenticate
+from penstock.gateway.stages.cache import Cache
 from penstock.gateway.stages.call import Call
 from penstock.gateway.stages.features import Features
 from penstock.gateway.stages.record import Record
@@ -40,9 +43,15 @@ from penstock.traces.store import TraceStore
 
 
 def standard_stages(
-    registry: Registry, traces: TraceStore, meter: Meter, *, max_in_flight: int, limits: Limits | None = None
+    registry: Registry,
+    traces: TraceStore,
+    meter: Meter,
+    *,
+    max_in_flight: int,
+    limits: Limits | None = None,
+    cache: AnswerCache | None = None,
 ) -> tuple[Stage, ...]:
-    """The list, from the outside in. Nothing is limited where `limits` is `None`."""
+    """The list, from the outside in. Nothing is limited without `limits`, and nothing cached without `cache`."""
     return (
         Authenticate(registry),
         Record(traces),
@@ -50,6 +59,7 @@ def standard_stages(
         Resolve(registry),
         *([Reserve(limits)] if limits is not None else []),
         Features(),
+        *([Cache(cache)] if cache is not None else []),
         Call(),
         Account(meter),
     )

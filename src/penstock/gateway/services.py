@@ -10,6 +10,7 @@ from penstock.access.principal import permits
 from penstock.access.store import Access
 from penstock.config import Settings
 from penstock.exchange import LOCAL_PROJECT, Principal
+from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
@@ -24,7 +25,7 @@ class Services:
 
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
-    `limits` is `None` where nothing can be limited.
+    `limits` is `None` where nothing can be limited, `cache` where it is off.
     """
 
     app_name: str
@@ -40,6 +41,7 @@ class Services:
     meter: Meter = field(default_factory=Meter)
     access: Access | None = None
     limits: Limits | None = None
+    cache: AnswerCache | None = None
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

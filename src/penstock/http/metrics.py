@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from penstock.access.principal import require_local
 from penstock.access.routes import GuardedRoute, principal_of
+from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.services import Services
 from penstock.seams import EngineHealth
 
@@ -38,6 +39,24 @@ class Parts(Collector):
         yield CounterMetricFamily("penstock_traces_dropped", "Traces that did not fit the queue.", stats.dropped)
         yield GaugeMetricFamily("penstock_traces_queued", "Traces that wait for the disk.", stats.queued)
         yield GaugeMetricFamily("penstock_traces_queued_bytes", "Memory that they take.", stats.queued_bytes)
+        if self._services.cache is not None:
+            yield from cache_metrics(self._services.cache)
+
+
+def cache_metrics(cache: AnswerCache) -> Iterable[Metric]:
+    """What the cache did and holds; what only the store's own server knows has no sample."""
+    done = CounterMetricFamily("penstock_cache_requests", "Requests that the cache took.", labels=["result"])
+    for result, count in cache.results.items():
+        done.add_metric([result], count)
+    yield done
+    stats = cache.store.stats()
+    yield CounterMetricFamily("penstock_cache_evicted", "Answers that made room for others.", stats.evicted)
+    yield CounterMetricFamily("penstock_cache_failures", "What the store could not do.", stats.failures)
+    yield GaugeMetricFamily("penstock_cache_up", "1 while the store answers.", float(stats.up))
+    if stats.bytes is not None:
+        yield GaugeMetricFamily("penstock_cache_bytes", "What the stored answers take.", stats.bytes)
+    if stats.entries is not None:
+        yield GaugeMetricFamily("penstock_cache_entries", "Answers that are stored.", stats.entries)
 
 
 def gauge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.errors import PenstockError
 from penstock.exchange import Exchange, Principal
+from penstock.gateway.cache.control import DIRECTIVES, read_directives
 from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
@@ -70,13 +72,17 @@ class Endpoint:
 
 def begin(scope: Scope, services: Services) -> Exchange:
     """An exchange with what does not come from the body."""
-    session = header(scope, SESSION_HEADER)[:200]
+    options: dict[str, Any] = {}
+    if session := header(scope, SESSION_HEADER)[:200]:
+        options["session"] = session
+    if services.cache is not None and (directives := read_directives(scope[HEADERS])) is not None:
+        options[DIRECTIVES] = directives
     principal: Principal = scope["principal"]
     return Exchange(
         id=new_id("req"),
         trace_id=new_trace_id(),
         deadline=time.monotonic() + services.settings.server.request_seconds,
-        options={"session": session} if session else {},
+        options=options,
         principal=principal,
         project_id=principal.project_id,
     )

@@ -38,6 +38,7 @@ from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.models.local import OnPull, card_of, start_encoder
 from penstock.models.providers.embedding import EmbeddingProvider
+from penstock.platform.cache import CacheParts, open_cache
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts, build_registry
 from penstock.prompts.template import Prompt
@@ -110,8 +111,16 @@ class Platform:
         self.access = open_access(self.folder)
         self._stack.push_async_callback(self.access.close)
         limits = await open_limits(self.folder, self._stack)
+        semantic = settings.cache.semantic if settings.cache.enabled else None
+        compares = await self._embedder(semantic.embedder) if semantic is not None else None
+        cache = open_cache(self.folder, self._stack, CacheParts(compares, self._generation))
         stages = standard_stages(
-            self.registry, self.traces, self.meter, max_in_flight=settings.server.max_in_flight, limits=limits
+            self.registry,
+            self.traces,
+            self.meter,
+            max_in_flight=settings.server.max_in_flight,
+            limits=limits,
+            cache=cache,
         )
         self.pipeline = Pipeline(stages)
         await self._open_knowledge()
@@ -135,7 +144,12 @@ class Platform:
             meter=self.meter,
             access=self.access,
             limits=limits,
+            cache=cache,
         )
+
+    def _generation(self, app: str) -> int | None:
+        """The generation of the knowledge that an app answers from."""
+        return next((base.generation() for base in self.knowledge.values()), None)
 
     def _add_models(self) -> None:
         """The models of the configuration, each a route to what answers."""
@@ -149,13 +163,18 @@ class Platform:
     def _add(self, target: Target) -> None:
         self.registry.add(replace(target, created=int(time.time())))
 
+    async def _embedder(self, name: str) -> Embedder:
+        """The encoder of that name, started the first time that it is needed."""
+        if name not in self.embedders:
+            encoder = await start_encoder(name, self._watch.on_pull)
+            self._stack.push_async_callback(encoder.close)
+            self.embedders[name] = encoder
+            self._health[name] = encoder.health
+        return self.embedders[name]
+
     async def _open_knowledge(self) -> None:
         for name, settings in self.folder.settings.knowledge.items():
-            if settings.embedder not in self.embedders:
-                encoder = await start_encoder(settings.embedder, self._watch.on_pull)
-                self._stack.push_async_callback(encoder.close)
-                self.embedders[settings.embedder] = encoder
-                self._health[settings.embedder] = encoder.health
+            embedder = await self._embedder(settings.embedder)
             options = KnowledgeOptions(
                 chunk_tokens=settings.chunk_tokens,
                 max_file_bytes=int(settings.max_file_mb * MB),
@@ -163,7 +182,7 @@ class Platform:
                 parse_memory_bytes=settings.parse_memory_mb * MB,
             )
             path = self.folder.data / f"knowledge-{name}.db"
-            self.knowledge[name] = KnowledgeBase.open(path, name, self.embedders[settings.embedder], options)
+            self.knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
             self._stack.callback(self.knowledge[name].close)
 
     def _add_app(self) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from penstock.exchange import Message, Parameters, Usage
+from penstock.exchange import Constraint, Message, Parameters, Usage
 
 STANDARD = {
     "answer": "output.value",
     "answered": "penstock.answered",
+    "cache": "penstock.cache",
     "documents": "retrieval.documents",
     "finish_reason": "gen_ai.response.finish_reasons",
     "generation": "penstock.knowledge.generation",
@@ -42,6 +44,7 @@ NO_CONTENT = frozenset(
         "gen_ai.request.model",
         "gen_ai.response.finish_reasons",
         "gen_ai.response.model",
+        "penstock.cache",
         "penstock.knowledge.name",
         "penstock.release",
         "session.id",
@@ -54,77 +57,156 @@ OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embedding
 """Our operations to `gen_ai.operation.name`; the others have no convention and keep their name."""
 
 
+class Described(
+    Struct,
+    kw_only=True,
+    omit_defaults=True,
+    rename={
+        "operation": "gen_ai.operation.name",
+        "stream": "gen_ai.request.stream",
+        "model": "gen_ai.request.model",
+        "provider": "gen_ai.provider.name",
+        "served_by": "gen_ai.response.model",
+        "messages": "gen_ai.input.messages",
+        "input": "input.value",
+        "output": "output.value",
+        "finish_reasons": "gen_ai.response.finish_reasons",
+        "input_tokens": "gen_ai.usage.input_tokens",
+        "output_tokens": "gen_ai.usage.output_tokens",
+        "cached_input": "gen_ai.usage.cache_read.input_tokens",
+        "cache_write": "gen_ai.usage.cache_creation.input_tokens",
+        "reasoning": "gen_ai.usage.reasoning.output_tokens",
+        "cost_nanos": "penstock.cost_nanos",
+        "max_tokens": "gen_ai.request.max_tokens",
+        "temperature": "gen_ai.request.temperature",
+        "top_p": "gen_ai.request.top_p",
+        "top_k": "gen_ai.request.top_k",
+        "seed": "gen_ai.request.seed",
+        "frequency_penalty": "gen_ai.request.frequency_penalty",
+        "presence_penalty": "gen_ai.request.presence_penalty",
+        "stop": "gen_ai.request.stop_sequences",
+        "n": "gen_ai.request.choice.count",
+        "tool_choice": "penstock.request.tool_choice",
+        "reasoning_effort": "penstock.request.reasoning_effort",
+        "constraint": "penstock.request.constraint",
+        "body": "penstock.request.body",
+        "first_chunk_us": "penstock.first_chunk_us",
+        "release_id": "penstock.release",
+        "user": "user.id",
+    },
+):
+    """What is known of every request and of every call of a model, under its stored names.
+
+    It says nothing that attributes could not; but it is encoded in one go, for each request twice.
+    """
+
+    operation: str | None = None
+    stream: bool | None = None
+    model: str | None = None
+    provider: str | None = None
+    served_by: str | None = None
+    messages: Sequence[Any] | None = None
+    input: str | Sequence[str] | None = None
+    output: str | None = None
+    finish_reasons: tuple[str, ...] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    cost_nanos: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] | None = None
+    n: int = 1
+    tool_choice: str | None = None
+    reasoning_effort: str | None = None
+    constraint: Constraint | None = None
+    body: Any = None
+    first_chunk_us: int | None = None
+    release_id: str | None = None
+    user: str | None = None
+
+    def use(self, usage: Usage | None) -> None:
+        """Takes usage over. The conventions count cached input inside the input, reasoning inside the output."""
+        if usage is not None:
+            self.input_tokens = usage.prompt_tokens
+            self.output_tokens = usage.completion_tokens
+            self.cached_input = usage.cached_input
+            self.cache_write = usage.cache_write
+            self.reasoning = usage.reasoning
+            self.cost_nanos = usage.cost_nanos
+
+    def ask(self, parameters: Parameters) -> None:
+        """Takes over what the caller said of how to generate."""
+        for name in NUMBERS:
+            if (said := getattr(parameters, name)) is not None:
+                setattr(self, name, said)
+        if parameters.stop:
+            self.stop = parameters.stop
+        self.n = parameters.n
+        self.constraint = parameters.constraint
+
+
+NUMBERS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "tool_choice",
+    "reasoning_effort",
+)
+
+
 def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes under their stored names; `Usage`, `Parameters` and messages in the conventions' shapes."""
     named: dict[str, Any] = {}
-    get = STANDARD.get
     for name, value in attributes.items():
-        kind = type(value)
-        if kind is str or kind is int:
-            named[get(name, name)] = value
-        elif kind is Usage:
-            usage(value, named)
-        elif kind is Parameters:
-            parameters(value, named)
+        if isinstance(value, Usage):
+            known = Described()
+            known.use(value)
+            named.update(msgspec.to_builtins(known))
+        elif isinstance(value, Parameters):
+            known = Described()
+            known.ask(value)
+            named.update(msgspec.to_builtins(known))
         else:
-            named[get(name, name)] = shaped(value) if kind is tuple or kind is list else value
-    if type(reason := named.get("gen_ai.response.finish_reasons")) is str:
+            named[STANDARD.get(name, name)] = shaped(value) if isinstance(value, tuple | list) else value
+    if isinstance(reason := named.get("gen_ai.response.finish_reasons"), str):
         named["gen_ai.response.finish_reasons"] = [reason]
     return named
 
 
+class TextPart(Struct):
+    content: str
+    type: str = "text"
+
+
+class ShapedMessage(Struct):
+    role: str
+    parts: Sequence[TextPart]
+
+
 def shaped(value: Sequence[Any]) -> Sequence[Any]:
     """Messages as the conventions write them: a role and parts."""
-    if value and type(value[0]) is Message:
+    if value and isinstance(value[0], Message):
         return [message(each) for each in value]
     return value
 
 
-def message(value: Message) -> dict[str, Any]:
+def message(value: Message) -> ShapedMessage:
     content = value.content
     if content is None or isinstance(content, str):
-        return {"role": value.role, "parts": ({"type": "text", "content": content or ""},)}
-    return {"role": value.role, "parts": [{"type": part.type, "content": part.text or ""} for part in content]}
-
-
-def usage(value: Usage, named: dict[str, Any]) -> None:
-    """The conventions count cached input inside the input, and reasoning inside the output."""
-    named["gen_ai.usage.input_tokens"] = value.prompt_tokens
-    named["gen_ai.usage.output_tokens"] = value.completion_tokens
-    if value.cached_input is not None:
-        named["gen_ai.usage.cache_read.input_tokens"] = value.cached_input
-    if value.cache_write is not None:
-        named["gen_ai.usage.cache_creation.input_tokens"] = value.cache_write
-    if value.reasoning is not None:
-        named["gen_ai.usage.reasoning.output_tokens"] = value.reasoning
-    if value.cost_nanos is not None:
-        named["penstock.cost_nanos"] = value.cost_nanos
-
-
-NUMBERS = (
-    ("max_tokens", "gen_ai.request.max_tokens"),
-    ("temperature", "gen_ai.request.temperature"),
-    ("top_p", "gen_ai.request.top_p"),
-    ("top_k", "gen_ai.request.top_k"),
-    ("seed", "gen_ai.request.seed"),
-    ("frequency_penalty", "gen_ai.request.frequency_penalty"),
-    ("presence_penalty", "gen_ai.request.presence_penalty"),
-    ("tool_choice", "penstock.request.tool_choice"),
-    ("reasoning_effort", "penstock.request.reasoning_effort"),
-)
-
-
-def parameters(value: Parameters, named: dict[str, Any]) -> None:
-    """Only what the caller said."""
-    for field, name in NUMBERS:
-        if (said := getattr(value, field)) is not None:
-            named[name] = said
-    if value.stop:
-        named["gen_ai.request.stop_sequences"] = value.stop
-    if value.n != 1:
-        named["gen_ai.request.choice.count"] = value.n
-    if value.constraint is not None:
-        named["penstock.request.constraint"] = msgspec.to_builtins(value.constraint)
+        return ShapedMessage(value.role, (TextPart(content or ""),))
+    return ShapedMessage(value.role, [TextPart(part.text or "", part.type) for part in content])
 
 
 def without_content(attributes: Mapping[str, Any]) -> dict[str, Any]:

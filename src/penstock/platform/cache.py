@@ -1,0 +1,68 @@
+"""The cache of a server: its store, and what its keys depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from penstock.config import AppFolder
+from penstock.config.cache import CacheSettings
+from penstock.gateway.cache.answers import AnswerCache, CacheRules
+from penstock.gateway.cache.base import CacheStore
+from penstock.gateway.cache.key import Keys
+from penstock.gateway.cache.memcached import MemcachedWire
+from penstock.gateway.cache.memory import MemoryStore
+from penstock.gateway.cache.redis import RedisWire
+from penstock.gateway.cache.remote import RemoteStore
+from penstock.gateway.cache.semantic import SemanticIndex, calibration
+from penstock.gateway.cache.sqlite import SqliteStore
+from penstock.ids import content_id
+from penstock.seams import Embedder
+
+FILE = "cache.db"
+MB = 1_000_000
+KB = 1000
+
+
+class CacheParts:
+    """What a cache needs of the rest: the `embedder` that compares questions, the `generation` behind an app."""
+
+    def __init__(self, embedder: Embedder | None, generation: Callable[[str], int | None]) -> None:
+        self.embedder = embedder
+        self.generation = generation
+
+
+def open_cache(folder: AppFolder, stack: AsyncExitStack, parts: CacheParts) -> AnswerCache | None:
+    """`None` where the cache is off; `stack` closes it. Raises `ConfigError`."""
+    settings = folder.settings.cache
+    if not settings.enabled:
+        return None
+    store = open_store(folder, settings)
+    semantic = None
+    if settings.semantic is not None and parts.embedder is not None:
+        threshold = settings.semantic.threshold or calibration().threshold
+        disk = store if isinstance(store, SqliteStore) else None
+        semantic = SemanticIndex(parts.embedder, threshold, settings.semantic.max_questions, disk)
+    keys = Keys(
+        content_id("models", folder.settings.model_dump_json(include={"models"})),
+        parts.generation,
+        by_user=settings.scope == "user",
+        questions=semantic is not None,
+    )
+    rules = CacheRules(
+        models=settings.models, seconds=settings.ttl_seconds, max_entry_bytes=settings.max_entry_kb * KB
+    )
+    cache = AnswerCache(store, keys, rules, semantic=semantic)
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def open_store(folder: AppFolder, settings: CacheSettings) -> CacheStore:
+    max_bytes = int(settings.max_mb * MB)
+    if settings.store == "memory":
+        return MemoryStore(max_bytes)
+    if settings.store == "sqlite":
+        return SqliteStore(folder.data / FILE, max_bytes)
+    assert settings.url is not None
+    url = settings.url.reveal()
+    return RemoteStore(RedisWire(url) if settings.store == "redis" else MemcachedWire(url))
