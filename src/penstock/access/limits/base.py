@@ -21,22 +21,30 @@ class Counter:
     """One running counter of a store; only the store changes it.
 
     `previous` and `current` are the counts of the stretch that ends at `ends` (see `windows`), exact where the
-    store keeps them itself, else as its keeper last said. `left` is what a store that took an amount in advance may
-    still give out, `soft` whether the keeper has seen the warning passed. `at` and `warned` are the store's own.
+    store keeps them itself, else as its keeper last said. `soft` is whether the keeper has seen the warning
+    passed. `at` and `warned` are the store's own, and so are those of a lease: `number`, what is `held` in all,
+    is `left` of it until when, and was left when it was last looked at (`rested`), how much was asked for at once
+    (`batch`) and when.
     """
 
     __slots__ = (
+        "asked_us",
         "at",
+        "batch",
         "current",
         "dimension",
         "ends",
+        "held",
         "left",
         "limit",
+        "number",
         "previous",
+        "rested",
         "shown",
         "size",
         "soft",
         "spec",
+        "until",
         "warn",
         "warned",
         "window",
@@ -49,10 +57,16 @@ class Counter:
         self.ends = 0
         self.previous = 0
         self.current = 0
-        self.left = 0
         self.soft = False
         self.at = 0
         self.warned = 0
+        self.number = 0
+        self.left = 0
+        self.held = 0
+        self.until = 0
+        self.rested = 0
+        self.batch = 0
+        self.asked_us = 0
         self.change(spec)
 
     def change(self, spec: CounterSpec) -> None:
@@ -63,7 +77,7 @@ class Counter:
         self.shown = b"%d" % spec.amount
 
     def count(self) -> Count:
-        return Count(self.window, self.limit, self.ends, self.previous, self.current)
+        return Count(self.window, self.limit, self.ends, self.previous, self.current - self.left)
 
 
 class LimitStore(Protocol):

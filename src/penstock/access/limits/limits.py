@@ -17,6 +17,8 @@ MOST_PLANS = 20_000
 MOST_USERS = 20_000
 MOST_COUNTERS = 100_000
 SWEEP_US = 60_000_000
+UNKNOWN_COST = 1
+"""Nano-dollars: what may cost something does not pass a budget that is used up."""
 
 
 class Plan:
@@ -83,7 +85,7 @@ class Limits:
         counters = self._with_user(plan, ask) if plan.user_rules else plan.counters
         if ask.cost_nanos is None and plan.priced_only:
             self._refuse_unpriced(counters, ask)
-        amounts = (1, ask.tokens, ask.cost_nanos or 0, 1)
+        amounts = (1, ask.tokens, UNKNOWN_COST if ask.cost_nanos is None else ask.cost_nanos, 1)
         taken = self.store.take(counters, amounts)
         if taken >= 0:
             taken = await self.store.obtain(counters, amounts)

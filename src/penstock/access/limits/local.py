@@ -9,6 +9,7 @@ from pathlib import Path
 from penstock.access.limits.base import TAKEN, WARNED, Counter, OnCrossing
 from penstock.access.limits.cells import CURRENT, PREVIOUS, Cells
 from penstock.access.limits.cells import WARNED as WARNED_CELL
+from penstock.access.limits.leases import Grant, Want
 from penstock.access.limits.values import CONCURRENT, Amounts, CounterSpec, CounterUsage, Crossing
 from penstock.access.limits.windows import weighted
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -55,7 +56,7 @@ class LocalStore:
             total = counter.current + amounts[counter.dimension]
             if counter.previous:
                 total += weighted(counter.previous, counter.ends, counter.size, now)
-            if total > counter.limit:
+            if total > counter.limit and amounts[counter.dimension]:
                 if self._is_ahead(counter, now):
                     self._turn(counter, now)
                     return self.take(counters, amounts)
@@ -90,17 +91,36 @@ class LocalStore:
                 if counter.at:
                     words[counter.at + PREVIOUS] = counter.previous
 
-    def grant(self, counter: Counter, need: int, extra: int) -> int:
-        """Takes as much of `need` as there is room for; `extra` too, if all of `need` and of `extra` fits."""
+    def room(self, counter: Counter) -> int:
+        """How much of a counter may still be taken."""
         now = self.now_us()
-        if counter.ends <= now:
+        if counter.ends <= now or self._is_ahead(counter, now):
             self._turn(counter, now)
-        room = max(0, counter.limit - counter.count().used(now))
-        granted = need + extra if need + extra <= room else min(need, room)
-        self.settle((counter,), (counter.ends,), (granted,) * 4)
-        if counter.count().used(now) >= counter.warn:
+        return max(0, counter.limit - counter.count().used(now))
+
+    def grant(self, counter: Counter, want: Want, sharers: int) -> Grant:
+        """Takes as much of what is needed as there is, and some of what is welcome beyond that.
+
+        The less there is left, the less of it is given out in advance, so that each of the sharers finds some.
+        """
+        room = self.room(counter)
+        need = min(want.need, room)
+        amount = need + max(0, min(want.extra, (room - need) // (2 * sharers)))
+        self.settle((counter,), (counter.ends,), (amount,) * 4)
+        now = self.now_us()
+        soft = counter.count().used(now) >= counter.warn
+        if soft:
             self._warn((counter,), now)
-        return granted
+        return Grant(
+            number=want.number,
+            amount=amount,
+            ends_us=counter.ends,
+            lasts_us=counter.ends - now,
+            previous=counter.previous,
+            current=counter.current,
+            is_short=need < want.need,
+            is_soft=soft,
+        )
 
     def _is_ahead(self, counter: Counter, now: int) -> bool:
         """Whether the clock was set back so far that the counter's stretch would not end for a long time."""
@@ -125,6 +145,9 @@ class LocalStore:
                 self._on_crossing(Crossing(counter.spec, used, counter.ends, now))
 
     async def usage(self) -> list[CounterUsage]:
+        return self.all_usage()
+
+    def all_usage(self) -> list[CounterUsage]:
         now = self.now_us()
         for counter in self._counters.values():
             if counter.ends <= now:
@@ -156,4 +179,6 @@ class LocalStore:
             await asyncio.to_thread(self._cells.flush)
 
     async def close(self) -> None:
+        for counter in self._counters.values():
+            counter.at = 0
         self._cells.close()
