@@ -115,7 +115,7 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({"logprobs": True, "top_logprobs": 3}, "top_logprobs", "top_logprobs"),
     ({"tools": [TOOL]}, "tools", "tools"),
     ({"tool_choice": "required"}, "tools", "tool_choice"),
-    ({"functions": [{"name": "look_up"}]}, "tools", "functions"),
+    ({"functions": [{"name": "look_up"}]}, "functions", "functions"),
     ({"messages": [*HI, {"role": "tool", "tool_call_id": "1", "content": "3"}]}, "tools", "messages[1].role"),
     ({"messages": [{"role": "user", "content": IMAGE}]}, "images", "messages[0].content[0].image_url"),
     ({"messages": [{"role": "user", "content": AUDIO}]}, "audio", "messages[0].content[1].input_audio"),

@@ -26,7 +26,14 @@ PNG = b"\x89PNG\r\n\x1a\n\r\n--not-a-boundary\r\n" + bytes(range(256))
 
 def target(upstream: Upstream, operations: frozenset[Operation] = PASSED) -> Target:
     provider = RemoteProvider(remote("corp/upstream-model", upstream.base_url))
-    return Target(name="big", kind="model", provider=provider, operations=operations, features=None)
+    return Target(
+        name="big",
+        kind="model",
+        provider=provider,
+        operations=operations,
+        features=None,
+        forwards=frozenset({"openai"}),
+    )
 
 
 @asynccontextmanager

@@ -106,6 +106,7 @@ async def test_cost_is_recorded_where_it_is_known(tmp_path: Path) -> None:
             provider=provider,
             operations=frozenset({"chat"}),
             features=None,
+            forwards=frozenset({"openai"}),
             price=price_of("openai", "gpt-4.1-mini"),
         )
         async with site(tmp_path, known, remote_model(upstream)) as it:

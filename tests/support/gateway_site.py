@@ -34,6 +34,9 @@ def model(provider: Provider | None = None, name: str = "tiny", **fields: Any) -
     return Target(name=name, kind="model", provider=provider or FakeProvider("Hello", " world"), **fields)
 
 
+OPENAI = frozenset({"openai"})
+
+
 def embedder(name: str = "vectors") -> Target:
     provider = EmbeddingProvider(FakeEmbedder(name, 8))
     return Target(name=name, kind="embedder", provider=provider, operations=frozenset({"embed"}))
@@ -48,7 +51,7 @@ def remote_settings(upstream: ProviderServer, timeouts: Timeouts | None = None, 
 def remote_model(upstream: ProviderServer, name: str = "big", **fields: Any) -> Target:
     provider = RemoteProvider(remote_settings(upstream, **fields))
     operations = frozenset({"chat", "complete", "embed"})
-    return Target(name=name, kind="model", provider=provider, operations=operations, features=None)
+    return Target(name=name, kind="model", provider=provider, operations=operations, features=None, forwards=OPENAI)
 
 
 @dataclass

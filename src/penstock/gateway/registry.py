@@ -37,10 +37,9 @@ ROUTES: dict[Operation, str] = {
 class Target(Struct, frozen=True, kw_only=True):
     """What a name stands for.
 
-    `features` are those of a request beyond plain text that it can serve (`dialects.openai.features`); `None`
-    forwards every body as it came. `price` is `None` where nothing is charged per token or it is not known.
-    `lacks` are features that it cannot serve nevertheless. `projects` are patterns of those that may ask it; none
-    is all.
+    `features`, `forwards` and `lacks` say what it can do (`dialects.features.Able`); with `drop_unsupported` a
+    request goes without the rest instead of being refused. `price` is `None` where nothing is charged per token or
+    it is not known. `projects` are patterns of those that may ask it; none is all.
     """
 
     name: str
@@ -48,7 +47,9 @@ class Target(Struct, frozen=True, kw_only=True):
     provider: Provider
     operations: frozenset[Operation]
     features: frozenset[str] | None = frozenset()
+    forwards: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
+    drop_unsupported: bool = False
     release_id: str = ""
     owned_by: str = "penstock"
     price: Price | None = None

@@ -23,7 +23,7 @@ from penstock.http.errors import as_penstock, response_of, status_of
 from penstock.http.gate import HEADERS
 from penstock.http.routes import ApiRoute, Description, principal_of, reply
 from penstock.ids import new_id, new_trace_id
-from penstock.models.dialects.openai import answers, requests
+from penstock.models.dialects.openai import answers, bodies, requests
 
 Read = Callable[[bytes, Exchange], Exchange]
 Write = Callable[[Exchange, str], AnswerWriter]
@@ -153,9 +153,9 @@ def routes(running: Running) -> list[ApiRoute]:
     chat = Endpoint("/v1/chat/completions", requests.read_chat, write_chat, running)
     completion = Endpoint("/v1/completions", requests.read_completion, write_completion, running)
     embedding = Endpoint("/v1/embeddings", requests.read_embedding, write_embeddings, running)
-    chat_says = Description(role="developer", summary="Answers a conversation.", body=requests.ChatBody)
-    completion_says = Description(role="developer", summary="Continues a text.", body=requests.CompletionBody)
-    embedding_says = Description(role="developer", summary="Turns texts into vectors.", body=requests.EmbeddingBody)
+    chat_says = Description(role="developer", summary="Answers a conversation.", body=bodies.ChatBody)
+    completion_says = Description(role="developer", summary="Continues a text.", body=bodies.CompletionBody)
+    embedding_says = Description(role="developer", summary="Turns texts into vectors.", body=bodies.EmbeddingBody)
     list_says = Description(role="viewer", summary="Lists what can be asked.", answer=ModelList)
     model_says = Description(role="viewer", summary="One model or app.", answer=ModelWire)
     return [

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from penstock.errors import UnsupportedFeature
-from penstock.exchange import Exchange
 from penstock.gateway.flight import Flight, Stage
-from penstock.models.dialects.openai.features import Need, needed
+from penstock.models.dialects.features import droppable, unmet, without
+from penstock.models.dialects.needs import unsupported
+
+DROPPED = b"x-penstock-dropped"
+"""The header that names what was left out of a request."""
 
 
 class Features(Stage):
+    """Refuses what the target cannot do, or leaves it out where the target is set to that, and says so."""
+
     async def inbound(self, flight: Flight) -> None:
         """Raises `UnsupportedFeature`."""
         target = flight.target
         assert target is not None
-        if target.features is None:
+        lacking = unmet(flight.exchange, target)
+        if not lacking:
             return
-        for need in needs(flight.exchange):
-            if need.feature not in target.features:
-                raise UnsupportedFeature(
-                    f"{target.name!r} does not support {need.feature}, which {need.param!r} asks for.",
-                    hint="Leave it out, or name a model that supports it.",
-                    param=need.param,
-                )
-
-
-def needs(exchange: Exchange) -> Iterator[Need]:
-    if exchange.dialect == "openai":
-        yield from needed(exchange.body, exchange.operation)
-        return
-    if exchange.parameters.constraint is not None:
-        yield Need("response_format", "response_format")
-    if exchange.parameters.logprobs:
-        yield Need("logprobs", "logprobs")
+        for need in lacking:
+            if not target.drop_unsupported or not droppable(need):
+                raise unsupported(repr(target.name), need)
+        flight.exchange = without(flight.exchange, lacking)
+        dropped = ", ".join(sorted({need.feature for need in lacking}))
+        flight.headers.append((DROPPED, dropped.encode("ascii", "replace")))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from penstock.errors import UnsupportedFeature
-from penstock.exchange import Exchange, Message, Part
+from penstock.exchange import Constraint, Exchange, Message, Parameters, Part
 
 
 class Need(Struct, frozen=True):
@@ -20,6 +20,29 @@ class Need(Struct, frozen=True):
 
 SAMPLING = frozenset({"temperature", "top_p", "seed", "stop"})
 """What every local model does."""
+
+NEUTRAL = SAMPLING | frozenset(
+    {
+        "audio",
+        "files",
+        "files by address",
+        "files in tool results",
+        "frequency_penalty",
+        "images",
+        "images in tool results",
+        "json_object",
+        "logprobs",
+        "n",
+        "presence_penalty",
+        "reasoning_effort",
+        "regex",
+        "response_format",
+        "tools",
+        "top_k",
+        "top_logprobs",
+    }
+)
+"""Everything that an `Exchange` can ask for; what else a body asks for is lost when it is translated."""
 
 ANY_OBJECT = '{"type":"object"}'
 """The schema that says no more than "JSON"."""
@@ -38,26 +61,39 @@ PARAMETERS: tuple[tuple[str, str], ...] = (
     ("reasoning_effort", "reasoning_effort"),
     ("reasoning_tokens", "reasoning_effort"),
 )
-"""Fields of `Parameters`, and the feature that any value but their default asks for."""
+"""Fields of `Parameters`, and the feature that they ask for."""
+
+NOTHING = (None, (), "none")
+ZERO_IS_NOTHING = frozenset({"frequency_penalty", "presence_penalty"})
 
 
 def of_exchange(exchange: Exchange) -> Iterator[Need]:
     """The features that the neutral form of an exchange uses."""
-    parameters = exchange.parameters
+    if exchange.parameters != DEFAULTS:
+        yield from of_parameters(exchange.parameters)
+    for at, message in enumerate(exchange.messages):
+        if message.role == "tool" or message.tool_calls or isinstance(message.content, list):
+            yield from of_message(message, f"messages[{at}]")
+
+
+DEFAULTS = Parameters()
+
+
+def of_parameters(parameters: Parameters) -> Iterator[Need]:
     for name, feature in PARAMETERS:
-        if getattr(parameters, name) not in (None, ()):
+        value = getattr(parameters, name)
+        if value not in NOTHING and not (value == 0 and name in ZERO_IS_NOTHING):
             yield Need(feature, name)
+    if not parameters.tools and parameters.tool_choice not in (None, "auto", "none"):
+        yield Need("tools", "tool_choice")
     if parameters.n > 1:
         yield Need("n", "n")
     if parameters.logprobs:
         yield Need("logprobs", "logprobs")
-        if parameters.top_logprobs:
-            yield Need("top_logprobs", "top_logprobs")
-    constraint = parameters.constraint
-    if constraint is not None:
-        yield Need(format_feature(constraint.kind, constraint.source), "response_format")
-    for at, message in enumerate(exchange.messages):
-        yield from of_message(message, f"messages[{at}]")
+    if parameters.top_logprobs:
+        yield Need("top_logprobs", "top_logprobs")
+    if parameters.constraint is not None:
+        yield Need(format_feature(parameters.constraint), "response_format")
 
 
 def of_message(message: Message, path: str) -> Iterator[Need]:
@@ -68,13 +104,13 @@ def of_message(message: Message, path: str) -> Iterator[Need]:
     if isinstance(message.content, list):
         for number, part in enumerate(message.content):
             if part.type != "text":
-                yield Need(part_feature(part, message.role), f"{path}.content[{number}]")
+                yield Need(part_feature(part, message.role), f"{path}.content[{number}].{part.type}")
 
 
-def format_feature(kind: str, source: str = "") -> str:
-    if kind == "regex":
+def format_feature(constraint: Constraint) -> str:
+    if constraint.kind == "regex":
         return "regex"
-    return "json_object" if source == ANY_OBJECT else "response_format"
+    return "json_object" if constraint.source == ANY_OBJECT else "response_format"
 
 
 def part_feature(part: Part, role: str) -> str:

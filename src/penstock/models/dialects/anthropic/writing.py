@@ -7,12 +7,13 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Raw, Struct
 
 from penstock.errors import InvalidRequest
-from penstock.exchange import CacheControl, Exchange, Message, Parameters, Part, ThinkingBlock, Tool
+from penstock.exchange import CacheControl, Exchange, Message, Parameters, Part, Tool
+from penstock.models.dialects.anthropic.answers import thinking_wire
 from penstock.models.dialects.anthropic.turns import TEXT, data_of
+from penstock.models.dialects.calls import arguments_of
 
 FEATURES = frozenset(
     {
@@ -40,7 +41,6 @@ BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh":
 LEAST_BUDGET = 1024
 EFFORTS = {"minimal": "low"}
 ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "_-")
-OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Wording(Struct, frozen=True, kw_only=True):
@@ -152,22 +152,11 @@ def answer_wire(message: Message, param: str) -> str | list[dict[str, Any]]:
         return message.content or ""
     blocks = [thinking_wire(block) for block in message.thinking_blocks or ()]
     blocks += blocks_of(message.content, param)
-    for at, call in enumerate(message.tool_calls or ()):
-        arguments = call.function.arguments.encode() or b"{}"
-        try:
-            OBJECT.decode(arguments)
-        except (msgspec.DecodeError, RecursionError):
-            where = f"{param}.tool_calls[{at}].function.arguments"
-            raise InvalidRequest(f"{where!r} is not a JSON object.", param=where) from None
-        name = call.function.name
-        blocks.append({"type": "tool_use", "id": safe_id(call.id), "name": name, "input": Raw(arguments)})
+    blocks += [
+        {"type": "tool_use", "id": safe_id(call.id), "name": call.function.name, "input": arguments_of(call)}
+        for call in message.tool_calls or ()
+    ]
     return blocks
-
-
-def thinking_wire(block: ThinkingBlock) -> dict[str, Any]:
-    if block.type == "redacted_thinking":
-        return {"type": block.type, "data": block.data or ""}
-    return {"type": "thinking", "thinking": block.thinking or "", "signature": block.signature or ""}
 
 
 def blocks_of(content: str | list[Part] | None, param: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""What a request asks for beyond plain text, so that a target that cannot do it says so.
+"""What a request in the OpenAI dialect asks for that has no neutral form: only its own providers can give it.
 
-A field that would change the answer is never dropped in silence: it is needed, whether it is known here or not.
+A field that would change the answer is never dropped in silence: it is named, whether it is known here or not.
 Fields in `HARMLESS` do not change what is answered, and every target accepts them.
 """
 
@@ -10,22 +10,43 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from penstock.exchange import Operation
+from penstock.models.dialects.needs import PARTS, Need
 
-
-class Need(Struct, frozen=True):
-    """A feature that a request uses, and the path of the field that asks for it."""
-
-    feature: str
-    param: str
-
-
-COMMON = frozenset({"model", "stream", "stream_options", "temperature", "top_p", "seed", "stop", "max_tokens"})
+COMMON = frozenset(
+    {
+        "model",
+        "stream",
+        "stream_options",
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "stop",
+        "max_tokens",
+        "n",
+        "logprobs",
+        "frequency_penalty",
+        "presence_penalty",
+    }
+)
+CHAT = frozenset(
+    {
+        "messages",
+        "max_completion_tokens",
+        "response_format",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "thinking",
+    }
+)
 READ: dict[Operation, frozenset[str]] = {
-    "chat": COMMON | {"messages", "max_completion_tokens", "response_format", "logprobs"},
-    "complete": COMMON | {"prompt", "logprobs"},
+    "chat": COMMON | CHAT,
+    "complete": COMMON | {"prompt"},
     "embed": frozenset({"model", "input", "encoding_format", "dimensions"}),
     "rerank": frozenset({"model", "query", "documents", "top_n", "return_documents"}),
 }
@@ -34,8 +55,8 @@ READ: dict[Operation, frozenset[str]] = {
 HARMLESS = frozenset(
     {
         "metadata",
-        "parallel_tool_calls",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
         "service_tier",
@@ -47,71 +68,70 @@ HARMLESS = frozenset(
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
-    "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
     "functions": ([],),
     "logit_bias": ({},),
     "modalities": (["text"],),
-    "n": (1,),
-    "presence_penalty": (0,),
     "suffix": ("",),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "top_logprobs": (0,),
+    "verbosity": ("medium",),
 }
 """Values that say what would happen anyway."""
 
-FEATURES = {"functions": "tools", "function_call": "tools", "tool_choice": "tools"}
-PARTS = {"image_url": "images", "input_audio": "audio", "file": "files"}
-FORMATS = ("json_object", "json_schema", "regex")
-MESSAGE_TOOLS = ("tool_calls", "function_call", "tool_call_id")
+FEATURES = {"function_call": "functions"}
+FORMATS = ("text", "json_object", "json_schema", "regex")
+TEXT_PARTS = ("text", *PARTS)
 
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 
-def needed(body: bytes, operation: Operation) -> Iterator[Need]:
-    """The features that a body uses. `body` was read before, so it is a JSON object with the right types."""
+def unsaid(body: bytes, operation: Operation) -> Iterator[Need]:
+    """What the neutral form cannot say. `body` was read before, so it is a JSON object with the right types."""
     fields = ANY_FIELDS.decode(body)
-    read = READ[operation]
+    read = READ.get(operation, frozenset())
     for name, value in fields.items():
         if name in read or name in HARMLESS or value is None or value in NEUTRAL.get(name, ()):
             continue
         yield Need(FEATURES.get(name, name), name)
     if operation == "chat":
-        yield from needed_by_chat(fields)
+        yield from unsaid_by_chat(fields)
     elif operation == "complete":
-        yield from needed_by_completion(fields)
+        yield from unsaid_by_completion(fields["prompt"])
     elif operation == "embed" and not all(isinstance(text, str) for text in fields["input"]):
         yield Need("token ids", "input")
 
 
-def needed_by_chat(fields: dict[str, Any]) -> Iterator[Need]:
-    if fields.get("logprobs"):
-        yield Need("logprobs", "logprobs")
+def unsaid_by_chat(fields: dict[str, Any]) -> Iterator[Need]:
     format = fields.get("response_format")
-    if format and format["type"] != "text":
-        if format["type"] in FORMATS:
-            yield Need("response_format", "response_format")
-        else:
-            yield Need(f"response_format {format['type']!r}", "response_format.type")
+    if format and format["type"] not in FORMATS:
+        yield Need(f"response_format {format['type']!r}", "response_format.type")
+    for index, tool in enumerate(fields.get("tools") or ()):
+        if tool.get("function") is None:
+            yield Need(f"{tool.get('type')} tools", f"tools[{index}]")
+    choice = fields.get("tool_choice")
+    if isinstance(choice, dict) and choice["type"] not in ("function", "allowed_tools"):
+        yield Need(f"{choice['type']} tools", "tool_choice")
     for index, message in enumerate(fields["messages"]):
-        path = f"messages[{index}]"
-        if message["role"] in ("tool", "function"):
-            yield Need("tools", f"{path}.role")
-        for name in MESSAGE_TOOLS:
-            if message.get(name):
-                yield Need("tools", f"{path}.{name}")
-        content = message.get("content")
-        for number, part in enumerate(content if isinstance(content, list) else ()):
-            if part["type"] != "text":
-                feature = PARTS.get(part["type"], f"{part['type']!r} parts")
-                yield Need(feature, f"{path}.content[{number}].{part['type']}")
+        yield from unsaid_by_message(message, f"messages[{index}]")
 
 
-def needed_by_completion(fields: dict[str, Any]) -> Iterator[Need]:
-    prompt = fields["prompt"]
+def unsaid_by_message(message: dict[str, Any], path: str) -> Iterator[Need]:
+    if message["role"] == "function":
+        yield Need("functions", f"{path}.role")
+    if message.get("function_call"):
+        yield Need("functions", f"{path}.function_call")
+    if message.get("audio"):
+        yield Need("audio", f"{path}.audio")
+    if message.get("refusal"):
+        yield Need("refusals", f"{path}.refusal")
+    for number, call in enumerate(message.get("tool_calls") or ()):
+        if call.get("type", "function") != "function":
+            yield Need(f"{call['type']} tools", f"{path}.tool_calls[{number}]")
+    content = message.get("content")
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        if part["type"] not in TEXT_PARTS:
+            yield Need(f"{part['type']!r} parts", f"{path}.content[{number}].{part['type']}")
+
+
+def unsaid_by_completion(prompt: Any) -> Iterator[Need]:
     if isinstance(prompt, list) and not (len(prompt) == 1 and isinstance(prompt[0], str)):
         yield Need("several prompts" if all(isinstance(each, str) for each in prompt) else "token ids", "prompt")
-    logprobs = fields.get("logprobs")
-    if logprobs is not None:
-        yield Need("top_logprobs" if logprobs else "logprobs", "logprobs")

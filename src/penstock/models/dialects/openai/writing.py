@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from penstock.errors import UnsupportedFeature
 from penstock.exchange import Constraint, Exchange, Message, Parameters, Part, Tool
+from penstock.models.dialects.needs import NEUTRAL
 
 ANY_OBJECT = Constraint("json_schema", '{"type":"object"}')
 FORCED = "tool:"
@@ -16,6 +17,9 @@ FORCED = "tool:"
 
 EFFORTS = ((1024, "low"), (8192, "medium"))
 """Reasoning tokens up to which an effort is the nearest; more is "high"."""
+
+FEATURES = NEUTRAL - {"files by address", "files in tool results", "images in tool results", "regex"}
+"""What this dialect has words for (`dialects.needs`)."""
 
 SAME_NAME = (
     "temperature",

@@ -1,0 +1,81 @@
+"""What a request in the Anthropic dialect asks for that has no neutral form: only its own providers can give it.
+
+A field that would change the answer is never dropped in silence: it is named, whether it is known here or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from penstock.models.dialects.needs import Need
+
+READ = frozenset(
+    {
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "stop_sequences",
+        "stream",
+        "system",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+    }
+)
+"""Fields that become part of the `Exchange`."""
+
+HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "speed", "user_profile_id", "workspace_id"})
+"""Fields that change what is paid, how fast it goes or what is told about it, not what is answered."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {"mcp_servers": ([],), "context_management": ({}, {"edits": []})}
+"""Values that say what would happen anyway."""
+
+BLOCKS = frozenset({"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"})
+IMAGES = ("base64", "url")
+DOCUMENTS = ("base64", "url", "text", "file")
+
+ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
+
+
+def unsaid(body: bytes) -> Iterator[Need]:
+    """What the neutral form cannot say. `body` was read before, so it is a JSON object with the right types."""
+    fields = ANY_FIELDS.decode(body)
+    for name, value in fields.items():
+        if name in READ or name in HARMLESS or value is None or value in NEUTRAL.get(name, ()):
+            continue
+        yield Need(name, name)
+    if fields.get("max_tokens") == 0:
+        yield Need("the warming of a cache", "max_tokens")
+    format = (fields.get("output_config") or {}).get("format")
+    if format and format["type"] != "json_schema":
+        yield Need(f"output_config.format {format['type']!r}", "output_config.format.type")
+    for index, tool in enumerate(fields.get("tools") or ()):
+        if tool.get("type") not in (None, "custom"):
+            yield Need(f"{tool['type']} tools", f"tools[{index}]")
+    for index, message in enumerate(fields["messages"]):
+        yield from unsaid_by_content(message["content"], f"messages[{index}].content")
+
+
+def unsaid_by_content(content: Any, path: str) -> Iterator[Need]:
+    for number, block in enumerate(content if isinstance(content, list) else ()):
+        kind, where = block["type"], f"{path}[{number}]"
+        source = block.get("source")
+        origin = source.get("type") if isinstance(source, dict) else None
+        if kind not in BLOCKS:
+            yield Need(f"{kind} blocks", where)
+        elif (kind == "image" and origin not in IMAGES) or (kind == "document" and origin not in DOCUMENTS):
+            yield Need(f"{kind} blocks with a {origin} source", f"{where}.source")
+        elif kind == "document" and (block.get("citations") or {}).get("enabled"):
+            yield Need("citations", f"{where}.citations")
+        elif kind == "document" and block.get("context"):
+            yield Need("context of documents", f"{where}.context")
+        elif kind == "tool_result":
+            yield from unsaid_by_content(block.get("content"), f"{where}.content")

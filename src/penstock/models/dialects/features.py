@@ -1,0 +1,138 @@
+"""What a request asks for and what a target can do: what does not fit, and the request without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from penstock.exchange import Exchange, Message, Parameters
+from penstock.models.dialects.anthropic import features as anthropic
+from penstock.models.dialects.needs import (
+    NEUTRAL,
+    SAMPLING,
+    Need,
+    format_feature,
+    of_exchange,
+    of_parameters,
+    part_feature,
+)
+from penstock.models.dialects.openai import features as openai
+
+UNSAID: dict[str, Callable[[Exchange], Iterable[Need]]] = {
+    "openai": lambda exchange: openai.unsaid(exchange.body, exchange.operation),
+    "anthropic": lambda exchange: anthropic.unsaid(exchange.body),
+}
+"""By dialect, what a body asks for that the neutral form cannot say."""
+
+PARAMS = {
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "reasoning_effort": "output_config.effort",
+    "reasoning_tokens": "thinking.budget_tokens",
+}
+"""What Anthropic calls the fields that ask for a feature."""
+
+WHOLE = frozenset({"several prompts", "token ids"})
+"""What a request consists of, so that it cannot be left out."""
+
+TRANSLATABLE = ("chat", "complete", "embed")
+
+
+class Able(Protocol):
+    """What a target can do.
+
+    Bodies of the dialects in `forwards` are passed on as they came, and only what it `lacks` is looked for. Of
+    others `features` are what it can do beyond plain text, `None` where that is all that the neutral form can say.
+    A target that forwards nothing runs here, and takes the parameters in `SAMPLING`.
+    """
+
+    @property
+    def features(self) -> frozenset[str] | None: ...
+    @property
+    def forwards(self) -> frozenset[str]: ...
+    @property
+    def lacks(self) -> frozenset[str]: ...
+
+
+def needed(exchange: Exchange) -> Iterator[Need]:
+    """Everything that a request asks for beyond plain text."""
+    for need in of_exchange(exchange):
+        yield Need(need.feature, param_of(need.param, exchange))
+    if (unsaid := UNSAID.get(exchange.dialect)) is not None:
+        yield from unsaid(exchange)
+
+
+def unmet(exchange: Exchange, able: Able) -> tuple[Need, ...]:
+    """What a request asks for that a target cannot do. Free where bodies are forwarded and `lacks` is empty."""
+    lacks = able.lacks
+    if exchange.dialect in able.forwards:
+        return tuple(need for need in of_exchange(exchange) if need.feature in lacks) if lacks else ()
+    if able.forwards and exchange.operation not in TRANSLATABLE:
+        return ()
+    done = translated(able)
+    return tuple(need for need in needed(exchange) if need.feature not in done)
+
+
+def translated(able: Able) -> frozenset[str]:
+    """What a target does of a request that is not passed on as it came."""
+    features = NEUTRAL if able.features is None else able.features
+    return (features if able.forwards else features | SAMPLING) - able.lacks
+
+
+def droppable(need: Need) -> bool:
+    """Whether there is a request without it."""
+    return need.feature not in WHOLE
+
+
+def without(exchange: Exchange, needs: Sequence[Need]) -> Exchange:
+    """The exchange without some of its features, to be written from its neutral form."""
+    gone = frozenset(need.feature for need in needs)
+    return replace(
+        exchange,
+        dialect="",
+        body=b"",
+        parameters=parameters_without(exchange.parameters, gone),
+        messages=tuple(kept for message in exchange.messages if (kept := message_without(message, gone))),
+    )
+
+
+def parameters_without(parameters: Parameters, gone: frozenset[str]) -> Parameters:
+    defaults = Parameters()
+    names = {need.param for need in of_parameters(parameters) if need.feature in gone}
+    changes = {name: getattr(defaults, name) for name in names if name in Parameters.__struct_fields__}
+    if parameters.constraint is not None and format_feature(parameters.constraint) in gone:
+        changes["constraint"] = None
+    if "logprobs" in gone:
+        changes |= {"logprobs": False, "top_logprobs": None}
+    if "tools" in gone:
+        changes |= {"tools": (), "tool_choice": None, "allowed_tools": (), "parallel_tool_calls": None}
+    return replace(parameters, **changes) if changes else parameters
+
+
+def message_without(message: Message, gone: frozenset[str]) -> Message | None:
+    """The message without some features; `None` where nothing is left of it."""
+    if "tools" in gone:
+        if message.role == "tool":
+            return None
+        if message.tool_calls:
+            if not message.content:
+                return None
+            message = replace(message, tool_calls=None)
+    if not isinstance(message.content, list):
+        return message
+    parts = [
+        part for part in message.content if part.type == "text" or part_feature(part, message.role) not in gone
+    ]
+    if len(parts) == len(message.content):
+        return message
+    return replace(message, content=parts) if parts or message.tool_calls else None
+
+
+def param_of(param: str, exchange: Exchange) -> str:
+    """What the caller's dialect calls a field of the neutral form."""
+    if exchange.dialect == "anthropic":
+        # Its turns are cut into several messages in the neutral form, so that their places differ.
+        return "messages" if param.startswith("messages[") else PARAMS.get(param, param)
+    return "logprobs" if param == "top_logprobs" and exchange.operation == "complete" else param
