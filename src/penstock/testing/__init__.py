@@ -1,13 +1,27 @@
 """Stand-ins for what costs money, time or a network: real implementations of the seams, for tests of your own.
 
-    from penstock.testing import FakeEmbedder, FakeProvider, ProviderServer
+    from penstock.testing import FakeEmbedder, FakeProvider, Fault, Plan, ProviderServer
 
 `FakeProvider` answers by a script inside the process, `FakeEmbedder` makes vectors without a model, and
-`ProviderServer` is an OpenAI-compatible API on loopback that misbehaves as it is told.
+`ProviderServer` is a provider on loopback, in all the dialects that Penstock speaks, that misbehaves as it is told.
 """
 
+from penstock.testing.answers import Bytes, Cut, Pause, Received, Reply, Stream
 from penstock.testing.embedder import FakeEmbedder
+from penstock.testing.faults import Fault, Plan
 from penstock.testing.provider import FakeProvider
-from penstock.testing.server import Cut, ProviderServer, Reply, Stream
+from penstock.testing.server import ProviderServer
 
-__all__ = ["Cut", "FakeEmbedder", "FakeProvider", "ProviderServer", "Reply", "Stream"]
+__all__ = [
+    "Bytes",
+    "Cut",
+    "FakeEmbedder",
+    "FakeProvider",
+    "Fault",
+    "Pause",
+    "Plan",
+    "ProviderServer",
+    "Received",
+    "Reply",
+    "Stream",
+]

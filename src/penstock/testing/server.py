@@ -1,85 +1,64 @@
-"""An OpenAI-compatible API on loopback that answers, stalls, fails and breaks off as it is told."""
+"""A provider on loopback that answers, stalls, fails and breaks off as it is told."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
+from penstock.testing.answers import Answer, Behave, Bytes, Cut, Pause, Received, Reply, Step
+from penstock.testing.faults import Fault, Plan, Schedule
+from penstock.testing.simulator import simulate, unreadable
 
-class Received(Struct, frozen=True):
-    """One request as it came; header names are lower-case."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return msgspec.json.decode(self.body)
-
-
-class Cut(Struct, frozen=True):
-    """Breaks the connection off, without an end."""
-
-
-class Reply(Struct, frozen=True, kw_only=True):
-    """A whole answer. `after` is waited for first."""
-
-    body: bytes
-    status: int = 200
-    headers: dict[str, str] = {}
-    after: asyncio.Event | None = None
-
-
-class Stream(Struct, frozen=True, kw_only=True):
-    """A stream of events: `bytes` are the data of one, an event of asyncio is waited for, `Cut` breaks off.
-
-    `done` false ends the stream properly, but without the mark that it is complete.
-    """
-
-    events: Sequence[bytes | asyncio.Event | Cut]
-    done: bool = True
-
-
-Answer = Reply | Stream | Cut
-Behave = Callable[[Received], Answer]
+MALFORMED = (KeyError, IndexError, TypeError, AttributeError, msgspec.DecodeError)
+"""What a body that is not of the vendor's shape raises."""
 
 
 class ProviderServer:
-    """Serves /v1/chat/completions, /v1/completions and /v1/embeddings at `base_url`.
+    """Speaks the APIs of OpenAI (at `base_url`), Azure, Anthropic, Gemini and Bedrock (behind `url`).
 
         async with ProviderServer() as server:
             server.answers.append(Reply(status=429, body=b"{}", headers={"retry-after": "7"}))
 
-    Takes the next of `answers` for each request, and when there is none, what `behave` gives: by default an
-    answer that repeats the last message. `received` are the requests, `left` counts clients that did not wait,
-    `connections` those that came.
+    Takes the next of `answers` for each request, and when there is none, what `behave` gives; without that it is
+    `simulator.simulate`, with the `faults` that are due. `received` are the requests, `left` counts clients that
+    did not wait, `connections` those that came.
     """
 
-    def __init__(self, behave: Behave | None = None) -> None:
+    def __init__(
+        self, behave: Behave | None = None, *, faults: Sequence[Plan] = (), seed: int = 0, port: int = 0
+    ) -> None:
         self.answers: list[Answer] = []
         self.received: list[Received] = []
+        self.schedule = Schedule(faults, seed)
         self.left = 0
+        self.url = ""
         self._peers: set[object] = set()
-        self._behave = behave or echo
+        self._behave = behave
         self._changed = asyncio.Condition()
+        self._port = port
         self._runner: web.AppRunner | None = None
-        self.base_url = ""
+        self._site: web.TCPSite | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    @property
+    def connections(self) -> int:
+        return len(self._peers)
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1 << 30)
-        app.router.add_post("/v1/{operation:.*}", self._handle)
+        app.router.add_post("/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        await self.listen()
         return self
 
     async def __aexit__(
@@ -88,9 +67,21 @@ class ProviderServer:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    @property
-    def connections(self) -> int:
-        return len(self._peers)
+    async def listen(self) -> None:
+        """Takes connections, at the same port as before."""
+        assert self._runner is not None
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await self._site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def refuse(self) -> None:
+        """Refuses connections until `listen`; those that are open are closed."""
+        assert self._runner is not None
+        assert self._site is not None
+        await self._site.stop()
+        if self._runner.server is not None:
+            await self._runner.server.shutdown(0.1)
 
     async def until(self, condition: Callable[[ProviderServer], bool]) -> None:
         """Returns when the condition holds: `await server.until(lambda it: it.left == 1)`."""
@@ -99,37 +90,49 @@ class ProviderServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        received = Received(request.path, headers, await request.read())
+        received = Received(request.raw_path, headers, await request.read())
         self.received.append(received)
-        if request.transport is not None:
-            self._peers.add(request.transport.get_extra_info("peername"))
+        peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+        is_reused = peer in self._peers
+        self._peers.add(peer)
         await self._tell()
-        answer = self.answers.pop(0) if self.answers else self._behave(received)
+        fault = None if self.answers or self._behave else self.schedule.next()
         try:
-            return await self._send(request, answer)
+            if fault is not None and fault.kind == "stale_connection" and is_reused:
+                return broken_off(request, Cut(properly=True))
+            return await self._send(request, self._answer(received, fault))
         except (asyncio.CancelledError, ConnectionResetError):
             self.left += 1
             self._telling = asyncio.ensure_future(self._tell())
             raise
 
+    def _answer(self, received: Received, fault: Fault | None) -> Answer:
+        if self.answers:
+            return self.answers.pop(0)
+        if self._behave is not None:
+            return self._behave(received)
+        try:
+            return simulate(received, fault)
+        except MALFORMED:
+            return unreadable(received)
+
     async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         if isinstance(answer, Cut):
-            return broken_off(request)
+            return broken_off(request, answer)
+        if answer.after is not None:
+            await waited(answer.after)
         if isinstance(answer, Reply):
-            if answer.after is not None:
-                await answer.after.wait()
-            headers = {"content-type": "application/json"} | answer.headers
-            return web.Response(status=answer.status, body=answer.body, headers=headers)
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+            return await sent_whole(request, answer)
+        response = web.StreamResponse(headers={"content-type": answer.media_type})
         await response.prepare(request)
         for each in answer.events:
-            if isinstance(each, asyncio.Event):
-                await each.wait()
-            elif isinstance(each, Cut):
-                broken_off(request)
+            if isinstance(each, Cut):
+                broken_off(request, each)
                 return response
+            if isinstance(each, (asyncio.Event, Pause)):
+                await waited(each)
             else:
-                await response.write(b"data: " + each + b"\n\n")
+                await response.write(framed(each))
         if answer.done:
             await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
@@ -140,37 +143,45 @@ class ProviderServer:
             self._changed.notify_all()
 
 
-def broken_off(request: web.Request) -> web.Response:
+async def sent_whole(request: web.Request, reply: Reply) -> web.StreamResponse:
+    headers = {"content-type": "application/json"} | reply.headers
+    if reply.drip is None and not reply.cut:
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    response.content_length = len(reply.body)
+    await response.prepare(request)
+    if reply.cut:
+        await response.write(reply.body[: len(reply.body) // 2])
+        broken_off(request, Cut())
+        return response
+    for at in range(len(reply.body)):
+        await response.write(reply.body[at : at + 1])
+        await asyncio.sleep(reply.drip or 0)
+    await response.write_eof()
+    return response
+
+
+async def waited(step: asyncio.Event | Pause) -> None:
+    if isinstance(step, asyncio.Event):
+        await step.wait()
+    elif step.seconds == float("inf"):
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(step.seconds)
+
+
+def framed(step: Step) -> bytes:
+    if isinstance(step, Bytes):
+        return step.data
+    assert isinstance(step, bytes)
+    return b"data: " + step + b"\n\n"
+
+
+def broken_off(request: web.Request, cut: Cut) -> web.Response:
     if request.transport is not None:
-        request.transport.abort()
+        with contextlib.suppress(RuntimeError):
+            if cut.properly:
+                request.transport.close()
+            else:
+                request.transport.abort()
     return web.Response()
-
-
-def echo(received: Received) -> Answer:
-    """The last message, or the prompt, said again; in a stream word by word, with usage where it was asked for."""
-    body = received.json
-    if "input" in body:
-        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        data = [{"index": index, "embedding": [1.0, 0.0]} for index, _ in enumerate(texts)]
-        return Reply(body=encode({"data": data, "usage": {"prompt_tokens": len(texts)}}))
-    text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
-    words = text.split(" ")
-    usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 2 * len(words)}
-    if not body.get("stream"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "text": text}
-        return Reply(body=encode({"choices": [choice | {"finish_reason": "stop"}], "usage": usage}))
-    events = [
-        encode({"choices": [spoken(f"{word} " if at < len(words) - 1 else word)]}) for at, word in enumerate(words)
-    ]
-    events.append(encode({"choices": [spoken("") | {"finish_reason": "stop"}]}))
-    if (body.get("stream_options") or {}).get("include_usage"):
-        events.append(encode({"choices": [], "usage": usage}))
-    return Stream(events=events)
-
-
-def spoken(text: str) -> dict[str, Any]:
-    return {"index": 0, "delta": {"content": text}, "text": text, "finish_reason": None}
-
-
-def encode(value: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({"id": "answer-1", "created": 1, "model": "upstream-model", **value})

@@ -1,0 +1,1 @@
+"""How each vendor says things: answers, streams and errors in their real shapes."""
