@@ -16,6 +16,7 @@ from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
+from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
@@ -114,16 +115,20 @@ async def site(
 ) -> AsyncIterator[Site]:
     """Serves the targets, by default a model "tiny", until the block ends."""
     traces = TraceStore.open(folder / "traces.db")
+    responses = ResponseStore(folder)
     registry = Registry(targets or (model(),))
     meter = Meter()
     settings = ServerSettings(**{"request_seconds": 20.0} | server)
     services = Services(
         app_name="docs",
         settings=Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=settings),
-        pipeline=Pipeline(standard_stages(registry, traces, meter, max_in_flight=settings.max_in_flight)),
+        pipeline=Pipeline(
+            standard_stages(registry, traces, meter, max_in_flight=settings.max_in_flight, responses=responses)
+        ),
         registry=registry,
         traces=traces,
         meter=meter,
+        responses=responses,
     )
     running = HttpServer(build(services, routes), ServerAddress(port=0, drain_seconds=drain))
     await running.start()
@@ -136,3 +141,4 @@ async def site(
         for target in registry:
             await target.provider.close()
         traces.close()
+        responses.close()

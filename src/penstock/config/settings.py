@@ -15,8 +15,9 @@ from penstock.config.app import AppSettings
 from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
-from penstock.config.limits import Limits
+from penstock.config.limits import EventSettings, Limits
 from penstock.config.models import ModelSettings
+from penstock.config.responses import ResponseSettings
 from penstock.config.server import ServerSettings
 from penstock.config.table import Name, Table, conflict
 from penstock.config.traces import TraceSettings
@@ -46,10 +47,12 @@ class Settings(Table):
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()
+    responses: ResponseSettings = ResponseSettings()
     access: AccessSettings = AccessSettings()
     projects: dict[Name, ProjectSettings] = Field(default_factory=dict)
     keys: dict[Name, KeySettings] = Field(default_factory=dict)
     limits: Limits = ()
+    events: EventSettings = EventSettings()
 
     @model_validator(mode="after")
     def _chains_end(self) -> Self:

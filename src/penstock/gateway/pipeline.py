@@ -4,6 +4,7 @@
            │   authenticate   who asks                            ▲
            │   record         the trace of everything below       │
            │   admit          a bound on requests in flight       │
+           │   recall         the conversation it goes on with    │
            │   resolve        the name to a target and release    │
            │   reserve        from limits and budgets             │
            │   features       can the target do what is asked     │
@@ -30,12 +31,14 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.flight import Chunks, Flight, Stage
 from penstock.gateway.meter import Meter
 from penstock.gateway.registry import Registry
+from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.stages.account import Account
 from penstock.gateway.stages.admit import Admit
 from penstock.gateway.stages.authenticate import Authenticate
 from penstock.gateway.stages.cache import Cache
 from penstock.gateway.stages.call import Call
 from penstock.gateway.stages.features import Features
+from penstock.gateway.stages.recall import Recall
 from penstock.gateway.stages.record import Record
 from penstock.gateway.stages.reserve import Reserve
 from penstock.gateway.stages.resolve import Resolve
@@ -50,12 +53,17 @@ def standard_stages(
     max_in_flight: int,
     limits: Limits | None = None,
     cache: AnswerCache | None = None,
+    responses: ResponseStore | None = None,
 ) -> tuple[Stage, ...]:
-    """The list, from the outside in. Nothing is limited without `limits`, and nothing cached without `cache`."""
+    """The list, from the outside in.
+
+    Nothing is limited without `limits`, nothing cached without `cache`, and no response kept without `responses`.
+    """
     return (
         Authenticate(registry),
         Record(traces),
         Admit(max_in_flight, meter),
+        Recall(responses),
         Resolve(registry),
         *([Reserve(limits)] if limits is not None else []),
         Features(),

@@ -14,6 +14,7 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
+from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import KnowledgeBase, Sources
 from penstock.seams import Embedder, Engine, EngineHealth
 from penstock.traces.store import TraceStore
@@ -25,7 +26,7 @@ class Services:
 
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
-    `limits` is `None` where nothing can be limited, `cache` where it is off.
+    `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` where none are kept.
     """
 
     app_name: str
@@ -42,6 +43,7 @@ class Services:
     access: Access | None = None
     limits: Limits | None = None
     cache: AnswerCache | None = None
+    responses: ResponseStore | None = None
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from penstock.access.routes import GuardedRoute
 from penstock.gateway.services import Services
-from penstock.http import health, metrics, openai, openapi, operations
+from penstock.http import anthropic, health, metrics, openai, openapi, operations, responses
 from penstock.http.answering import Running
 from penstock.http.api import audit, cache, feedback, keys, knowledge, projects, traces
 from penstock.http.bodies import BodyLimit, BodyLimits
@@ -37,7 +37,13 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
     """
     running = Running()
-    described = [*openai.routes(running), *operations.routes(running), *API, *health.routes(running)]
+    dialects = [
+        *openai.routes(running),
+        *anthropic.routes(running),
+        *responses.routes(running),
+        *operations.routes(running),
+    ]
+    described = [*dialects, *API, *health.routes(running)]
     described += [route for route in extra_routes if isinstance(route, ApiRoute)]
     uploads = [route for route in described if route.description.upload]
     routes: list[BaseRoute] = [

@@ -30,6 +30,7 @@ from penstock.exchange import LOCAL_PROJECT, Exchange, Message, Operation
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
+from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
@@ -82,6 +83,7 @@ class Platform:
         self.models = ModelParts(watch.on_pull)
         self.knowledge: dict[str, KnowledgeBase] = {}
         self.traces: TraceStore
+        self.responses: ResponseStore | None = None
         self.access: Access
         self.pipeline: Pipeline
         self.app: GroundedApp | None = None
@@ -110,10 +112,13 @@ class Platform:
         self._stack.callback(self.traces.close)
         self.access = open_access(self.folder)
         self._stack.push_async_callback(self.access.close)
-        limits = await open_limits(self.folder, self._stack)
+        limits = await open_limits(self.folder, self.access, self._stack)
         semantic = settings.cache.semantic if settings.cache.enabled else None
         compares = await self._embedder(semantic.embedder) if semantic is not None else None
         cache = open_cache(self.folder, self._stack, CacheParts(compares, self._generation))
+        if settings.responses.store:
+            self.responses = ResponseStore(data)
+            self._stack.callback(self.responses.close)
         stages = standard_stages(
             self.registry,
             self.traces,
@@ -121,6 +126,7 @@ class Platform:
             max_in_flight=settings.server.max_in_flight,
             limits=limits,
             cache=cache,
+            responses=self.responses,
         )
         self.pipeline = Pipeline(stages)
         await self._open_knowledge()
@@ -145,6 +151,7 @@ class Platform:
             access=self.access,
             limits=limits,
             cache=cache,
+            responses=self.responses,
         )
 
     def _generation(self, app: str) -> int | None:
@@ -270,6 +277,8 @@ class Platform:
             asyncio.create_task(self.access.follow()),
             asyncio.create_task(self.traces.retain(settings.traces.keep_days)),
         ]
+        if self.responses is not None:
+            background.append(asyncio.create_task(self.responses.retain(settings.traces.keep_days)))
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.
         gc.collect()

@@ -19,20 +19,28 @@ from penstock.models.dialects.needs import (
     part_feature,
 )
 from penstock.models.dialects.openai import features as openai
+from penstock.models.dialects.responses import requests as responses
 
 UNSAID: dict[str, Callable[[Exchange], Iterable[Need]]] = {
     "openai": lambda exchange: openai.unsaid(exchange.body, exchange.operation),
     "anthropic": lambda exchange: anthropic.unsaid(exchange.body),
+    "responses": lambda exchange: responses.asked(exchange).unsaid,
 }
 """By dialect, what a body asks for that the neutral form cannot say."""
 
-PARAMS = {
-    "stop": "stop_sequences",
-    "response_format": "output_config.format",
-    "reasoning_effort": "output_config.effort",
-    "reasoning_tokens": "thinking.budget_tokens",
+TURNS = {"anthropic": "messages", "responses": "input"}
+"""What dialects call the conversation whose turns have other places in the neutral form."""
+
+PARAMS: dict[str, dict[str, str]] = {
+    "anthropic": {
+        "stop": "stop_sequences",
+        "response_format": "output_config.format",
+        "reasoning_effort": "output_config.effort",
+        "reasoning_tokens": "thinking.budget_tokens",
+    },
+    "responses": {"response_format": "text.format", "reasoning_effort": "reasoning.effort", "logprobs": "include"},
 }
-"""What Anthropic calls the fields that ask for a feature."""
+"""What dialects call the fields that ask for a feature."""
 
 WHOLE = frozenset({"several prompts", "token ids"})
 """What a request consists of, so that it cannot be left out."""
@@ -132,7 +140,6 @@ def message_without(message: Message, gone: frozenset[str]) -> Message | None:
 
 def param_of(param: str, exchange: Exchange) -> str:
     """What the caller's dialect calls a field of the neutral form."""
-    if exchange.dialect == "anthropic":
-        # Its turns are cut into several messages in the neutral form, so that their places differ.
-        return "messages" if param.startswith("messages[") else PARAMS.get(param, param)
+    if (turns := TURNS.get(exchange.dialect)) is not None:
+        return turns if param.startswith("messages[") else PARAMS[exchange.dialect].get(param, param)
     return "logprobs" if param == "top_logprobs" and exchange.operation == "complete" else param

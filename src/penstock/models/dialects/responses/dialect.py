@@ -1,4 +1,4 @@
-"""The Responses API as providers speak it: bodies and events pass as they come, usage and text are read off them."""
+"""The Responses API as providers speak it: bodies and events pass as they come, usage and text are read off."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ResponsesDialect:
         return Outgoing(self._path, renamed(exchange, self._model, self._provider))
 
     def reading(self, exchange: Exchange, content_type: str) -> Reading | None:
-        return ResponsesReading() if exchange.stream and content_type != "application/json" else None
+        return ResponsesReading(self._provider) if exchange.stream and content_type != "application/json" else None
 
     def whole(self, exchange: Exchange, data: bytes, content_type: str) -> Chunk | None:
         wire = understood(RESPONSE, data)
@@ -107,6 +107,7 @@ class ResponsesDialect:
             finish_reason=finish_of(wire),
             usage=usage_of(wire.usage),
             raw=data,
+            served_by=self._provider,
         )
 
     def failure(self, status: int, data: bytes) -> Failure:
@@ -114,9 +115,10 @@ class ResponsesDialect:
 
 
 class ResponsesReading:
-    """A stream of events, the last of which has the whole response."""
+    """A stream of events, the last of which has the whole response, and tells who gave it."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
         self._events = EventReader()
         self.complete = False
         self.ended = False
@@ -129,9 +131,11 @@ class ResponsesReading:
                 continue
             if wire.type in FAILURES:
                 raise StreamFailed(data, self._failure(wire, data))
-            if wire.type in ENDS:
+            chunk = chunk_of(wire, data)
+            if chunk.finish_reason is not None:
                 self.complete = self.ended = True
-            yield chunk_of(wire, data)
+                chunk = msgspec.structs.replace(chunk, served_by=self._provider)
+            yield chunk
 
     def _failure(self, wire: EventRead, data: bytes) -> Failure:
         error = wire.response.error if wire.response else None

@@ -119,6 +119,11 @@ def with_past(exchange: Exchange, past: Past) -> Exchange:
     return replace(exchange, messages=(*first, *messages), options=options)
 
 
+def unkept(exchange: Exchange) -> Exchange:
+    """The exchange of a response that nobody keeps here."""
+    return replace(exchange, options=exchange.options | {OPTION: replace(asked(exchange), store=False)})
+
+
 def parameters_of(said: ResponseBody) -> Parameters:
     """Raises `InvalidRequest`."""
     choice, allowed = tool_choice(said.tool_choice)
