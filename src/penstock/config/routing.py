@@ -136,6 +136,11 @@ class RouteSettings(Table):
         description="Longest time for one request and all its attempts, in seconds. Default: `request_seconds` "
         "under `[server]`.",
     )
+    drop_unsupported: bool = Field(
+        False,
+        description="Whether what no target can do is left out of a request. Otherwise such a request is refused "
+        "with status 400, by the name of the feature.",
+    )
     difficulty: DifficultySettings | None = None
 
     @property

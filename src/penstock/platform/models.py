@@ -20,7 +20,7 @@ from penstock.config import ModelSettings, Settings
 from penstock.config.chains import names_of
 from penstock.config.models import LOCAL_ONLY, TargetSettings
 from penstock.config.routing import RouteSettings
-from penstock.exchange import Exchange, Operation
+from penstock.exchange import Operation
 from penstock.gateway.prices import price_of
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.routing.backend import Backend
@@ -30,13 +30,14 @@ from penstock.gateway.routing.health import Health
 from penstock.gateway.routing.paced import PacedProvider
 from penstock.gateway.routing.policy import Policy, Process
 from penstock.gateway.routing.route import Route
-from penstock.gateway.stages.features import needs
 from penstock.models.local import OnPull, local_engine
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote
 from penstock.seams import Engine, Provider
 
 CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
+CALLERS = frozenset({"openai", "responses", "anthropic"})
+"""The dialects that callers speak; bytes travel where their target speaks the same."""
 LAST_FLIGHT = 0.2
 """Seconds between two looks at whether a provider that is no longer named still answers."""
 
@@ -59,7 +60,7 @@ class ModelParts:
         self._on_pull = on_pull
         self._pool: list[Pooled] = []
         self._counts: dict[str, Counts] = {}
-        self.process = Process(features_of=features_of)
+        self.process = Process()
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -175,9 +176,11 @@ def backend(place: Place, target: TargetSettings, route: RouteSettings, parts: M
             remote(target.use, target.base_url, target.api_key), timeouts=timeouts_of(route)
         )
         pooled = parts.pooled(wanted)
+        assert isinstance(pooled.provider, RemoteProvider)
         profile = wanted.profile
         made = Backend(place.name, pooled.provider, profile.operations)
-        made.features = None
+        made.forwards = pooled.provider.dialects & CALLERS
+        made.features = None if made.forwards else profile.features
         made.lacks = profile.lacks
         made.price = price_of(wanted.vendor.prices, target.model)
     else:
@@ -215,7 +218,9 @@ def target_of(name: str, model: ModelSettings, route: Route, created: int) -> Ta
         provider=route,
         operations=route.operations,
         features=route.features,
+        forwards=route.forwards,
         lacks=route.lacks,
+        drop_unsupported=model.drop_unsupported,
         owned_by=model.provider or "penstock",
         created=created,
     )
@@ -231,7 +236,3 @@ def routes_of(registry: Registry) -> Iterator[Route]:
             seen.add(id(route))
             yield route
             ahead += route.leads_to
-
-
-def features_of(exchange: Exchange) -> frozenset[str]:
-    return frozenset(need.feature for need in needs(exchange))

@@ -46,7 +46,9 @@ class Attempt:
         "why",
     )
 
-    def __init__(self, route: Route, backend: Backend, exchange: Exchange, why: Why, *, probe: bool) -> None:
+    def __init__(
+        self, route: Route, backend: Backend, exchange: Exchange, why: Why, *, probe: bool = False
+    ) -> None:
         self._route = route
         self._process = route.process
         self._done = False
@@ -65,12 +67,12 @@ class Attempt:
         if why.number > 1 and exchange.tracer is not None:
             self.span = exchange.tracer.span(f"attempt {self.name}")
             self.span.set(**described(self.name, why))
-        self.started = self._process.clock.monotonic()
+        self.started = self._process.now()
         self.chunks = self._provided = backend.provider.answer(exchange)
 
     def opened(self) -> None:
         """The first content came."""
-        now = self._process.clock.monotonic()
+        now = self._process.now()
         self.backend.health.opened(now - self.started, now)
 
     def priced(self, chunk: Chunk) -> Chunk:
@@ -85,7 +87,7 @@ class Attempt:
         if self._done:
             return
         self._done = True
-        now = self._process.clock.monotonic()
+        now = self._process.now()
         health = self.backend.health
         alone = not any(each is not self.backend and not each.health.ejected for each in self._route.backends)
         health.failed(kind, now, self._route.policy.eject, probe=self.probe, alone=alone)
@@ -99,7 +101,7 @@ class Attempt:
         if self.span is None:
             self.span = exchange.tracer.span(f"attempt {self.name}")
             self.span.set(**described(self.name, self.why))
-            self.span.backdate(self._process.clock.monotonic() - self.started)
+            self.span.backdate(self._process.now() - self.started)
         self.span.set(**{"penstock.error.kind": kind})
         self.span.__exit__(type(error), error, None)
 
@@ -135,10 +137,10 @@ class Attempt:
             self._route.wake()
         if self.span is not None:
             self.span.__exit__(None, None, None)
-        for chunks in (self.chunks, self._provided):
-            aclose = getattr(chunks, "aclose", None)
-            if aclose is not None:
-                await aclose()
+        if not self._done:  # otherwise it has ended by itself
+            for chunks in (self.chunks, self._provided):
+                if isinstance(chunks, AsyncGenerator):
+                    await chunks.aclose()
 
 
 class Detour:
@@ -155,7 +157,7 @@ class Detour:
             self.span = exchange.tracer.span(f"{why.reason} {self.name}")
             self.span.set(**described(self.name, why))
             exchange = exchange.replace(tracer=self.span.tracer)
-        self.chunks = route.pursue(exchange)
+        self.chunks = route.pursue(exchange, names=True)
 
     def opened(self) -> None:
         pass

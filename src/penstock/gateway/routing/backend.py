@@ -21,13 +21,14 @@ class Priced(Protocol):
 class Backend:
     """One target of a route.
 
-    `name` is "vendor/model" or a model of the catalog. `features` and `lacks` are those of `registry.Target`.
-    `limit` is how many requests it may answer at once. `free` says that nobody charges for it, so that it counts as
-    the cheapest where its price is not known.
+    `name` is "vendor/model" or a model of the catalog. `features`, `forwards` and `lacks` say what it can do
+    (`dialects.features.Able`). `limit` is how many requests it may answer at once. `free` says that nobody charges
+    for it, so that it counts as the cheapest where its price is not known.
     """
 
     __slots__ = (
         "features",
+        "forwards",
         "free",
         "health",
         "lacks",
@@ -47,6 +48,7 @@ class Backend:
         self.operations = operations
         self.health = health or Health()
         self.features: frozenset[str] | None = frozenset()
+        self.forwards: frozenset[str] = frozenset()
         self.lacks: frozenset[str] = frozenset()
         self.price: Priced | None = None
         self.weight = 1.0
@@ -56,10 +58,6 @@ class Backend:
     @property
     def full(self) -> bool:
         return self.limit is not None and self.health.in_flight >= self.limit
-
-    def can(self, needed: frozenset[str]) -> bool:
-        """Whether it does everything that a request needs."""
-        return (self.features is None or needed <= self.features) and not needed & self.lacks
 
     def priced(self, chunk: Chunk) -> Chunk:
         """A chunk with usage, and what that costs here. A cost that the vendor itself named stays."""

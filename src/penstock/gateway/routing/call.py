@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds: with another model to fall back to, no longer wait than this is made for a target."""
 FULL_RETRY_AFTER = 1.0
+FIRST = Why("first", 1)
 
 
 class RouteCall:
@@ -37,11 +38,22 @@ class RouteCall:
         self._kind: FailureKind | None = None
         self._last: Attempt | Detour | None = None
 
+    def begin(self) -> Attempt | None:
+        """The first attempt, where it needs no thought: at the only target, which is well."""
+        if self._number or len(self._able) != 1 or self.route.difficulty is not None:
+            return None
+        backend = self._able[0]
+        health = backend.health
+        if health.in_row or health.ejected_until or health.rests_until or backend.limit is not None:
+            return None
+        self._number = 1
+        return Attempt(self.route, backend, self.exchange, FIRST)
+
     async def next(self) -> Attempt | Detour:
         """What is asked now. Raises the error of the last target where nothing is left to ask."""
         if self._error is None:
             return self._easy() or await self._first()
-        if self._kind is not None and self.route.process.clock.monotonic() < self.exchange.deadline:
+        if self._kind is not None and self.route.process.now() < self.exchange.deadline:
             source = await self._after(self._error, self._kind)
             if source is not None:
                 return source
@@ -64,7 +76,7 @@ class RouteCall:
 
     def other(self, tried: list[Backend]) -> Backend | None:
         """A target that could be asked now and was not yet."""
-        now = self.route.process.clock.monotonic()
+        now = self.route.process.now()
         able = [each for each in self._able if each.health.takes(now) and not each.full and each not in tried]
         if not able:
             return None
@@ -123,7 +135,7 @@ class RouteCall:
             backend = self._tried[-1]
             retry = self.route.policy.retries - self._retries
             delay = process.jitter(retry) + (error.retry_after or 0.0)
-            left = self.exchange.deadline - process.clock.monotonic()
+            left = self.exchange.deadline - process.now()
             longest = PATIENCE if self._has_way(kind) else LONGEST_WAIT
             if delay > longest or delay >= left or backend.full:
                 return None
@@ -169,13 +181,13 @@ class RouteCall:
                 f"No target of {self.route.name!r} can do what the request asks for.",
                 hint="Leave out what only some models can do, or name another model.",
             )
-        until = self.route.process.clock.monotonic() + self.route.policy.max_wait
+        until = self.route.process.now() + self.route.policy.max_wait
         while True:
             well = [backend for backend in self._able if not backend.health.ejected]
             room = [backend for backend in well or self._able if not backend.full]
             if room:
                 return self.route.pick(room, self.exchange)
-            left = min(until, self.exchange.deadline) - self.route.process.clock.monotonic()
+            left = min(until, self.exchange.deadline) - self.route.process.now()
             if left <= 0 or not await self.route.room(left):
                 raise Overloaded(
                     f"All targets of {self.route.name!r} answer as many requests as they may at once.",

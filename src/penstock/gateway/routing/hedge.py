@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from penstock.errors import PenstockError
 from penstock.exchange import Exchange
 from penstock.gateway.routing.attempt import Attempt
 from penstock.gateway.routing.call import RouteCall
@@ -72,7 +73,8 @@ def fail(call: RouteCall, attempt: Attempt) -> None:
     assert attempt.problem is not None
     kind = kind_of(attempt.problem)
     attempt.failed(attempt.problem, kind)
-    attempt.tell(call.exchange, attempt.problem, kind)
+    if isinstance(attempt.problem, PenstockError):
+        call.failed(attempt, attempt.problem, kind)
 
 
 def lose(exchange: Exchange, attempt: Attempt) -> None:

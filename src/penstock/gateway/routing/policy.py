@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from random import Random
 
 from msgspec import Struct
@@ -12,7 +11,6 @@ from msgspec import Struct
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.config.routing import FALLBACK_ON, RouteSettings, Strategy
 from penstock.errors import FailureKind
-from penstock.exchange import Exchange
 from penstock.gateway.routing.budget import RetryBudget
 from penstock.gateway.routing.health import EjectRule
 
@@ -48,15 +46,21 @@ class Policy(Struct, frozen=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True)
 class Process:
-    """What all routes of a process share, also across reloads. `features_of` says what a request asks for."""
+    """What all routes of a process share, also across reloads. `now` is monotonic seconds."""
 
-    clock: Clock = SYSTEM_CLOCK
-    random: Random = field(default_factory=Random)
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    budget: RetryBudget = field(default_factory=RetryBudget)
-    features_of: Callable[[Exchange], frozenset[str]] = lambda exchange: frozenset()
+    __slots__ = ("budget", "now", "random", "sleep")
+
+    def __init__(
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.now = clock.monotonic
+        self.random = random or Random()  # noqa: S311 - it spreads load, and guards nothing
+        self.sleep = sleep
+        self.budget = RetryBudget(clock)
 
     def jitter(self, retry: int) -> float:
         """The delay before the retry of that number, from 0 on: "full jitter"."""

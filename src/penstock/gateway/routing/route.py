@@ -27,12 +27,13 @@ from penstock.gateway.routing.hedge import race
 from penstock.gateway.routing.kinds import kind_of
 from penstock.gateway.routing.policy import Policy, Process
 from penstock.gateway.routing.strategies import strategy
+from penstock.models.dialects.features import unmet
 
 
 class Route:
     """Answers exchanges by its `backends` (`seams.Provider`).
 
-    `fallbacks`, `longer` and `difficulty` lead to other routes; they are set once all routes exist.
+    `fallbacks`, `longer` and `difficulty` lead to other routes; `lead` sets them.
     """
 
     def __init__(self, name: str, backends: Sequence[Backend], policy: Policy, process: Process) -> None:
@@ -40,14 +41,15 @@ class Route:
         self.backends = tuple(backends)
         self.policy = policy
         self.process = process
-        self.pick = strategy(policy.strategy, process.clock, process.random)
+        self.pick = strategy(policy.strategy, process.now, process.random)
         self.fallbacks: tuple[Route, ...] = ()
         self.longer: Route | None = None
         self.difficulty: Difficulty | None = None
+        self.chooses = len(self.backends) > 1
         self.bounded = any(backend.limit is not None for backend in backends)
         self.counts = Counts()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._mixed = len({(backend.features, backend.lacks) for backend in backends}) > 1
+        self._mixed = len({(backend.features, backend.forwards, backend.lacks) for backend in backends}) > 1
         self._by_operation: dict[Operation, tuple[Backend, ...]] = {
             operation: tuple(backend for backend in backends if operation in backend.operations)
             for operation in self.operations
@@ -68,14 +70,14 @@ class Route:
         return None if None in known else frozenset[str]().union(*(each for each in known if each is not None))
 
     @property
+    def forwards(self) -> frozenset[str]:
+        """The dialects whose bodies any of the targets passes on as they came."""
+        return frozenset[str]().union(*(backend.forwards for backend in self.backends))
+
+    @property
     def lacks(self) -> frozenset[str]:
         """What none of the targets can do, of what would otherwise be passed on."""
         return frozenset.intersection(*(backend.lacks for backend in self.backends))
-
-    @property
-    def chooses(self) -> bool:
-        """Whether there is more than one way to answer."""
-        return len(self.backends) > 1 or bool(self.leads_to)
 
     @property
     def leads_to(self) -> tuple[Route, ...]:
@@ -83,20 +85,25 @@ class Route:
         further = (self.longer, self.difficulty.easy if self.difficulty else None)
         return self.fallbacks + tuple(route for route in further if route is not None)
 
+    def lead(self, fallbacks: tuple[Route, ...], longer: Route | None, difficulty: Difficulty | None) -> None:
+        """Sets the ways to other routes, once these exist."""
+        self.fallbacks, self.longer, self.difficulty = fallbacks, longer, difficulty
+        self.chooses = len(self.backends) > 1 or bool(self.leads_to)
+
     def answer(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
         """Raises a `PenstockError`: what the last target of its own said, when nothing is left to ask."""
-        self.process.budget.saw_request(self.process.clock.monotonic())
-        return self.pursue(exchange)
+        self.process.budget.saw_request(self.process.now())
+        return self.pursue(exchange, names=self.chooses)
 
-    async def pursue(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
-        """`answer`, for a request that another route has counted."""
+    async def pursue(self, exchange: Exchange, *, names: bool) -> AsyncGenerator[Chunk, None]:
+        """`answer`, for a request that another route has counted. `names` tells who answers (`served_by`)."""
         if self.policy.total is not None:
-            deadline = self.process.clock.monotonic() + self.policy.total
+            deadline = self.process.now() + self.policy.total
             exchange = exchange.replace(deadline=min(deadline, exchange.deadline))
         call = RouteCall(self, exchange)
-        delivery = Delivery(exchange, names=self.chooses)
+        delivery = Delivery(exchange, names=names)
         while True:
-            source = await call.next()
+            source = call.begin() or await call.next()
             try:
                 if self.policy.hedge_after is not None and isinstance(source, Attempt):
                     source = await race(call, source, self.policy.hedge_after)
@@ -127,24 +134,17 @@ class Route:
                 await source.close()
 
     def able(self, exchange: Exchange) -> tuple[Backend, ...]:
-        """The targets that can do what is asked."""
+        """The targets that can do what is asked. Where all can do the same, the pipeline has seen to it."""
         backends = self._by_operation.get(exchange.operation, ())
-        if not self._mixed:
-            return backends
-        needed = self.process.features_of(exchange)
-        return tuple(each for each in backends if each.can(needed))
+        return tuple(each for each in backends if not unmet(exchange, each)) if self._mixed else backends
 
     def can(self, exchange: Exchange) -> bool:
         """Whether a route that was not resolved for the exchange could answer it."""
-        backends = self._by_operation.get(exchange.operation, ())
-        if any(each.features is None and not each.lacks for each in backends):
-            return True
-        needed = self.process.features_of(exchange)
-        return any(each.can(needed) for each in backends)
+        return any(not unmet(exchange, each) for each in self._by_operation.get(exchange.operation, ()))
 
     def available(self) -> bool:
         """Whether a request would be answered by a target that is well and has room."""
-        now = self.process.clock.monotonic()
+        now = self.process.now()
         return any(each.health.takes(now) and not each.full for each in self.backends) or any(
             way.available() for way in self.fallbacks
         )

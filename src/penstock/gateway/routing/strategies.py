@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 
-from penstock.clock import Clock
 from penstock.config.routing import Strategy
 from penstock.exchange import Exchange, Usage
 from penstock.gateway.routing.backend import Backend
@@ -27,14 +26,14 @@ PROMPT_START = 1024
 """Characters of a prompt without messages that decide where it goes."""
 
 
-def strategy(name: Strategy, clock: Clock, random: Random) -> Pick:
+def strategy(name: Strategy, now: Callable[[], float], random: Random) -> Pick:
     """The strategy of that name."""
     if name == "weighted":
         return lambda backends, exchange: weighted(backends, random)
     if name == "least_in_flight":
         return lambda backends, exchange: least_in_flight(backends, random)
     if name == "latency":
-        return lambda backends, exchange: quicker_of_two(backends, clock.monotonic(), random)
+        return lambda backends, exchange: quicker_of_two(backends, now(), random)
     if name == "cost":
         return lambda backends, exchange: cheapest(backends, exchange)
     return by_prefix
