@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from penstock.config import AppSettings, ServerSettings, Settings
 from penstock.exchange import LOCAL_PROJECT
+from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
@@ -111,7 +112,12 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, *targets: Target, routes: Sequence[BaseRoute] = (), drain: float = 5.0, **server: Any
+    folder: Path,
+    *targets: Target,
+    routes: Sequence[BaseRoute] = (),
+    drain: float = 5.0,
+    cache: AnswerCache | None = None,
+    **server: Any,
 ) -> AsyncIterator[Site]:
     """Serves the targets, by default a model "tiny", until the block ends."""
     traces = TraceStore.open(folder / "traces.db")
@@ -123,12 +129,15 @@ async def site(
         app_name="docs",
         settings=Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=settings),
         pipeline=Pipeline(
-            standard_stages(registry, traces, meter, max_in_flight=settings.max_in_flight, responses=responses)
+            standard_stages(
+                registry, traces, meter, max_in_flight=settings.max_in_flight, responses=responses, cache=cache
+            )
         ),
         registry=registry,
         traces=traces,
         meter=meter,
         responses=responses,
+        cache=cache,
     )
     running = HttpServer(build(services, routes), ServerAddress(port=0, drain_seconds=drain))
     await running.start()
