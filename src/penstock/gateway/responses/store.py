@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import NotFound, PenstockError
 from penstock.gateway.responses import repository

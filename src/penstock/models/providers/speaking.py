@@ -13,6 +13,7 @@ from penstock.models.dialects.bedrock.dialect import BedrockDialect
 from penstock.models.dialects.gemini.dialect import GeminiDialect
 from penstock.models.dialects.openai.dialect import OpenAIDialect
 from penstock.models.dialects.openai.requests import Wording
+from penstock.models.dialects.responses.dialect import ResponsesDialect
 from penstock.models.providers.auth import Auth, KeyAuth
 from penstock.models.providers.signing import Credentials, Scope, Signature
 from penstock.models.providers.vendors import Profile, RemoteSettings, region_of
@@ -21,8 +22,21 @@ from penstock.models.providers.vendors import Profile, RemoteSettings, region_of
 def dialects_of(settings: RemoteSettings) -> tuple[Dialect, Mapping[str, Dialect]]:
     """The dialect of a model, and the others whose callers it understands, by name."""
     profile = settings.profile
-    others = {name: dialect_of(name, settings, profile) for name in profile.also}
+    others = {name: dialect_of(name, settings, profile) for name in profile.also if has(name, settings)}
     return dialect_of(profile.dialect, settings, profile), others
+
+
+def has(name: str, settings: RemoteSettings) -> bool:
+    """Whether the dialect is spoken at this address.
+
+    The Responses API has no path below a deployment, and what stands in for a vendor at another address often has
+    only its chats.
+    """
+    vendor = settings.vendor
+    if name != "responses":
+        return True
+    elsewhere = bool(vendor.key and vendor.base_url) and settings.base_url != vendor.base_url
+    return not elsewhere and not (settings.account.api_version and vendor.versioned_path)
 
 
 def dialect_of(name: str, settings: RemoteSettings, profile: Profile) -> Dialect:
@@ -33,6 +47,8 @@ def dialect_of(name: str, settings: RemoteSettings, profile: Profile) -> Dialect
         return GeminiDialect(model)
     if name == "bedrock":
         return BedrockDialect(model)
+    if name == "responses":
+        return ResponsesDialect(model, settings.name, settings.path)
     wording = Wording(limit=profile.limit, include_usage=profile.include_usage)
     return OpenAIDialect(model, wording, settings.path)
 
