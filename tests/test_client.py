@@ -13,8 +13,8 @@ from penstock.errors import PenstockError, Unavailable
 from penstock.storage.lock import FolderLock
 
 
-def models(*names: str) -> Answers:
-    return {"/v1/models": (200, json.dumps({"data": [{"id": name} for name in names]}).encode())}
+def serves(name: str) -> Answers:
+    return {"/api/v1/whoami": (200, json.dumps({"app": name}).encode())}
 
 
 def test_a_server_is_believed_when_it_answers_for_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,11 +23,11 @@ def test_a_server_is_believed_when_it_answers_for_the_app(tmp_path: Path, monkey
     app.make_data_folder()
     with FolderLock(app.data) as lock:
         for answers, believed in (
-            (models("default", app.name), True),
-            (models("another"), False),
-            ({"/v1/models": (200, b"<html>")}, False),
-            ({"/v1/models": (200, b"[]")}, False),
-            ({"/v1/models": (200, b'{"data": [1]}')}, False),
+            (serves(app.name), True),
+            (serves("another"), False),
+            ({"/api/v1/whoami": (200, b"<html>")}, False),
+            ({"/api/v1/whoami": (200, b"[]")}, False),
+            ({"/api/v1/whoami": (200, b'{"name": 1}')}, False),
             ({}, False),
         ):
             with serving(answers) as url:

@@ -28,12 +28,10 @@ def running_server(folder: AppFolder) -> RunningServer | None:
     if server is None:
         return None
     try:
-        models = Server.of(server, PROBE_SECONDS).get("/v1/models")
+        answer = Server.of(server, PROBE_SECONDS).get("/api/v1/whoami")
     except PenstockError:
         return None
-    listed = models.get("data") if isinstance(models, dict) else None
-    named = {model.get("id") for model in listed or () if isinstance(model, dict)}
-    return server if folder.name in named else None
+    return server if isinstance(answer, dict) and answer.get("app") == folder.name else None
 
 
 class Server:

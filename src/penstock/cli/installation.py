@@ -129,6 +129,7 @@ def check_data(folder: AppFolder) -> Finding:
 
 
 def check_port(folder: AppFolder) -> Finding:
+    from penstock.access.store import is_keyed
     from penstock.client import running_server
     from penstock.http.serve import listen
 
@@ -136,7 +137,7 @@ def check_port(folder: AppFolder) -> Finding:
     if server := running_server(folder):
         return ok("Port", f"this app is served at {server.url}")
     try:
-        listen(host, port).close()
+        listen(host, port, keyed=is_keyed(folder)).close()
     except PenstockError as error:
         return fail("Port", error.message, error.hint)
     return ok("Port", f"{host}:{port} is free")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import ask, config, doctor, ingest, init, pull, traces, up
+from penstock.cli import ask, audit, config, doctor, ingest, init, keys, projects, pull, traces, up
 from penstock.cli.output import complain, note, say
 from penstock.errors import ConfigError, PenstockError
 
@@ -96,6 +96,9 @@ app.command("ingest", epilog=ingest.EXAMPLES, short_help="Take in new and change
 app.command("pull", epilog=pull.EXAMPLES, short_help="Fetch models into the cache.")(pull.pull)
 app.command("doctor", epilog=doctor.EXAMPLES, short_help="Check this machine and an app.")(doctor.doctor)
 app.add_typer(traces.app, name="traces")
+app.add_typer(keys.app, name="keys")
+app.add_typer(projects.app, name="projects")
+app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 
 

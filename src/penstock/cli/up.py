@@ -39,6 +39,7 @@ def up(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve an app: fetch its models, take in its documents, and answer at http://127.0.0.1:7100."""
+    from penstock.access.store import is_keyed
     from penstock.cli.installation import check_before_start, local_models
     from penstock.cli.surroundings import offers
     from penstock.client import running_server
@@ -51,7 +52,8 @@ def up(
             _open_browser(server.url)
         return
     check_before_start(folder)
-    listen(folder.settings.server.host, folder.settings.server.port).close()  # better known before the long work
+    host, port = folder.settings.server.host, folder.settings.server.port
+    listen(host, port, keyed=is_keyed(folder)).close()  # better known before the long work
     fetch_models(local_models(folder))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("penstock").setLevel(logging.INFO)
@@ -89,7 +91,7 @@ async def _serve(folder: AppFolder, open_: bool, offered: tuple[str, ...]) -> No
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
 
     def on_listening(url: str) -> None:
-        _show_address(folder, url, offered)
+        _show_address(folder, url, offered, keyed=platform.access.keys.required)
         if open_:
             _open_browser(url)
 
@@ -100,17 +102,21 @@ async def _serve(folder: AppFolder, open_: bool, offered: tuple[str, ...]) -> No
         await platform.serve(on_listening)
 
 
-def _show_address(folder: AppFolder, url: str, offered: tuple[str, ...]) -> None:
+def _show_address(folder: AppFolder, url: str, offered: tuple[str, ...], *, keyed: bool) -> None:
     """Where it is served and how to call it; the first line alone goes to standard output."""
     say("Serving ", (folder.name, "bold"), " at ", (url, "bold underline"))
     note()
     note(("  In a browser  ", "cyan"), url)
     note(("  From Python   ", "cyan"), "from openai import OpenAI")
-    note(f'                client = OpenAI(base_url="{url}/v1", api_key="local")')
+    key = "pst_…" if keyed else "local"
+    note(f'                client = OpenAI(base_url="{url}/v1", api_key="{key}")')
     note("                client.chat.completions.create(")
     note(f'                    model="{folder.name}", messages=[{{"role": "user", "content": "…"}}])')
     note(("  Elsewhere     ", "cyan"), f'penstock ask {shlex.quote(str(folder.source_root))} "…"')
     note()
-    note(("Only this machine can connect, and no key is asked for. Ctrl-C stops.", "dim"))
+    if keyed:
+        note(("Every request needs a key: `penstock keys create` makes one. Ctrl-C stops.", "dim"))
+    else:
+        note(("Only this machine can connect, and no key is asked for. Ctrl-C stops.", "dim"))
     for offer in offered:
         note((offer, "dim"))

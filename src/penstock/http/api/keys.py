@@ -104,6 +104,19 @@ def limits_wire(limits: tuple[LimitSettings, ...]) -> tuple[dict[str, Any], ...]
     return tuple(each.model_dump(mode="json", exclude_unset=True) for each in limits)
 
 
+def new_key(body: KeyBody) -> NewKey:
+    """What a key shall be, checked. Raises `InvalidRequest` for its limits."""
+    return NewKey(
+        name=body.name,
+        project_id=body.project_id,
+        role=body.role,
+        models=body.models,
+        routes=body.routes,
+        limits=read_limits(body.limits),
+        expires_us=microseconds(body.expires_at),
+    )
+
+
 def read_limits(tables: tuple[dict[str, Any], ...]) -> tuple[LimitSettings, ...]:
     """Raises `InvalidRequest` that names the place of what is wrong."""
     try:
@@ -134,16 +147,7 @@ def microseconds(moment: datetime | None) -> int | None:
 
 
 async def create_key(request: Request) -> Response:
-    body = await read_json(request, KeyBody)
-    wanted = NewKey(
-        name=body.name,
-        project_id=body.project_id,
-        role=body.role,
-        models=body.models,
-        routes=body.routes,
-        limits=read_limits(body.limits),
-        expires_us=microseconds(body.expires_at),
-    )
+    wanted = new_key(await read_json(request, KeyBody))
     return reply(made_wire(await access_of(request).keys.create(actor_of(request), wanted)), 201)
 
 

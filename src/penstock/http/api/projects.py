@@ -52,8 +52,12 @@ class ProjectList(Struct, frozen=True, kw_only=True):
 
 
 class WhoAmI(Struct, frozen=True, kw_only=True):
-    """Who asks. `mode` is "local" while no key was ever made; then everybody on the machine is its owner."""
+    """Who asks which app's server.
 
+    `mode` is "local" while no key was ever made; then everybody on the machine is its owner.
+    """
+
+    app: str
     mode: Literal["local", "keyed"]
     name: str
     project_id: str
@@ -106,6 +110,7 @@ async def whoami(request: Request) -> Response:
     key = access.keys.find(principal.key_id) if access else None
     return reply(
         WhoAmI(
+            app=services.app_name,
             mode="keyed" if access and access.keys.required else "local",
             name=principal.name,
             project_id=principal.project_id,
