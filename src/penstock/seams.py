@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from msgspec import Struct
@@ -79,6 +79,15 @@ class EngineHealth(Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     cache_used: float | None = None
     detail: str = ""
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A provider that can say how many tokens a request has without answering it."""
+
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """The prompt tokens of an exchange, tools and chat template included. Raises a `PenstockError`."""
+        ...
 
 
 class Engine(Provider, Protocol):

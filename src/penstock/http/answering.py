@@ -39,7 +39,7 @@ class AnswerWriter(Protocol):
     def whole(self, chunks: list[Chunk]) -> bytes: ...
 
     def failed(self, error: PenstockError, body: bytes) -> bytes:
-        """What ends a stream that broke; `body` is the error as OpenAI's JSON.
+        """What ends a stream that broke; `body` is the error as the caller's dialect writes it.
 
         Empty where the format has no way to say it: the connection is then closed before the answer's end.
         """
@@ -77,6 +77,7 @@ class Answering:
 
     __slots__ = (
         "_cause",
+        "_dialect",
         "_direct",
         "_finished",
         "_flight",
@@ -93,6 +94,7 @@ class Answering:
         self, flight: Flight, make_writer: MakeWriter, running: Running, direct: DirectRequest | None = None
     ) -> None:
         self._flight = flight
+        self._dialect = flight.exchange.dialect
         self._make_writer = make_writer
         self._running = running
         self._direct = direct
@@ -190,7 +192,7 @@ class Answering:
     async def _fail(self, send: Send, error: PenstockError) -> None:
         """Tells the client what went wrong: as the answer, or as the last event of one that has begun."""
         self._finished = True
-        body = body_of(error)
+        body = body_of(error, self._dialect)
         if self._started:
             if self._writer is not None and (last := self._writer.failed(error, body)):
                 await send({"type": "http.response.body", "body": last, "more_body": False})

@@ -1,6 +1,7 @@
-"""Errors as HTTP answers, in OpenAI's shape: what happened, and what to do next.
+"""Errors as HTTP answers, in the shape of the dialect that was asked: what happened, and what to do next.
 
 {"error": {"message": "…", "type": "invalid_request_error", "param": "messages[0].role", "code": "…"}}
+{"type": "error", "error": {"type": "invalid_request_error", "message": "…", "code": "…"}}      (Anthropic's)
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from penstock.errors import NotFound, PenstockError, RateLimited, Unauthenticated, UpstreamFailed
+from penstock.models.dialects.anthropic.answers import error_body
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class ErrorDetail(Struct):
 
 
 class ErrorBody(Struct):
-    """The body of every error."""
+    """The body of every error, but for callers of Anthropic's dialect."""
 
     error: ErrorDetail
 
@@ -57,11 +59,13 @@ def status_of(error: PenstockError) -> int:
     return error.status
 
 
-def body_of(error: PenstockError) -> bytes:
-    """The JSON body; an upstream's own where it spoke the caller's dialect."""
+def body_of(error: PenstockError, dialect: str = "") -> bytes:
+    """The JSON body in a caller's dialect; an upstream's own where it spoke that."""
     if isinstance(error, UpstreamFailed) and error.body is not None:
         return error.body
     status = status_of(error)
+    if dialect == "anthropic":
+        return error_body(error, status)
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
     return msgspec.json.encode(ErrorBody(ErrorDetail(str(error), kind, error.param, error.code)))
 
@@ -80,10 +84,34 @@ def headers_of(error: PenstockError) -> list[tuple[bytes, bytes]]:
     return headers
 
 
+def dialect_of(scope: Scope) -> str:
+    """Which dialect a request is made in, as far as its path and headers say."""
+    path: str = scope["path"]
+    if path.startswith("/v1/messages"):
+        return "anthropic"
+    if path.startswith("/v1/models") and any(name == b"anthropic-version" for name, _ in scope["headers"]):
+        return "anthropic"
+    return "openai"
+
+
+class ErrorResponse(Response):
+    """An error, written in the dialect of the request that it answers."""
+
+    def __init__(self, error: PenstockError) -> None:
+        super().__init__(body_of(error), status_of(error))
+        self.raw_headers.extend(headers_of(error))
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = dialect_of(scope)
+        if dialect != "openai":
+            self.body = body_of(self._error, dialect)
+            self.headers["content-length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
 def response_of(error: PenstockError) -> Response:
-    response = Response(body_of(error), status_of(error))
-    response.raw_headers.extend(headers_of(error))
-    return response
+    return ErrorResponse(error)
 
 
 def of_http(error: HTTPException, scope: Scope) -> PenstockError:

@@ -16,12 +16,13 @@ from penstock.exchange import Exchange, Principal
 from penstock.gateway.cache.control import DIRECTIVES, read_directives
 from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
+from penstock.http import models
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
 from penstock.http.bodies import ClientLeft, read_body
 from penstock.http.connection import direct
-from penstock.http.errors import as_penstock, response_of, status_of
+from penstock.http.errors import as_penstock, dialect_of, response_of, status_of
 from penstock.http.gate import HEADERS
-from penstock.http.routes import ApiRoute, Description, principal_of, reply
+from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
 from penstock.ids import new_id, new_trace_id
 from penstock.models.dialects.openai import answers, bodies, requests
 
@@ -137,14 +138,19 @@ def model_wire(target: Target) -> ModelWire:
 
 
 async def list_models(request: Request) -> Response:
+    """Clients of Anthropic's API ask at the same address, and get its form."""
     services: Services = request.app.state.services
     registry = services.registry.open_to(principal_of(request))
+    if dialect_of(request.scope) == "anthropic":
+        return reply(models.page(list(registry), read_query(request, models.PageQuery)))
     return reply(ModelList([model_wire(target) for target in registry]))
 
 
 async def get_model(request: Request) -> Response:
     services: Services = request.app.state.services
     registry = services.registry.open_to(principal_of(request))
+    if dialect_of(request.scope) == "anthropic":
+        return reply(models.model_info(registry.get(request.path_params["name"])))
     return reply(model_wire(registry.get(request.path_params["name"])))
 
 

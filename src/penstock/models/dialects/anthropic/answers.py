@@ -250,9 +250,13 @@ TYPES = {
 }
 
 
-class ErrorDetail(Struct):
+class ErrorDetail(Struct, omit_defaults=True):
+    """`code` and `param` are Penstock's own: what exactly went wrong, and in which field."""
+
     type: str
     message: str
+    code: str | None = None
+    param: str | None = None
 
 
 class ErrorBody(Struct):
@@ -262,11 +266,7 @@ class ErrorBody(Struct):
     type: str = "error"
 
 
-def error_body(message: str, status: int) -> bytes:
-    """An error that goes with an HTTP status."""
+def error_body(error: PenstockError, status: int) -> bytes:
+    """The body of an error that goes with an HTTP status."""
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
-    return ENCODER.encode(ErrorBody(ErrorDetail(kind, message)))
-
-
-def count_body(tokens: int) -> bytes:
-    return ENCODER.encode({"input_tokens": tokens})
+    return ENCODER.encode(ErrorBody(ErrorDetail(kind, str(error), error.code, error.param)))
