@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.traces.content import PREVIEW, encode, preview
+from penstock.traces.content import PREVIEW, bounded, encode, preview
 
 JSON = st.recursive(
     st.none()
@@ -23,27 +23,27 @@ ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=12), JSON, max_size=8)
 @settings(max_examples=40, deadline=None)
 @given(ATTRIBUTES)
 def test_what_fits_is_kept_as_it_is(attributes: dict[str, Any]) -> None:
-    assert msgspec.json.decode(encode(attributes, 1 << 20)) == attributes
+    assert msgspec.json.decode(bounded(encode(attributes), 1 << 20)) == attributes
 
 
 @settings(max_examples=40, deadline=None)
 @given(ATTRIBUTES, st.integers(200, 2000))
 def test_what_does_not_fit_is_cut_and_stays_json(attributes: dict[str, Any], limit: int) -> None:
-    encoded = encode(attributes, limit)
+    encoded = bounded(encode(attributes), limit)
     assert len(bytes(encoded)) <= max(2 * limit, 64 * len(attributes) + limit)
     assert msgspec.json.decode(encoded).keys() == attributes.keys()
 
 
 @given(st.text(min_size=1), st.integers(1, 50))
 def test_short_texts_survive_beside_a_long_one(short: str, words: int) -> None:
-    values = msgspec.json.decode(encode({"short": short[:20], "long": "word " * 1000 * words}, 2000))
+    values = msgspec.json.decode(bounded(encode({"short": short[:20], "long": "word " * 1000 * words}), 2000))
     assert values["short"] == short[:20]
     assert values["long"].startswith("word word ")
     assert values["long"].endswith(" bytes cut]")
 
 
 def test_numbers_beyond_the_bound_are_left_out_with_a_mark() -> None:
-    values = msgspec.json.decode(encode({"vector": [0.5] * 10_000, "limit": 5}, 1000))
+    values = msgspec.json.decode(bounded(encode({"vector": [0.5] * 10_000, "limit": 5}), 1000))
     assert values == {"vector": "… [40001 bytes cut]", "limit": 5}
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Self
 
+from penstock.access.ledger import Ticket
 from penstock.access.limits import Reservation
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange, Usage
@@ -66,7 +67,7 @@ class Flight:
     `source`, when a stage sets it inbound, answers instead of the target's provider (a cache does that).
     `headers` are added to the answer's. `served_by` names the target that a route chose, `cache` says how a cache
     answered ("hit", "semantic", "shared"; "" for not at all). `passed` counts the chunks of the answer so far,
-    `reservation` is what was taken from limits and is to be settled.
+    `reservation` is what was taken from limits and is to be settled, `ticket` the call's place in the ledger.
     """
 
     __slots__ = (
@@ -79,9 +80,11 @@ class Flight:
         "_stages",
         "_watching",
         "cache",
+        "called",
         "cause",
         "error",
         "exchange",
+        "finish_reason",
         "first_chunk",
         "headers",
         "is_root",
@@ -93,6 +96,8 @@ class Flight:
         "span",
         "started",
         "target",
+        "ticket",
+        "texts",
         "trace",
         "usage",
     )
@@ -109,7 +114,11 @@ class Flight:
         self.source: Chunks | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.reservation: Reservation | None = None
+        self.ticket: Ticket | None = None
         self.passed = 0
+        self.called = 0.0
+        self.texts: list[str] = []
+        self.finish_reason: str | None = None
         self.served_by = ""
         self.cache = ""
         self.started = time.monotonic()

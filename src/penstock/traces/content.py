@@ -23,15 +23,20 @@ def preview(text: str) -> str:
     return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
 
 
-def encode(attributes: Mapping[str, Any], limit: int) -> msgspec.Raw:
-    """A JSON object of about `limit` bytes at most: the longest texts give way first.
-
-    A value that has no JSON form is stored as the name of its type.
-    """
+def encode(attributes: Mapping[str, Any] | msgspec.Struct) -> bytes:
+    """A JSON object. A value that has no JSON form is stored as the name of its type."""
     try:
-        encoded = ENCODER.encode(attributes)
+        return ENCODER.encode(attributes)
     except (TypeError, ValueError, RecursionError):
-        encoded = ENCODER.encode({clean(str(name)): encodable(value) for name, value in attributes.items()})
+        pass
+    if isinstance(attributes, msgspec.Struct):
+        named = zip(attributes.__struct_encode_fields__, msgspec.structs.astuple(attributes), strict=True)
+        attributes = {name: value for name, value in named if value is not None}
+    return ENCODER.encode({clean(str(name)): encodable(value) for name, value in attributes.items()})
+
+
+def bounded(encoded: bytes, limit: int) -> msgspec.Raw:
+    """A JSON object cut to about `limit` bytes: the longest texts give way first."""
     if len(encoded) <= limit:
         return msgspec.Raw(encoded)
     values = msgspec.json.decode(encoded)

@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -65,6 +65,7 @@ class ActiveSpan:
     __slots__ = (
         "_trace",
         "attributes",
+        "described",
         "duration_us",
         "error",
         "id",
@@ -81,6 +82,7 @@ class ActiveSpan:
         self.name = name
         self.kind = kind
         self.attributes: dict[str, Any] = {}
+        self.described: names.Described | None = None
         self.started = trace.elapsed_us()
         self.duration_us: int | None = None
         self.status: SpanStatus = "unfinished"
@@ -117,11 +119,14 @@ class ActiveSpan:
     ) -> None:
         self.end(error)
 
-    def record(self, trace: RecordedTrace, attributes: Mapping[str, Any]) -> SpanRecord:
+    def record(self, trace: RecordedTrace) -> SpanRecord:
         """What is kept of the step; one that is still open ends with its trace."""
-        named = names.standard(attributes)
+        encoded = content.encode(self.described) if self.described is not None else b"{}"
+        if self.attributes:
+            named = content.encode(names.standard(self.attributes))
+            encoded = named if encoded == b"{}" else encoded[:-1] + b"," + named[1:]
         if not trace.settings.content:
-            named = names.without_content(named)
+            encoded = content.encode(names.without_content(msgspec.json.decode(encoded)))
         return SpanRecord(
             id=self.id,
             parent_id=self.parent_id,
@@ -131,7 +136,7 @@ class ActiveSpan:
             error=self.error,
             started_us=trace.started_us + self.started,
             duration_us=trace.duration_us - self.started if self.duration_us is None else self.duration_us,
-            attributes=content.encode(named, trace.settings.max_span_bytes),
+            attributes=content.bounded(encoded, trace.settings.max_span_bytes),
         )
 
 
@@ -153,6 +158,7 @@ class ActiveTrace:
         self._answer: list[str] = []
         self._room = settings.max_span_bytes if settings.content else 0
         self._usage: Usage | None = None
+        self._finish_reason: str | None = None
         self._done = False
         self._spans: list[ActiveSpan] = []
         self.root = self.start(None, f"{exchange.operation} {exchange.model}".strip(), "chain", {})
@@ -187,7 +193,7 @@ class ActiveTrace:
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.finish_reason is not None:
-            self.root.attributes["finish_reason"] = chunk.finish_reason
+            self._finish_reason = chunk.finish_reason
         if (grounding := chunk.grounding) is not None:
             self.root.set(
                 knowledge=grounding.knowledge,
@@ -211,36 +217,36 @@ class ActiveTrace:
     def _record(self, outcome: Outcome) -> TraceRecord:
         answer = "".join(self._answer)
         ended = RecordedTrace(self._started_us, self.root.duration_us or 0, self._settings)
-        below = self._spans[1:]
-        spans = [
-            self.root.record(ended, self._described(answer)),
-            *(span.record(ended, dict(span.attributes)) for span in below),
-        ]
-        return TraceRecord(order_key(self._started_us), self._summary(outcome, answer), tuple(spans))
+        self.root.described = self._described(answer)
+        spans = tuple([span.record(ended) for span in self._spans])
+        size = 2000 + len(answer) + sum([500 + len(span.attributes) for span in spans])
+        return TraceRecord(order_key(self._started_us), self._summary(outcome, answer), spans, size)
 
-    def _described(self, answer: str) -> dict[str, Any]:
-        """The attributes of the root span: its own, and what is known of the request."""
+    def _described(self, answer: str) -> names.Described:
+        """What is known of the request."""
         exchange = self._exchange
-        known = {
-            "gen_ai.operation.name": names.OPERATIONS.get(exchange.operation, exchange.operation),
-            "gen_ai.request.stream": exchange.stream,
-            "model": exchange.model,
-            "parameters": exchange.parameters,
-            "release_id": self._release_id or None,
-            "user": exchange.user,
-            "usage": self._usage,
-            "messages": exchange.messages or None,
-            "input": exchange.prompt or exchange.inputs or None,
-            "answer": answer or None,
-            "penstock.request.body": self._exact_body(),
-            **self.root.attributes,
-        }
-        return {name: value for name, value in known.items() if value is not None}
+        known = names.Described(
+            operation=names.OPERATIONS.get(exchange.operation, exchange.operation),
+            stream=exchange.stream,
+            model=exchange.model,
+            messages=names.shaped(exchange.messages) or None,
+            input=exchange.prompt or exchange.inputs or None,
+            output=answer or None,
+            finish_reasons=(self._finish_reason,) if self._finish_reason else None,
+            body=self._exact_body(),
+            release_id=self._release_id or None,
+            user=exchange.user,
+        )
+        known.use(self._usage)
+        known.ask(exchange.parameters)
+        return known
 
     def _exact_body(self) -> Any:
         """The caller's body, where its messages hold more than the text that `messages` keeps."""
-        plain = all(isinstance(message.content, str) for message in self._exchange.messages)
-        return None if plain or not self._exchange.body else msgspec.json.decode(self._exchange.body)
+        body = self._exchange.body
+        if not body or not any(isinstance(message.content, list) for message in self._exchange.messages):
+            return None
+        return msgspec.Raw(body)
 
     def _summary(self, outcome: Outcome, answer: str) -> TraceSummary:
         exchange, attributes, usage = self._exchange, self.root.attributes, self._usage

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
 from penstock.storage.bulk import BulkInsert
 from penstock.traces.recorder import TIE_BITS
@@ -27,8 +28,10 @@ from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter,
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
-ADD_TRACES = BulkInsert("trace", ["key", *TraceSummary.__struct_fields__], ignore_known=True)
-ADD_SPANS = BulkInsert("span", [each.name for each in SPAN.c if each.name != "number"], ignore_known=True)
+SPAN_COLUMNS = [each.name for each in SPAN.c if each.name != "number"]
+ADD_TRACES = BulkInsert("trace", ["key", *TraceSummary.__struct_fields__])
+ADD_SPANS = BulkInsert("span", SPAN_COLUMNS)
+ADD_NEW_SPANS = BulkInsert("span", SPAN_COLUMNS, ignore_known=True)
 ADD_QUESTIONS = BulkInsert("trace_text", ["rowid", "question"])
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
@@ -36,26 +39,44 @@ MIN_INDEXED_TEXT = 3
 
 def insert(connection: Connection, records: Sequence[TraceRecord]) -> None:
     """Adds traces with their spans. A trace id that is there already gets the spans of the newcomer."""
+    connection.exec_driver_sql("SAVEPOINT traces")
+    try:
+        add(connection, [(record.key, record) for record in records], records)
+    except IntegrityError:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT traces")
+        merge(connection, records)
+    connection.exec_driver_sql("RELEASE SAVEPOINT traces")
+
+
+def merge(connection: Connection, records: Sequence[TraceRecord]) -> None:
+    """Adds traces where some are known already, or started in the same microsecond as others."""
     known = keys_of(connection, records)
     used = used_keys(connection, records)
-    traces, questions, spans = [], [], []
+    fresh: list[tuple[int, TraceRecord]] = []
     for record in records:
-        summary = record.summary
-        identity = (summary.project_id, summary.id)
-        key = known.get(identity)
-        if key is None:
+        identity = (record.summary.project_id, record.summary.id)
+        if identity not in known:
             key = record.key
             if key in used:
                 key = next_free(connection, key, used)
             used.add(key)
             known[identity] = key
-            traces.append((key, *msgspec.structs.astuple(summary)))
-            if summary.question:
-                questions.append((key, summary.question))
-        spans += [span_row(key, summary.project_id, span) for span in record.spans]
-    ADD_TRACES(connection, traces)
-    ADD_SPANS(connection, spans)
+            fresh.append((key, record))
+    keys = [known[record.summary.project_id, record.summary.id] for record in records]
+    add(connection, fresh, ())
+    ADD_NEW_SPANS(connection, span_rows(zip(keys, records, strict=True)))
+
+
+def add(connection: Connection, traces: Sequence[tuple[int, TraceRecord]], spans: Sequence[TraceRecord]) -> None:
+    """Adds traces under their keys, and the spans of `spans` under the keys that these have themselves."""
+    ADD_TRACES(connection, [(key, *msgspec.structs.astuple(record.summary)) for key, record in traces])
+    questions = [(key, record.summary.question) for key, record in traces if record.summary.question]
     ADD_QUESTIONS(connection, questions)
+    ADD_SPANS(connection, span_rows((record.key, record) for record in spans))
+
+
+def span_rows(records: Iterable[tuple[int, TraceRecord]]) -> list[tuple[Any, ...]]:
+    return [span_row(key, record.summary.project_id, span) for key, record in records for span in record.spans]
 
 
 def keys_of(connection: Connection, records: Sequence[TraceRecord]) -> dict[tuple[str, str], int]:

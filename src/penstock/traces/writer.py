@@ -49,20 +49,20 @@ class TraceWriter:
         self._lost = 0
         self._refused = 0
         self._failing = ""
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._hurry = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="trace writer", daemon=True)
         self._thread.start()
 
     def put(self, record: TraceRecord) -> None:
-        size = record.size()
-        with self._changed:
-            if self._closing or self._bytes + size > self._max_bytes:
+        with self._lock:
+            if self._closing or self._bytes + record.size > self._max_bytes:
                 self._refused += 1
                 return
             self._waiting.append(record)
-            self._bytes += size
+            self._bytes += record.size
             self._accepted += 1
             if len(self._waiting) == 1:
                 self._changed.notify_all()
@@ -163,7 +163,7 @@ class TraceWriter:
         with self._changed:
             self._written += len(batch) - lost
             self._lost += lost
-            self._bytes -= sum(record.size() for record in batch)
+            self._bytes -= sum(record.size for record in batch)
             if not lost:
                 self._failing = ""
             self._changed.notify_all()

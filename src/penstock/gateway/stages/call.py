@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 
-from penstock.gateway.flight import Chunks, Flight, Place, Stage
+from penstock.exchange import Chunk
+from penstock.gateway.flight import Flight, Place, Stage
+from penstock.seams import SpanKind
+from penstock.traces.names import Described, shaped
+from penstock.traces.recorder import ActiveSpan
 
 
 class Call(Stage):
@@ -17,38 +21,41 @@ class Call(Stage):
         assert target is not None
         if exchange.tracer is None:
             return
-        sent: dict[str, object] = {"model": target.name, "provider": target.provider.name}
-        if exchange.operation == "chat":
-            sent["messages"] = exchange.messages
-        else:
-            sent["input"] = exchange.prompt or list(exchange.inputs)
-        flight.span = exchange.tracer.span(
-            f"{exchange.operation} {target.name}",
-            "embedding" if exchange.operation == "embed" else "llm",
-            parameters=exchange.parameters,
-            **sent,
-        )
+        kind: SpanKind = "embedding" if exchange.operation == "embed" else "llm"
+        flight.called = time.monotonic()
+        flight.span = exchange.tracer.span(f"{exchange.operation} {target.name}", kind)
         flight.exchange = exchange.replace(tracer=flight.span.tracer)
 
-    async def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
-        texts: list[str] = []
-        started, first, finish_reason = time.monotonic(), None, None
-        try:
-            async for chunk in chunks:
-                if first is None:
-                    first = time.monotonic() - started
-                if chunk.text:
-                    texts.append(chunk.text)
-                finish_reason = chunk.finish_reason or finish_reason
-                yield chunk
-        finally:
-            if flight.span is not None:
-                came: dict[str, object] = {"output": "".join(texts), "finish_reason": finish_reason}
-                came["usage"] = flight.usage
-                came["penstock.first_chunk_us"] = None if first is None else int(first * 1e6)
-                flight.span.set(**{name: value for name, value in came.items() if value not in (None, "")})
+    def saw(self, flight: Flight, chunk: Chunk) -> None:
+        if chunk.text:
+            flight.texts.append(chunk.text)
+        if chunk.finish_reason is not None:
+            flight.finish_reason = chunk.finish_reason
 
     def end(self, flight: Flight) -> None:
-        if flight.span is not None:
-            error = flight.error
-            flight.span.__exit__(type(error) if error else None, error, None)
+        span, error = flight.span, flight.error
+        if span is None:
+            return
+        if isinstance(span, ActiveSpan):
+            span.described = described(flight)
+        span.__exit__(type(error) if error else None, error, None)
+
+
+def described(flight: Flight) -> Described:
+    """What was sent, and what came of it."""
+    exchange, target = flight.exchange, flight.target
+    assert target is not None
+    first = flight.first_chunk
+    known = Described(
+        model=target.name,
+        provider=target.provider.name,
+        served_by=flight.served_by or None,
+        messages=shaped(exchange.messages) or None,
+        input=exchange.prompt or exchange.inputs or None,
+        output="".join(flight.texts) or None,
+        finish_reasons=(flight.finish_reason,) if flight.finish_reason else None,
+        first_chunk_us=None if first is None else int((first - flight.called) * 1e6),
+    )
+    known.use(flight.usage)
+    known.ask(exchange.parameters)
+    return known
