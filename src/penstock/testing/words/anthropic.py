@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.testing.answers import Bytes, Received, Reply, Step, Stream
 from penstock.testing.words.base import (
+    CAFE,
     MODEL,
     Asked,
     Malformed,
@@ -84,7 +85,9 @@ class AnthropicWords:
         return Bytes(b"event: error\ndata: " + encode(error_of(trouble)) + b"\n\n")
 
     def malformed(self, kind: Malformed) -> Step:
-        return Bytes(b"event: content_block_delta\ndata: " + malformed_data(kind) + b"\n\n")
+        delta = {"type": "text_delta", "text": CAFE}
+        data = encode({"type": "content_block_delta", "index": 0, "delta": delta})
+        return Bytes(b"event: content_block_delta\ndata: " + malformed_data(kind, data) + b"\n\n")
 
 
 def message_of(said: Said) -> dict[str, Any]:

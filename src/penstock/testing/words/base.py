@@ -17,6 +17,7 @@ OVERSIZE = 17 << 20
 """Bytes of an event that is larger than anybody should take."""
 
 MODEL = "simulated-model"
+CAFE = "café"
 
 
 class ToolUse(Struct, frozen=True):
@@ -94,10 +95,9 @@ def vector_of(text: str) -> list[float]:
     return [1.0, 0.0] if len(text) % 2 == 0 else [0.0, 1.0]
 
 
-def malformed_data(kind: Malformed) -> bytes:
-    """The data of an event that is none."""
+def malformed_data(kind: Malformed, event: bytes) -> bytes:
+    """The data of an event that says `CAFE`, so that it says nothing."""
     if kind == "bad_json":
-        return b'{"choices": [{"delta": {"content": "never clo'
-    if kind == "half_utf8":
-        return b'{"text": "caf\xc3"}'
-    return b'{"text": "' + b"x" * OVERSIZE + b'"}'
+        return event[: len(event) // 2]
+    wrong = b"caf\xc3" if kind == "half_utf8" else b"x" * OVERSIZE
+    return event.replace(CAFE.encode(), wrong)

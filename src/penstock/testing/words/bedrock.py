@@ -12,6 +12,7 @@ from penstock.models.dialects.bedrock.dialect import STREAM
 from penstock.models.dialects.bedrock.frames import Frame, encoded
 from penstock.testing.answers import Bytes, Received, Reply, Step, Stream
 from penstock.testing.words.base import (
+    CAFE,
     Asked,
     Malformed,
     Said,
@@ -108,7 +109,8 @@ class BedrockWords:
         if kind == "oversize":
             prelude = struct.pack(">II", 64 << 20, 0)
             return Bytes(prelude + struct.pack(">I", zlib.crc32(prelude)))
-        return Bytes(encoded(Frame(headers_of("contentBlockDelta"), malformed_data(kind))))
+        data = malformed_data(kind, encode({"contentBlockIndex": 0, "delta": {"text": CAFE}}))
+        return Bytes(encoded(Frame(headers_of("contentBlockDelta"), data)))
 
 
 def blocks_of(said: Said) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.testing.answers import Received, Reply, Step, Stream
 from penstock.testing.words.base import (
+    CAFE,
     MODEL,
     Asked,
     Malformed,
@@ -95,7 +96,7 @@ class GeminiWords:
         return encode(error_of(trouble))
 
     def malformed(self, kind: Malformed) -> Step:
-        return malformed_data(kind)
+        return malformed_data(kind, answer([{"text": CAFE}], Said(), None))
 
 
 def parts_of(said: Said) -> list[dict[str, Any]]:

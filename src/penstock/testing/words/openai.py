@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.testing.answers import Received, Reply, Step, Stream
 from penstock.testing.words.base import (
+    CAFE,
     Asked,
     Malformed,
     Said,
@@ -162,7 +163,7 @@ class OpenAIWords:
         return encode({"error": ERRORS[trouble][1]})
 
     def malformed(self, kind: Malformed) -> Step:
-        return malformed_data(kind)
+        return malformed_data(kind, piece({"content": CAFE}))
 
 
 def answer(value: dict[str, Any]) -> bytes:

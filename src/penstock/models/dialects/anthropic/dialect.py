@@ -96,6 +96,8 @@ class AnthropicReading:
             event = self._reader.read_event(data)
             if event.failed:
                 raise StreamFailed(data, understood_failure(500, data))
+            if not event.understood and not self._faithful:
+                raise StreamFailed(data, Failure(kind="broken_stream", message="an event that is not an answer"))
             self.ended = self.ended or event.ended
             if self._faithful:
                 yield event.chunk

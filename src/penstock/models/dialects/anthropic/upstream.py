@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, ToolCall, Usage
+from penstock.models.dialects.counts import believable
 
 T = TypeVar("T")
 
@@ -100,11 +101,15 @@ COUNT = msgspec.json.Decoder(CountWire)
 
 
 class Event(Struct, frozen=True):
-    """One event of a stream. `failed` is one that is an error, `ended` the last one of an answer that is whole."""
+    """One event of a stream. `failed` is one that is an error, `ended` the last one of an answer that is whole.
+
+    `understood` is whether it was read at all.
+    """
 
     chunk: Chunk
     failed: bool = False
     ended: bool = False
+    understood: bool = True
 
 
 class StreamReader:
@@ -119,7 +124,7 @@ class StreamReader:
         """What the data of one event says. Its chunk has nothing but bytes where that is nothing of the answer."""
         wire = understood(EVENT, data)
         if wire is None:
-            return Event(Chunk(raw=data))
+            return Event(Chunk(raw=data), understood=False)
         if wire.type == "content_block_delta":
             return Event(self._delta(wire, data))
         if wire.type == "content_block_start" and wire.content_block is not None:
@@ -213,11 +218,14 @@ def usage_of(wire: UsageWire) -> Usage | None:
         return None
     details = wire.output_tokens_details
     reasoning = details.thinking_tokens if details else None
+    cached, written = wire.cache_read_input_tokens, wire.cache_creation_input_tokens
+    if not believable(wire.input_tokens, wire.output_tokens, cached, written, reasoning):
+        return None
     return Usage(
         input=wire.input_tokens,
         output=max(0, (wire.output_tokens or 0) - (reasoning or 0)),
-        cached_input=wire.cache_read_input_tokens,
-        cache_write=wire.cache_creation_input_tokens,
+        cached_input=cached,
+        cache_write=written,
         reasoning=reasoning,
     )
 

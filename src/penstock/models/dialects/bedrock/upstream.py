@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, ToolCall, Usage
+from penstock.models.dialects.counts import believable
 
 FINISHED: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -169,9 +170,12 @@ def usage_of(wire: UsageWire | None) -> Usage | None:
     """Usage in disjoint classes, as Bedrock counts it: `inputTokens` leaves out what was cached."""
     if wire is None or wire.input_tokens is None:
         return None
+    output, cached, written = wire.output_tokens or 0, wire.cache_read_input_tokens, wire.cache_write_input_tokens
+    if not believable(wire.input_tokens, output, cached, written):
+        return None
     return Usage(
-        input=max(0, wire.input_tokens),
-        output=max(0, wire.output_tokens or 0),
-        cached_input=wire.cache_read_input_tokens,
-        cache_write=wire.cache_write_input_tokens,
+        input=wire.input_tokens,
+        output=output,
+        cached_input=cached,
+        cache_write=written,
     )

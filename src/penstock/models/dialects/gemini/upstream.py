@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, TokenLogprob, ToolCall, Usage
 from penstock.ids import new_id
 from penstock.models.dialects.base import FOREIGN
+from penstock.models.dialects.counts import believable
 
 FINISHED: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -160,10 +161,13 @@ def usage_of(wire: UsageWire | None) -> Usage | None:
     """Usage in disjoint classes: Gemini counts what was cached in the prompt, but thoughts beside the answer."""
     if wire is None or wire.prompt_token_count is None:
         return None
-    cached = wire.cached_content_token_count
+    cached, output = wire.cached_content_token_count, wire.candidates_token_count or 0
+    prompt = wire.prompt_token_count + (wire.tool_use_prompt_token_count or 0)
+    if not believable(prompt, cached, output, wire.thoughts_token_count):
+        return None
     return Usage(
-        input=max(0, wire.prompt_token_count + (wire.tool_use_prompt_token_count or 0) - (cached or 0)),
-        output=max(0, wire.candidates_token_count or 0),
+        input=max(0, prompt - (cached or 0)),
+        output=output,
         cached_input=cached,
         reasoning=wire.thoughts_token_count,
     )

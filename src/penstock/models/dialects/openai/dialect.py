@@ -151,6 +151,8 @@ class OpenAIReading:
             event = read_event(data)
             if event.failed:
                 raise StreamFailed(data, understood_failure(500, data))
+            if not event.understood and not self._faithful:
+                raise StreamFailed(data, Failure(kind="broken_stream", message="an event that is not an answer"))
             chunk = event.chunk
             if chunk.finish_reason is not None:
                 self.complete = True

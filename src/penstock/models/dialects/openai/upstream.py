@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, TokenLogprob, ToolCall, Usage
+from penstock.models.dialects.counts import believable
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class CompletionDetails(Struct):
 class UsageWire(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -97,6 +99,13 @@ class AnswerWire(Struct):
     error: Raw = Raw()
 
 
+class LooseAnswer(Struct):
+    """An answer whose usage is not as it should be."""
+
+    choices: list[Choice] = []
+    error: Raw = Raw()
+
+
 class BareChoice(Struct):
     index: int = 0
     finish_reason: str | None = None
@@ -106,7 +115,6 @@ class BareAnswer(Struct):
     """What matters most, where the rest is not as expected."""
 
     choices: list[BareChoice] = []
-    usage: UsageWire | None = None
     error: Raw = Raw()
 
 
@@ -128,6 +136,7 @@ class ErrorBody(Struct):
 
 
 ANSWER = msgspec.json.Decoder(AnswerWire)
+LOOSE = msgspec.json.Decoder(LooseAnswer)
 BARE = msgspec.json.Decoder(BareAnswer)
 EMBEDDINGS = msgspec.json.Decoder(EmbeddingsWire)
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
@@ -135,17 +144,21 @@ ERROR = msgspec.json.Decoder(ErrorBody)
 
 
 class Event(Struct, frozen=True):
-    """One event of a stream. `extra` is one that exists only to carry usage; `failed` one that is an error."""
+    """One event of a stream. `extra` is one that exists only to carry usage; `failed` one that is an error.
+
+    `understood` is whether its words were read, not only its bytes.
+    """
 
     chunk: Chunk
     extra: bool = False
     failed: bool = False
+    understood: bool = True
 
 
 def read_event(data: bytes) -> Event:
     wire = answer_of(data)
     if wire is None:
-        return Event(Chunk(raw=data))
+        return Event(Chunk(raw=data), understood=False)
     if wire.error and wire.error != NULL:
         return Event(Chunk(raw=data), failed=True)
     return Event(chunk_of(wire, data), extra=not wire.choices and wire.usage is not None)
@@ -162,13 +175,16 @@ def answer_of(data: bytes) -> AnswerWire | None:
     try:
         return ANSWER.decode(data)
     except msgspec.ValidationError:
+        loose = understood(LOOSE, data)
+        if loose is not None:
+            return AnswerWire(loose.choices, None, loose.error)
         bare = understood(BARE, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if bare is None:
         return None
     choices = [Choice(index=each.index, finish_reason=each.finish_reason) for each in bare.choices]
-    return AnswerWire(choices, bare.usage, bare.error)
+    return AnswerWire(choices, None, bare.error)
 
 
 def chunk_of(wire: AnswerWire, data: bytes) -> Chunk:
@@ -294,9 +310,14 @@ def usage_of(wire: UsageWire | None) -> Usage | None:
     if cached is None:
         cached = wire.prompt_cache_hit_tokens
     reasoning = wire.completion_tokens_details.reasoning_tokens if wire.completion_tokens_details else None
+    completion = wire.completion_tokens or 0
+    if not believable(wire.prompt_tokens, cached, completion, reasoning):
+        return None
+    if reasoning and wire.total_tokens == wire.prompt_tokens + completion + reasoning:
+        completion += reasoning  # xAI counts thoughts beside the answer
     return Usage(
         input=max(0, wire.prompt_tokens - (cached or 0)),
-        output=max(0, (wire.completion_tokens or 0) - (reasoning or 0)),
+        output=max(0, completion - (reasoning or 0)),
         cached_input=cached,
         reasoning=reasoning,
     )
