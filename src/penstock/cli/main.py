@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import ask, audit, config, doctor, ingest, init, keys, projects, pull, traces, up
+from penstock.cli import ask, audit, config, doctor, ingest, init, keys, limits, models, projects, pull, traces, up
 from penstock.cli.output import complain, note, say
 from penstock.errors import ConfigError, PenstockError
 
@@ -95,7 +95,9 @@ app.command("init", epilog=init.EXAMPLES, short_help="Write down an app's settin
 app.command("ingest", epilog=ingest.EXAMPLES, short_help="Take in new and changed documents.")(ingest.ingest)
 app.command("pull", epilog=pull.EXAMPLES, short_help="Fetch models into the cache.")(pull.pull)
 app.command("doctor", epilog=doctor.EXAMPLES, short_help="Check this machine and an app.")(doctor.doctor)
+app.command("limits", epilog=limits.EXAMPLES, short_help="Show what is used of limits.")(limits.limits)
 app.add_typer(traces.app, name="traces")
+app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(audit.app, name="audit")

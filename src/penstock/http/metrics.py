@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from penstock.access.principal import require_local
 from penstock.access.routes import GuardedRoute, principal_of
 from penstock.gateway.cache.answers import AnswerCache
+from penstock.gateway.routing.metrics import route_metrics
 from penstock.gateway.services import Services
 from penstock.seams import EngineHealth
 
@@ -41,6 +42,7 @@ class Parts(Collector):
         yield GaugeMetricFamily("penstock_traces_queued_bytes", "Memory that they take.", stats.queued_bytes)
         if self._services.cache is not None:
             yield from cache_metrics(self._services.cache)
+        yield from route_metrics(self._services.registry)
 
 
 def cache_metrics(cache: AnswerCache) -> Iterable[Metric]:

@@ -29,6 +29,7 @@ from penstock.gateway.routing.difficulty import Difficulty
 from penstock.gateway.routing.health import Health
 from penstock.gateway.routing.paced import PacedProvider
 from penstock.gateway.routing.policy import Policy, Process
+from penstock.gateway.routing.report import routes_of
 from penstock.gateway.routing.route import Route
 from penstock.models.local import OnPull, local_engine
 from penstock.models.providers.remote import RemoteProvider
@@ -180,7 +181,7 @@ def backend(place: Place, target: TargetSettings, route: RouteSettings, parts: M
         profile = wanted.profile
         made = Backend(place.name, pooled.provider, profile.operations)
         made.forwards = pooled.provider.dialects & CALLERS
-        made.features = None if made.forwards else profile.features
+        made.features = profile.features
         made.lacks = profile.lacks
         made.price = price_of(wanted.vendor.prices, target.model)
     else:
@@ -224,15 +225,3 @@ def target_of(name: str, model: ModelSettings, route: Route, created: int) -> Ta
         owned_by=model.provider or "penstock",
         created=created,
     )
-
-
-def routes_of(registry: Registry) -> Iterator[Route]:
-    """Every route that a registry leads to, once."""
-    seen: set[int] = set()
-    ahead = [target.provider for target in registry if isinstance(target.provider, Route)]
-    while ahead:
-        route = ahead.pop()
-        if id(route) not in seen:
-            seen.add(id(route))
-            yield route
-            ahead += route.leads_to

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from penstock.errors import FailureKind, Overloaded, PenstockError, UnsupportedFeature
+from penstock.errors import FailureKind, Overloaded, PenstockError, Unavailable, UnsupportedFeature
 from penstock.exchange import Exchange
 from penstock.gateway.routing.attempt import Attempt, Detour, Reason, Why
 from penstock.gateway.routing.backend import Backend
@@ -133,6 +133,8 @@ class RouteCall:
             if kind == "auth" or not self._tried:
                 return None
             backend = self._tried[-1]
+            if backend.health.held:
+                return None
             retry = self.route.policy.retries - self._retries
             delay = process.jitter(retry) + (error.retry_after or 0.0)
             left = self.exchange.deadline - process.now()
@@ -181,10 +183,16 @@ class RouteCall:
                 f"No target of {self.route.name!r} can do what the request asks for.",
                 hint="Leave out what only some models can do, or name another model.",
             )
+        able = [backend for backend in self._able if not backend.health.held]
+        if not able:
+            raise Unavailable(
+                f"All targets of {self.route.name!r} were taken out of service.",
+                hint="Whoever runs the server can put them back: `penstock models restore`.",
+            )
         until = self.route.process.now() + self.route.policy.max_wait
         while True:
-            well = [backend for backend in self._able if not backend.health.ejected]
-            room = [backend for backend in well or self._able if not backend.full]
+            well = [backend for backend in able if not backend.health.ejected]
+            room = [backend for backend in well or able if not backend.full]
             if room:
                 return self.route.pick(room, self.exchange)
             left = min(until, self.exchange.deadline) - self.route.process.now()

@@ -17,7 +17,8 @@ from msgspec import Struct
 from penstock.errors import FailureKind
 from penstock.gateway.routing.kinds import OF_THE_TARGET
 
-State = Literal["healthy", "resting", "ejected", "probing"]
+State = Literal["healthy", "resting", "ejected", "probing", "held"]
+"""`held` is one that was taken out by hand, and is not asked until it is put back."""
 
 RECENT = 20
 """Outcomes that are looked at for the share of failures."""
@@ -46,6 +47,7 @@ class Health:
         "ejected_until",
         "ejections",
         "failures",
+        "held",
         "in_flight",
         "in_row",
         "latencies",
@@ -70,6 +72,7 @@ class Health:
         self.rests_until = 0.0
         self.rounds = 0
         self.probing = False
+        self.held = False
         self.average: float | None = None
         self.average_at = 0.0
         self.latencies: deque[float] = deque(maxlen=SAMPLES)
@@ -79,6 +82,11 @@ class Health:
         """Whether it is left out; also while it is being probed."""
         return self.ejected_until > 0.0
 
+    def hold(self) -> None:
+        """Takes the target out by hand; only `restore` puts it back."""
+        self.held = True
+        self.ejected_until = math.inf
+
     def takes(self, now: float) -> bool:
         """Whether requests go to it: an ejected one gets a single probe when its time is over."""
         if self.ejected_until > 0.0:
@@ -86,6 +94,8 @@ class Health:
         return now >= self.rests_until
 
     def state(self, now: float) -> State:
+        if self.held:
+            return "held"
         if self.ejected_until > 0.0:
             return "probing" if self.probing or now >= self.ejected_until else "ejected"
         return "healthy" if now >= self.rests_until else "resting"
@@ -104,7 +114,7 @@ class Health:
         self.successes += 1
         self.in_row = 0
         self._note(0)
-        if probe and self.ejected_until:
+        if probe and self.ejected_until and not self.held:
             self.restore()
 
     def failed(self, kind: FailureKind, now: float, rule: EjectRule, *, probe: bool, alone: bool) -> None:
@@ -115,7 +125,7 @@ class Health:
         self.failures[kind] += 1
         if kind not in OF_THE_TARGET:
             self.in_row = 0
-            if probe and self.ejected_until:
+            if probe and self.ejected_until and not self.held:
                 self.restore()
             return
         self.in_row += 1
@@ -142,7 +152,14 @@ class Health:
         """Makes it a target like the others again."""
         self.ejected_until = self.rests_until = 0.0
         self.rounds = self.in_row = self.recent = self.outcomes = 0
-        self.probing = False
+        self.probing = self.held = False
+
+    @property
+    def error_share(self) -> float | None:
+        """The share of the ended attempts in which the target was at fault."""
+        ended = self.successes + self.failures.total()
+        at_fault = sum(count for kind, count in self.failures.items() if kind in OF_THE_TARGET)
+        return at_fault / ended if ended else None
 
     def percentile(self, share: float) -> float | None:
         """Seconds to the first token, of the last answers; `None` where there are none."""

@@ -9,7 +9,8 @@ from contextlib import aclosing
 
 from penstock.errors import UpstreamTimeout
 from penstock.exchange import Chunk, Exchange
-from penstock.seams import Provider
+from penstock.models.dialects.needs import uncounted
+from penstock.seams import Provider, TokenCounter
 
 
 class PacedProvider:
@@ -45,6 +46,12 @@ class PacedProvider:
                     return
                 yield chunk
                 patience = self._between
+
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """Raises `UnsupportedFeature` where the provider cannot tell, and what it raises."""
+        if not isinstance(self._provider, TokenCounter):
+            raise uncounted(self.name)
+        return await self._provider.count_tokens(exchange)
 
     async def close(self) -> None:
         await self._provider.close()

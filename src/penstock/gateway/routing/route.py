@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
-from penstock.errors import PenstockError, UpstreamFailed
+from penstock.errors import PenstockError, UnsupportedFeature, UpstreamFailed
 from penstock.exchange import Chunk, Exchange, Operation, Usage
 from penstock.gateway.routing.attempt import Attempt, Detour
 from penstock.gateway.routing.backend import Backend
@@ -28,6 +28,8 @@ from penstock.gateway.routing.kinds import kind_of
 from penstock.gateway.routing.policy import Policy, Process
 from penstock.gateway.routing.strategies import strategy
 from penstock.models.dialects.features import unmet
+from penstock.models.dialects.needs import uncounted
+from penstock.seams import TokenCounter
 
 
 class Route:
@@ -141,6 +143,14 @@ class Route:
     def can(self, exchange: Exchange) -> bool:
         """Whether a route that was not resolved for the exchange could answer it."""
         return any(not unmet(exchange, each) for each in self._by_operation.get(exchange.operation, ()))
+
+    async def count_tokens(self, exchange: Exchange) -> int:
+        """The tokens of a request, by the first target that can count them. Raises `UnsupportedFeature`."""
+        for backend in self.able(exchange):
+            if isinstance(backend.provider, TokenCounter):
+                with contextlib.suppress(UnsupportedFeature):
+                    return await backend.provider.count_tokens(exchange)
+        raise uncounted(self.name)
 
     def available(self) -> bool:
         """Whether a request would be answered by a target that is well and has room."""

@@ -1,0 +1,95 @@
+"""/api/v1/models: the targets of every model, how they are, and taking one out of service."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.access.principal import require_local
+from penstock.audit.record import Actor, Event
+from penstock.errors import NotFound
+from penstock.gateway.routing.backend import Backend
+from penstock.gateway.routing.report import RoutesReport, TargetReport, report, routes_of, target_report
+from penstock.gateway.routing.route import Route
+from penstock.gateway.services import Services
+from penstock.http.routes import ApiRoute, Description, principal_of, reply
+
+TARGET = "/api/v1/models/{name:path}/targets/{number:int}"
+
+
+async def list_models(request: Request) -> Response:
+    require_local(principal_of(request), "Reading the state of the targets")
+    services: Services = request.app.state.services
+    return reply(report(services.registry))
+
+
+async def eject(request: Request) -> Response:
+    return await change(request, out=True)
+
+
+async def restore(request: Request) -> Response:
+    return await change(request, out=False)
+
+
+async def change(request: Request, *, out: bool) -> Response:
+    """Takes a target out of service, or puts it back; recorded before it is done."""
+    principal = principal_of(request)
+    require_local(principal, "Changing the targets of a model")
+    services: Services = request.app.state.services
+    number: int = request.path_params["number"]
+    model, target = target_of(services, request.path_params["name"], number)
+    before = target_report(number, target, model.process.now())
+    if services.access is not None:
+        event = Event(
+            action="target.ejected" if out else "target.restored",
+            target=f"{model.name}/{number}",
+            before={"state": before.state},
+            after={"name": target.name},
+        )
+        address = request.client.host if request.client else ""
+        await services.access.audit.record(event, Actor(principal, address))
+    if out:
+        target.health.hold()
+    else:
+        target.health.restore()
+    return reply(target_report(number, target, model.process.now()))
+
+
+def target_of(services: Services, name: str, number: int) -> tuple[Route, Backend]:
+    """The target of that number, from 1, of a model by any of its names. Raises `NotFound`."""
+    found = services.registry.find(name)
+    routes = [route for route in routes_of(services.registry) if route.name == name]
+    route = found.provider if found is not None and isinstance(found.provider, Route) else next(iter(routes), None)
+    if route is None:
+        raise NotFound(f"There is no model {name!r}.", hint="GET /api/v1/models lists them.", param="name")
+    if not 1 <= number <= len(route.backends):
+        raise NotFound(
+            f"{name!r} has no target {number}; its targets are 1 to {len(route.backends)}.",
+            hint="GET /api/v1/models lists them.",
+            param="number",
+        )
+    return route, route.backends[number - 1]
+
+
+ROUTES = [
+    ApiRoute(
+        "GET",
+        "/api/v1/models",
+        list_models,
+        Description(role="viewer", summary="How the targets of every model are.", answer=RoutesReport),
+    ),
+    ApiRoute(
+        "POST",
+        f"{TARGET}/eject",
+        eject,
+        Description(
+            role="admin", summary="Takes a target out of service until it is restored.", answer=TargetReport
+        ),
+    ),
+    ApiRoute(
+        "POST",
+        f"{TARGET}/restore",
+        restore,
+        Description(role="admin", summary="Puts a target back that was left out.", answer=TargetReport),
+    ),
+]
