@@ -11,6 +11,7 @@ import aiohttp
 from openai import AsyncOpenAI
 from starlette.routing import BaseRoute
 
+from penstock.access.limits import Limits
 from penstock.config import AppSettings, ServerSettings, Settings
 from penstock.exchange import LOCAL_PROJECT
 from penstock.gateway.cache.answers import AnswerCache
@@ -117,6 +118,7 @@ async def site(
     routes: Sequence[BaseRoute] = (),
     drain: float = 5.0,
     cache: AnswerCache | None = None,
+    limits: Limits | None = None,
     **server: Any,
 ) -> AsyncIterator[Site]:
     """Serves the targets, by default a model "tiny", until the block ends."""
@@ -130,7 +132,13 @@ async def site(
         settings=Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=settings),
         pipeline=Pipeline(
             standard_stages(
-                registry, traces, meter, max_in_flight=settings.max_in_flight, responses=responses, cache=cache
+                registry,
+                traces,
+                meter,
+                max_in_flight=settings.max_in_flight,
+                responses=responses,
+                cache=cache,
+                limits=limits,
             )
         ),
         registry=registry,
@@ -138,6 +146,7 @@ async def site(
         meter=meter,
         responses=responses,
         cache=cache,
+        limits=limits,
     )
     running = HttpServer(build(services, routes), ServerAddress(port=0, drain_seconds=drain))
     await running.start()

@@ -56,6 +56,11 @@ class Access:
             database.close()
             raise
 
+    @property
+    def version(self) -> int:
+        """Grows with every change of keys and projects that this process knows of."""
+        return self._directory.version
+
     def declare(self, projects: Mapping[str, ProjectSettings], keys: Mapping[str, KeySettings]) -> None:
         """Takes in what penstock.toml declares, in place of what it declared before.
 

@@ -23,6 +23,18 @@ def who(project: str = "a", key: str = "ci") -> Principal:
     return Principal(project_id=project, key_id=f"key_{project}_{key}", name=key, role="developer")
 
 
+class KeyLimits:
+    """What keys carry, by their names."""
+
+    def __init__(self, limits: dict[str, LimitSettings]) -> None:
+        self.limits = limits
+        self.version = 0
+
+    def of(self, principal: Principal) -> Iterator[OwnLimit]:
+        if principal.name in self.limits:
+            yield OwnLimit(f"key {principal.name}", self.limits[principal.name])
+
+
 class Site:
     """Limits on a clock that the test moves."""
 
@@ -218,13 +230,14 @@ async def test_an_app_counts_as_a_request_and_its_calls_as_tokens(site: Site) ->
 
 
 async def test_limits_come_with_keys_and_projects_too(site: Site) -> None:
-    own = {"ci": [OwnLimit("key ci", LimitSettings(requests=1))]}
-    limits = Limits(site.store, [LimitSettings(requests=3)], lambda principal: own.get(principal.name, ()))
-    site.limits = limits
+    own = KeyLimits({"ci": LimitSettings(requests=1)})
+    limits = site.limits = Limits(site.store, [LimitSettings(requests=3)], own)
     assert await site.passed(2) == 1
     assert await site.passed(5, principal=who("a", "dev")) == 2
-    own["dev"] = [OwnLimit("key dev", LimitSettings(requests=1))]
     limits.use([])
+    assert await site.passed(5, principal=who("a", "dev")) == 5
+    own.limits["dev"] = LimitSettings(requests=1)
+    own.version += 1
     assert await site.passed(5, principal=who("a", "dev")) == 1
     with pytest.raises(RateLimited, match=r"Project 'a' has used 1 of 1 requests per 1m \(of key ci\)\."):
         await site.ask()

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from penstock.access.limits.base import WARNED, Counter, LimitStore
 from penstock.access.limits.headers import Headers, remaining, warnings
 from penstock.access.limits.refusal import refusal, unpriced
-from penstock.access.limits.rules import OwnLimits, Rule, is_own, rule
+from penstock.access.limits.rules import NoOwnLimits, OwnLimits, Rule, is_own, rule
 from penstock.access.limits.values import NANOS, TOKENS, Amounts, Ask, CounterUsage, Part
+from penstock.access.limits.windows import window
 from penstock.config.limits import LimitSettings
 from penstock.errors import RateLimited
 from penstock.exchange import Principal
@@ -48,10 +49,11 @@ class Limits:
     """All limits of a server. `own` gives those that come with a principal's key and project."""
 
     def __init__(
-        self, store: LimitStore, settings: Iterable[LimitSettings] = (), own: OwnLimits = lambda principal: ()
+        self, store: LimitStore, settings: Iterable[LimitSettings] = (), own: OwnLimits | None = None
     ) -> None:
         self.store = store
-        self._own = own
+        self._own = own or NoOwnLimits()
+        self._own_version = self._own.version
         self._rules = [rule(each) for each in settings]
         self._plans: dict[tuple[str, str, str, Part], Plan] = {}
         self._swept = store.now_us()
@@ -59,14 +61,13 @@ class Limits:
     def use(self, settings: Iterable[LimitSettings]) -> None:
         """Another configuration, from the next request on; what is counted the same goes on."""
         self._rules = [rule(each) for each in settings]
-        self.forget()
-
-    def forget(self) -> None:
-        """Call it when the limits of a key or a project have changed: they are asked for again."""
         self._plans = {}
 
     def plan(self, principal: Principal, model: str, part: Part) -> Plan:
         """What a request is counted in. It is false where nothing limits it."""
+        if self._own.version != self._own_version:
+            self._own_version = self._own.version
+            self._plans = {}
         key = (principal.project_id, principal.key_id or principal.name, model, part)
         found = self._plans.get(key)
         if found is None:
@@ -94,18 +95,25 @@ class Limits:
         return Reservation(self.store, counters, amounts, soft=taken == WARNED)
 
     async def usage(self, project_id: str | None = None) -> list[CounterUsage]:
-        """What is used of every limit in which something is counted; of one project only, where one is given."""
+        """What is used of every limit; of one project only, where one is given.
+
+        A limit that has counted nothing yet stands there once, without a scope.
+        """
         running = {each.text for each in self._rules}
-        seen = [
-            each
-            for each in await self.store.usage()
-            if (project_id is None or each.spec.project_id == project_id)
-            and (each.spec.rule in running or is_own(each.spec))
+        counted = [each for each in await self.store.usage() if each.spec.rule in running or is_own(each.spec)]
+        begun = {(each.spec.rule, each.spec.dimension, each.spec.window) for each in counted}
+        now = self.store.now_us()
+        counted += [
+            CounterUsage(spec, 0, window(spec.window).bounds(now)[1])
+            for each in self._rules
+            for spec in each.blank()
+            if (spec.rule, spec.dimension, spec.window) not in begun
         ]
+        seen = [each for each in counted if project_id is None or each.spec.project_id == project_id]
         return sorted(seen, key=lambda each: (each.spec.rule, each.spec.scope, each.spec.dimension))
 
     def _make(self, principal: Principal, model: str, part: Part) -> Plan:
-        own = [rule(each.settings, each.owner) for each in self._own(principal)]
+        own = [rule(each.settings, each.owner) for each in self._own.of(principal)]
         rules = [each for each in (*self._rules, *own) if each.applies(principal, model)]
         fixed = tuple(
             self.store.counter(spec)

@@ -14,6 +14,8 @@ from penstock.access.limits.values import CONCURRENT, Amounts, CounterSpec, Coun
 from penstock.access.limits.windows import weighted
 from penstock.clock import SYSTEM_CLOCK, Clock
 
+FILE = "limits.counts"
+"""The name of the file in a data folder."""
 SYNC_SECONDS = 5.0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -33,8 +34,22 @@ class OwnLimit(Struct, frozen=True):
     settings: LimitSettings
 
 
-OwnLimits = Callable[[Principal], Iterable[OwnLimit]]
-"""The limits that come with a principal's key and project."""
+class OwnLimits(Protocol):
+    """The limits that come with keys and projects. `version` is another one after each change of theirs."""
+
+    @property
+    def version(self) -> int: ...
+
+    def of(self, principal: Principal) -> Iterable[OwnLimit]: ...
+
+
+class NoOwnLimits:
+    """Keys and projects carry no limits."""
+
+    version = 0
+
+    def of(self, principal: Principal) -> Iterable[OwnLimit]:
+        return ()
 
 
 class Rule(Struct, frozen=True):
@@ -53,25 +68,35 @@ class Rule(Struct, frozen=True):
 
     def specs(self, principal: Principal, model: str, user: str | None, part: Part) -> Iterator[CounterSpec]:
         """What is counted for a request that the rule applies to."""
-        limit = self.settings
         identity, scope = self._scope(principal, model, user)
         for dimension in COUNTED[part]:
-            amount = getattr(limit, DIMENSIONS[dimension])
-            if amount is None:
-                continue
-            amount = round(amount * NANOS_PER_USD) if dimension == NANOS else amount
-            window = "" if dimension == CONCURRENT else limit.window
-            yield CounterSpec(
-                id=content_id("count", self.text, window, str(dimension), identity),
-                rule=self.text,
-                per=limit.per,
-                scope=scope[:LONGEST_SCOPE],
-                project_id=self._project(principal),
-                dimension=dimension,
-                window=window,
-                amount=amount,
-                warn=math.ceil(amount * limit.warn_at) if limit.warn_at else 0,
-            )
+            yield from self._spec(dimension, identity, scope, self._project(principal))
+
+    def blank(self) -> Iterator[CounterSpec]:
+        """What will be counted, of nobody yet."""
+        project = self.settings.project
+        for dimension in COUNTED["all"]:
+            yield from self._spec(dimension, "", "", project if project and "*" not in project else "")
+
+    def _spec(self, dimension: int, identity: str, scope: str, project_id: str) -> Iterator[CounterSpec]:
+        """One spec, or none where the limit has no such amount."""
+        limit = self.settings
+        amount = getattr(limit, DIMENSIONS[dimension])
+        if amount is None:
+            return
+        amount = round(amount * NANOS_PER_USD) if dimension == NANOS else amount
+        window = "" if dimension == CONCURRENT else limit.window
+        yield CounterSpec(
+            id=content_id("count", self.text, window, str(dimension), identity),
+            rule=self.text,
+            per=limit.per,
+            scope=scope[:LONGEST_SCOPE],
+            project_id=project_id,
+            dimension=dimension,
+            window=window,
+            amount=amount,
+            warn=math.ceil(amount * limit.warn_at) if limit.warn_at else 0,
+        )
 
     def _scope(self, principal: Principal, model: str, user: str | None) -> tuple[str, str]:
         """What tells this count from the rule's others, and what people call it."""
