@@ -234,8 +234,10 @@ def declared(media_type: str) -> list[tuple[bytes, bytes]]:
 
 def measure(meter: Meter, route: str, status: int, flight: Flight | None) -> None:
     """Counts one request that is over."""
-    model = flight.target.name if flight is not None and flight.target is not None else ""
-    meter.count_request(route, model, status)
-    if flight is not None:
-        first = None if flight.first_chunk is None else flight.first_chunk - flight.started
-        meter.time_request(route, model, time.monotonic() - flight.started, first)
+    if flight is None:
+        meter.count_request(route, "", status)
+        return
+    started = flight.started
+    first = None if flight.first_chunk is None else flight.first_chunk - started
+    model = flight.target.name if flight.target is not None else ""
+    meter.count_request(route, model, status, time.monotonic() - started, first)

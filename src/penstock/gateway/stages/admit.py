@@ -27,8 +27,8 @@ class Admit(Stage):
                 retry_after=RETRY_AFTER,
             )
         self._running += 1
-        self._meter.in_flight.set(self._running)
+        self._meter.in_flight = self._running
 
     def end(self, flight: Flight) -> None:
         self._running -= 1
-        self._meter.in_flight.set(self._running)
+        self._meter.in_flight = self._running
