@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from penstock.errors import UnsupportedFeature
 from penstock.exchange import Exchange
 from penstock.gateway.services import Services
 from penstock.http.answering import AnswerWriter, Running
@@ -17,7 +16,7 @@ from penstock.http.routes import ApiRoute, Description, principal_of, reply
 from penstock.models.dialects.anthropic import bodies, requests
 from penstock.models.dialects.anthropic.answers import MessagesWriter
 from penstock.models.dialects.features import droppable, unmet, without
-from penstock.models.dialects.needs import unsupported
+from penstock.models.dialects.needs import uncounted, unsupported
 from penstock.seams import TokenCounter
 
 BETA = "anthropic-beta"
@@ -56,11 +55,7 @@ async def count_tokens(request: Request) -> Response:
     if lacking:
         exchange = without(exchange, lacking)
     if not isinstance(target.provider, TokenCounter):
-        raise UnsupportedFeature(
-            f"{target.name!r} cannot count tokens without answering.",
-            hint="The usage of an answer says how many its request had.",
-            param="model",
-        )
+        raise uncounted(target.name)
     return reply(TokenCount(await target.provider.count_tokens(exchange)))
 
 

@@ -131,6 +131,14 @@ def require(exchange: Exchange, able: frozenset[str], who: str) -> None:
             raise unsupported(who, need)
 
 
+def uncounted(name: str) -> UnsupportedFeature:
+    return UnsupportedFeature(
+        f"{name!r} cannot count tokens without answering.",
+        hint="The usage of an answer says how many its request had.",
+        param="model",
+    )
+
+
 def unsupported(who: str, need: Need) -> UnsupportedFeature:
     return UnsupportedFeature(
         f"{who} does not support {need.feature}, which {need.param!r} asks for.",

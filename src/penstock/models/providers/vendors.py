@@ -20,9 +20,11 @@ from penstock.exchange import Operation
 from penstock.models.dialects.anthropic import writing as anthropic
 from penstock.models.dialects.bedrock import requests as bedrock
 from penstock.models.dialects.gemini import requests as gemini
+from penstock.models.dialects.openai import writing as openai
 
 DialectName = Literal["openai", "anthropic", "gemini", "bedrock"]
 FEATURES = {
+    "openai": openai.FEATURES,
     "anthropic": anthropic.FEATURES,
     "gemini": gemini.FEATURES,
     "bedrock": bedrock.FEATURES,
@@ -43,10 +45,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     adaptive: bool = True
 
     @property
-    def features(self) -> frozenset[str] | None:
-        """What its dialect has words for, without what it lacks; `None` where callers speak it and bytes travel."""
-        known = FEATURES.get(self.dialect)
-        return None if known is None else known - self.lacks
+    def features(self) -> frozenset[str]:
+        """What its dialect has words for, without what it lacks."""
+        return FEATURES[self.dialect] - self.lacks
 
 
 class Refinement(Struct, frozen=True, kw_only=True):
