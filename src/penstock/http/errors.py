@@ -22,6 +22,9 @@ from penstock.models.dialects.anthropic.answers import error_body
 logger = logging.getLogger(__name__)
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+CODES: dict[str, str] = {"context_length": "context_length_exceeded", "content_filter": "content_filter"}
+REQUESTS_FAULT = frozenset({"context_length", "content_filter", "bad_request"})
+REFUSED = frozenset({400, 413, 422})
 UNFINISHED_BODY = frozenset({408, 413})
 """The rest of such a request was not read, so its connection cannot be used again."""
 
@@ -53,10 +56,20 @@ def as_penstock(error: BaseException) -> PenstockError:
 
 
 def status_of(error: PenstockError) -> int:
-    """An upstream's own status where its answer is forwarded, and where it asks to slow down."""
-    if isinstance(error, UpstreamFailed) and (error.body is not None or error.upstream_status == 429):
-        return error.upstream_status or error.status
+    """An upstream's own status where its answer is forwarded, asks to slow down, or is about the request itself."""
+    if isinstance(error, UpstreamFailed):
+        if error.body is not None or error.upstream_status == 429:
+            return error.upstream_status or error.status
+        if error.kind in REQUESTS_FAULT and error.upstream_status in REFUSED:
+            return 400
+        if error.kind == "overloaded":
+            return 503
     return error.status
+
+
+def code_of(error: PenstockError) -> str:
+    """What clients tell errors apart by: the same word, whichever vendor refused."""
+    return CODES.get(error.kind, error.code) if isinstance(error, UpstreamFailed) else error.code
 
 
 def body_of(error: PenstockError, dialect: str = "") -> bytes:
@@ -67,7 +80,7 @@ def body_of(error: PenstockError, dialect: str = "") -> bytes:
     if dialect == "anthropic":
         return error_body(error, status)
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
-    return msgspec.json.encode(ErrorBody(ErrorDetail(str(error), kind, error.param, error.code)))
+    return msgspec.json.encode(ErrorBody(ErrorDetail(str(error), kind, error.param, code_of(error))))
 
 
 def headers_of(error: PenstockError) -> list[tuple[bytes, bytes]]:
