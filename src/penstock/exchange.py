@@ -209,7 +209,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an
     exchange that the process made itself. `dialect` names the wire format of `body`: "openai", "responses",
-    "anthropic"; "" for none. `principal` is who asks, and `project_id` always theirs.
+    "anthropic"; "" for none. `principal` is who asks, and `project_id` always theirs. `app` is the app whose own call
+    this is, "" for what a caller asked.
     `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed` or a
     `moderate`, and the documents of a `rerank`, whose query is `prompt`. `media_type` is what `body` was declared as,
     with its parameters.
@@ -237,6 +238,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     tracer: Tracer | None = None
     principal: Principal = LOCAL
+    app: str = ""
 
     def replace(self, **changes: Any) -> Exchange:
         """This exchange with some fields changed (`msgspec.structs.replace`)."""

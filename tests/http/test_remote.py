@@ -11,6 +11,9 @@ from support.gateway_site import remote_model, site
 from penstock.exchange import LOCAL_PROJECT, Usage
 from penstock.gateway.prices import price_of
 from penstock.gateway.registry import Target
+from penstock.gateway.routing.backend import Backend
+from penstock.gateway.routing.policy import Policy, Process
+from penstock.gateway.routing.route import Route
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import remote
 from penstock.testing import Cut, ProviderServer, Reply, Stream
@@ -100,14 +103,15 @@ async def test_cost_is_recorded_where_it_is_known(tmp_path: Path) -> None:
     answer: dict[str, Any] = {"choices": [{"index": 0, "message": {"content": "Hi"}}], "usage": usage}
     async with ProviderServer() as upstream:
         provider = RemoteProvider(remote("corp/gpt-4.1-mini", upstream.base_url))
+        backend = Backend("corp/gpt-4.1-mini", provider, frozenset({"chat"}))
+        backend.price = price_of("openai", "gpt-4.1-mini")
         known = Target(
             name="known",
             kind="model",
-            provider=provider,
+            provider=Route("known", (backend,), Policy(), Process()),
             operations=frozenset({"chat"}),
             features=None,
             forwards=frozenset({"openai"}),
-            price=price_of("openai", "gpt-4.1-mini"),
         )
         async with site(tmp_path, known, remote_model(upstream)) as it:
             for name in ("big", "known"):

@@ -52,6 +52,15 @@ class AppFolder:
         return self.settings.app.name
 
     @property
+    def database(self) -> Path | str:
+        """Where keys, limits and the ledger are kept: the data folder, or the address of a PostgreSQL database.
+
+        Raises `ConfigError` where the variable that holds the address is not set.
+        """
+        url = self.settings.database.url
+        return self.data if url is None else url.reveal()
+
+    @property
     def source_root(self) -> Path:
         """What `sources` are looked for in: the folder, or the one document of an app that is a file."""
         return self.single or self.root

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from penstock.config.models import ModelSettings
 from penstock.config.table import Table, conflict
 
-Dollars = Annotated[float, Field(ge=0, le=1_000_000)]
+ModelUse = Annotated[str, Field(min_length=1, max_length=200)]
+"""What `use` says of a model."""
+MOST_DOLLARS = 1_000_000
 CLASSES = ("input", "cached_input", "cache_write", "output", "reasoning")
 OTHERS = ("per_audio_hour", "per_thousand_searches")
 
@@ -22,19 +27,32 @@ class PriceSettings(Table):
     machine was busy, which calls at the same time divide equally among them.
     """
 
-    input: Dollars | None = Field(None, description="A million tokens of input.")
-    cached_input: Dollars | None = Field(
-        None, description="A million tokens of input that the provider had in its cache. Default: `input`."
+    input: float | None = Field(None, ge=0, le=MOST_DOLLARS, description="A million tokens of input.")
+    cached_input: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_DOLLARS,
+        description="A million tokens of input that the provider had in its cache. Default: `input`.",
     )
-    cache_write: Dollars | None = Field(
-        None, description="A million tokens of input that the provider writes into its cache. Default: `input`."
+    cache_write: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_DOLLARS,
+        description="A million tokens of input that the provider writes into its cache. Default: `input`.",
     )
-    output: Dollars | None = Field(None, description="A million tokens of output.")
-    reasoning: Dollars | None = Field(
-        None, description="A million tokens that the model thinks before it speaks. Default: `output`."
+    output: float | None = Field(None, ge=0, le=MOST_DOLLARS, description="A million tokens of output.")
+    reasoning: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_DOLLARS,
+        description="A million tokens that the model thinks before it speaks. Default: `output`.",
     )
-    per_audio_hour: Dollars | None = Field(None, description="An hour of audio.")
-    per_thousand_searches: Dollars | None = Field(None, description="A thousand searches of a reranker.")
+    per_audio_hour: float | None = Field(
+        None, ge=0, le=MOST_DOLLARS, description="An hour of audio, spoken or heard."
+    )
+    per_thousand_searches: float | None = Field(
+        None, ge=0, le=MOST_DOLLARS, description="A thousand searches of a reranker."
+    )
     batch: float | None = Field(
         None,
         ge=0,
@@ -46,8 +64,11 @@ class PriceSettings(Table):
         description="The first day (UTC) on which this price holds, as `2026-01-31`; before it the published one "
         "does. Default: always.",
     )
-    per_gpu_hour: Dollars | None = Field(
-        None, description="An hour of one GPU, or of the machine where that has none, instead of a price per token."
+    per_gpu_hour: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_DOLLARS,
+        description="An hour of one GPU, or of the machine where that has none, instead of a price per token.",
     )
     gpus: int | None = Field(None, ge=1, le=100_000, description="How many of them answer together. Default: 1.")
 
@@ -65,3 +86,14 @@ class PriceSettings(Table):
         if self.input is None and any(getattr(self, key) is not None for key in CLASSES):
             raise conflict("is missing, and what a call costs would stay unknown", "input")
         return self
+
+
+def check_prices(prices: Mapping[str, PriceSettings], models: Mapping[str, ModelSettings]) -> None:
+    """A price of a model that is not configured is a misspelt one. Raises what `conflict` makes."""
+    used = {target.use for model in models.values() for target in model.backends}
+    used |= {place for model in models.values() for _, place in model.leads_to}
+    for name in prices:
+        if name not in used:
+            near = get_close_matches(name, used, 1, cutoff=0.5)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise conflict(f"is a price, and no model uses {name!r}{guess}", "prices", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
 from msgspec import Struct
@@ -19,8 +20,10 @@ TYPE_WORDS: dict[Any, str] = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    date: "date",
     Secret: '{ env = "NAME" }',
     tuple[str, ...]: "list of text",
+    dict[str, Secret | str]: "table of text",
 }
 
 

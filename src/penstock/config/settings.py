@@ -14,9 +14,12 @@ from penstock.config.access import AccessSettings, KeySettings, ProjectSettings
 from penstock.config.app import AppSettings
 from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
+from penstock.config.database import DatabaseSettings
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
+from penstock.config.ledger import LedgerSettings
 from penstock.config.limits import EventSettings, Limits
 from penstock.config.models import ModelSettings
+from penstock.config.prices import ModelUse, PriceSettings, check_prices
 from penstock.config.responses import ResponseSettings
 from penstock.config.server import ServerSettings
 from penstock.config.table import Name, Table, conflict
@@ -47,6 +50,9 @@ class Settings(Table):
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    prices: dict[ModelUse, PriceSettings] = Field(default_factory=dict)
+    database: DatabaseSettings = DatabaseSettings()
     responses: ResponseSettings = ResponseSettings()
     access: AccessSettings = AccessSettings()
     projects: dict[Name, ProjectSettings] = Field(default_factory=dict)
@@ -57,6 +63,11 @@ class Settings(Table):
     @model_validator(mode="after")
     def _chains_end(self) -> Self:
         check_chains(self.models)
+        return self
+
+    @model_validator(mode="after")
+    def _prices_are_of_models(self) -> Self:
+        check_prices(self.prices, self.models)
         return self
 
     @model_validator(mode="after")

@@ -35,10 +35,14 @@ class Stage:
     """
 
     runs_at: Place = "both"
-    watches: bool = False
+    enters = changes = watches = ends = False
+    """Whether a stage has an `inbound`, `outbound`, `saw` and `end` of its own: the others are not called."""
 
     def __init_subclass__(cls) -> None:
+        cls.enters = cls.inbound is not Stage.inbound
+        cls.changes = cls.outbound is not Stage.outbound
         cls.watches = cls.saw is not Stage.saw
+        cls.ends = cls.end is not Stage.end
 
     async def inbound(self, flight: Flight) -> None:
         """Raises a `PenstockError` to refuse the exchange; `end` is then not called for this stage."""
@@ -96,8 +100,8 @@ class Flight:
         "span",
         "started",
         "target",
-        "ticket",
         "texts",
+        "ticket",
         "trace",
         "usage",
     )
@@ -174,16 +178,19 @@ class Flight:
                 await layer.aclose()
         finally:
             for stage in reversed(self._entered):
-                self._end(stage)
+                if stage.ends:
+                    self._end(stage)
 
     async def _enter(self) -> Chunks:
         """Runs the stages inbound, and builds the stream of the answer."""
-        layers = self._layers
+        layers, entered = self._layers, self._entered
         try:
             for stage in self._stages:
-                if self._applies(stage):
+                if stage.runs_at == "leaf" and not (self.target is not None and self.target.is_leaf):
+                    continue
+                if stage.enters:
                     await stage.inbound(self)
-                    self._entered.append(stage)
+                entered.append(stage)
         finally:
             if self.source is not None:
                 layers.append(self.source)
@@ -191,20 +198,14 @@ class Flight:
         if chunks is None:
             chunks = self._provide(self)
             layers.append(chunks)
-        for stage in reversed(self._entered):
-            wrapped = stage.outbound(self, chunks)
-            if wrapped is not chunks:
-                layers.append(wrapped)
-                chunks = wrapped
-        self._watching = [stage for stage in self._entered if stage.watches]
+        for stage in reversed(entered):
+            if stage.changes:
+                wrapped = stage.outbound(self, chunks)
+                if wrapped is not chunks:
+                    layers.append(wrapped)
+                    chunks = wrapped
+        self._watching = [stage for stage in entered if stage.watches]
         return chunks
-
-    def _applies(self, stage: Stage) -> bool:
-        if stage.runs_at == "both":
-            return True
-        if stage.runs_at == "root":
-            return self.is_root
-        return self.target is not None and self.target.is_leaf
 
     def _end(self, stage: Stage) -> None:
         try:

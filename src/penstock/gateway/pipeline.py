@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.cache.answers import AnswerCache
@@ -54,10 +55,12 @@ def standard_stages(
     limits: Limits | None = None,
     cache: AnswerCache | None = None,
     responses: ResponseStore | None = None,
+    ledger: Ledger | None = None,
 ) -> tuple[Stage, ...]:
     """The list, from the outside in.
 
-    Nothing is limited without `limits`, nothing cached without `cache`, and no response kept without `responses`.
+    Nothing is limited without `limits`, nothing cached without `cache`, no response kept without `responses`, and
+    no call without `ledger`.
     """
     return (
         Authenticate(registry),
@@ -69,7 +72,7 @@ def standard_stages(
         Features(),
         *([Cache(cache)] if cache is not None else []),
         Call(),
-        Account(meter),
+        Account(meter, ledger),
     )
 
 

@@ -6,9 +6,10 @@ Unknown is `None`, never zero: also where a usage holds a class of tokens that h
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
@@ -125,6 +126,36 @@ class Price:
             return (FREE,)
         context = BATCH if processing == "batch" else None
         return listed_rates(self._listed.get_prices(moment, context))
+
+
+class Priced(Protocol):
+    """What tells a cost, and the most that one may be (`Price`, `Dearest`). Nano-dollars; `None` is unknown."""
+
+    def cost_nanos(self, usage: Usage, now: float) -> int | None: ...
+
+    def estimate_nanos(self, input_tokens: int, max_output: int) -> int | None: ...
+
+
+class Dearest:
+    """The price of a route before it has chosen: that of its dearest target, unknown where that of one is."""
+
+    def __init__(self, prices: Iterable[Priced]) -> None:
+        self._prices = tuple(prices)
+
+    def cost_nanos(self, usage: Usage, now: float) -> int | None:
+        return dearest(price.cost_nanos(usage, now) for price in self._prices)
+
+    def estimate_nanos(self, input_tokens: int, max_output: int) -> int | None:
+        return dearest(price.estimate_nanos(input_tokens, max_output) for price in self._prices)
+
+
+def dearest(costs: Iterable[int | None]) -> int | None:
+    most = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        most = max(most, cost)
+    return most
 
 
 FREE = Rates(input=0, cached_input=0, cache_write=0, output=0, reasoning=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.access.principal import permits
 from penstock.access.store import Access
@@ -26,7 +27,8 @@ class Services:
 
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
-    `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` where none are kept.
+    `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none are
+    kept.
     """
 
     app_name: str
@@ -44,6 +46,7 @@ class Services:
     limits: Limits | None = None
     cache: AnswerCache | None = None
     responses: ResponseStore | None = None
+    ledger: Ledger | None = None
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

@@ -58,6 +58,7 @@ def model_exchange(exchange: Exchange, model: str, prompt: Prompt, messages: tup
     return exchange.replace(
         id=new_id("req"),
         parent_id=exchange.id,
+        app=exchange.model,
         operation="chat",
         model=model,
         messages=messages,

@@ -22,6 +22,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from penstock.access.ledger import open_ledger
 from penstock.access.store import Access, open_access
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.console.routes import routes as console_routes
@@ -45,6 +46,7 @@ from penstock.platform.models import ModelParts, build_registry
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
 from penstock.seams import Embedder, Engine, EngineHealth
+from penstock.storage.location import open_database
 from penstock.storage.lock import FolderLock
 from penstock.traces.recorder import RecorderSettings
 from penstock.traces.store import TraceStore
@@ -119,6 +121,12 @@ class Platform:
         if settings.responses.store:
             self.responses = ResponseStore(data)
             self._stack.callback(self.responses.close)
+        ledger = open_ledger(
+            open_database(self.folder.database, "ledger", durable=settings.ledger.durability == "power"),
+            data,
+            settings.ledger.durability,
+        )
+        self._stack.callback(ledger.close)
         stages = standard_stages(
             self.registry,
             self.traces,
@@ -127,6 +135,7 @@ class Platform:
             limits=limits,
             cache=cache,
             responses=self.responses,
+            ledger=ledger,
         )
         self.pipeline = Pipeline(stages)
         await self._open_knowledge()
@@ -152,6 +161,7 @@ class Platform:
             limits=limits,
             cache=cache,
             responses=self.responses,
+            ledger=ledger,
         )
 
     def _generation(self, app: str) -> int | None:

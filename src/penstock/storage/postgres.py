@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
@@ -56,6 +57,10 @@ class PostgresDatabase(Database):
                 hint="Install it with: pip install 'penstock[postgres]'",
             ) from error
 
+    def hold(self) -> AdvisoryLocks:
+        """Locks that other processes see, and that end with this one, however that ends."""
+        return AdvisoryLocks(self._engine, self.explain)
+
     def _lost_transaction(self, connection: Connection, error: Exception) -> bool:
         return connection.invalidated
 
@@ -74,6 +79,53 @@ class PostgresDatabase(Database):
                 hint="Check that it runs, and the address in the environment variable of [database] url.",
             )
         return StorageError(f"PostgreSQL at {self._place}: {reason}")
+
+
+class AdvisoryLocks:
+    """Numbers, each held by one process at a time; a session of its own holds them (PostgreSQL's advisory locks).
+
+    Methods raise what `explain` makes of the driver's error.
+    """
+
+    def __init__(self, engine: Engine, explain: Callable[[DBAPIError], PenstockError]) -> None:
+        self._engine = engine
+        self._explain = explain
+        self._connection: Connection | None = None
+
+    def take(self, space: int, number: int) -> bool:
+        """Whether the number is now held here; false while another process has it."""
+        return bool(self._run(f"SELECT pg_try_advisory_lock({space}, {number})"))
+
+    def give_back(self, space: int, number: int) -> None:
+        self._run(f"SELECT pg_advisory_unlock({space}, {number})")
+
+    def kept(self) -> bool:
+        """Whether the session is still the one that took the locks; if not, all of them are lost."""
+        if self._connection is None:
+            return False
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except DBAPIError:
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Gives all numbers back."""
+        if self._connection is not None:
+            self._connection.invalidate()  # back in the pool, the session would go on holding them
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, statement: str) -> Any:
+        try:
+            if self._connection is None:
+                connection = self._engine.connect()
+                self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return self._connection.exec_driver_sql(statement).scalar()
+        except DBAPIError as error:
+            self.close()
+            raise self._explain(error) from error
 
 
 def address_of(url: str) -> URL:

@@ -1,39 +1,92 @@
-"""What was used, and what it cost where that is known."""
+"""Every call of a model has a row in the ledger: put down before it is made, completed when it is over."""
 
 from __future__ import annotations
 
-import time
+import asyncio
 
-import msgspec
-
+from penstock.access.ledger import Ledger, LedgerEntry, LedgerOutcome, Status
+from penstock.access.limits.estimate import input_tokens
+from penstock.errors import DeadlineExceeded, PenstockError, UpstreamFailed
+from penstock.exchange import Usage
 from penstock.gateway.flight import Chunks, Flight, Place, Stage
 from penstock.gateway.meter import Meter
-from penstock.gateway.registry import Target
+
+LEFT = (asyncio.CancelledError, GeneratorExit)
 
 
 class Account(Stage):
-    """Adds the cost to the usage of a model call, and counts its tokens. Only leaves are charged."""
+    """Keeps the ledger, and counts tokens for `/metrics`. Only leaves are charged; their targets set the cost.
+
+    The row is kept through kill -9 as soon as it is put down, so that nothing waits. Where it shall outlive a power
+    cut, the last piece of the answer waits for the disk, unless that was quicker than the model.
+    """
 
     runs_at: Place = "leaf"
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, ledger: Ledger | None = None) -> None:
         self._meter = meter
+        self._ledger = ledger
+
+    async def inbound(self, flight: Flight) -> None:
+        """Raises `StorageFull` where the ledger cannot take another call."""
+        if self._ledger is not None:
+            flight.ticket = self._ledger.reserve(LedgerEntry(flight.exchange, most(flight)))
 
     def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
-        assert flight.target is not None
-        return chunks if flight.target.price is None else priced(flight.target, chunks)
+        ledger = self._ledger
+        if ledger is None or not ledger.waits:
+            return chunks
+        return kept(ledger, flight, chunks)
 
     def end(self, flight: Flight) -> None:
-        if flight.usage is not None and flight.target is not None:
-            self._meter.count_tokens(flight.target.name, flight.usage)
+        target, usage = flight.target, flight.usage
+        if usage is not None and target is not None and not flight.cache:
+            self._meter.count_tokens(target.name, usage)
+        if flight.ticket is not None and self._ledger is not None:
+            self._ledger.settle(flight.ticket, outcome(flight))
 
 
-async def priced(target: Target, chunks: Chunks) -> Chunks:
-    assert target.price is not None
+async def kept(ledger: Ledger, flight: Flight, chunks: Chunks) -> Chunks:
+    """The answer, whose last piece comes when the beginning of its call is on disk."""
+    assert flight.ticket is not None
     async for chunk in chunks:
-        if chunk.usage is None:
-            yield chunk
-        else:
-            cost = target.price.cost_nanos(chunk.usage, time.time())
-            usage = msgspec.structs.replace(chunk.usage, cost_nanos=cost)
-            yield msgspec.structs.replace(chunk, usage=usage)
+        if chunk.finish_reason is not None and ledger.must_wait(flight.ticket):
+            await ledger.committed(flight.ticket)
+        yield chunk
+    await ledger.committed(flight.ticket)
+
+
+def most(flight: Flight) -> int | None:
+    """The most that a call may cost, in nano-dollars; `None` where its length or its price is not known."""
+    price = flight.target.price if flight.target is not None else None
+    parameters = flight.exchange.parameters
+    if price is None or flight.cache:
+        return None
+    limit = parameters.max_tokens
+    if limit is None:
+        if flight.exchange.operation != "embed":
+            return None
+        limit = 0
+    return price.estimate_nanos(input_tokens(flight.exchange), limit * parameters.n)
+
+
+def outcome(flight: Flight) -> LedgerOutcome:
+    """What came of a call, as the ledger says it."""
+    usage, error = flight.usage, flight.error
+    if flight.cache:
+        saved = usage.cost_nanos if usage is not None else None
+        return LedgerOutcome(status="cached", usage=NOTHING, cache=flight.cache, saved_nanos=saved)
+    status: Status = "ok" if error is None else "cancelled" if isinstance(error, LEFT) else "error"
+    if usage is None and error is not None:
+        usage = broken(flight, error)
+    return LedgerOutcome(status=status, usage=usage, served_by=flight.served_by)
+
+
+NOTHING = Usage(0, cost_nanos=0)
+
+
+def broken(flight: Flight, error: BaseException) -> Usage | None:
+    """What a call used that ended before its usage came: a request that was refused, nothing; else nobody knows."""
+    refused = isinstance(error, UpstreamFailed) and error.upstream_status is not None
+    ours = isinstance(error, PenstockError) and not isinstance(error, (UpstreamFailed, DeadlineExceeded))
+    return NOTHING if not flight.passed and (refused or ours) else None

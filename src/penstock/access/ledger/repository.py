@@ -1,0 +1,177 @@
+"""The SQL of the ledger. Functions of a connection; the caller decides the transaction and the thread.
+
+A batch of calls goes into a temporary table first, in one statement; the rest is set to set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from penstock.access.ledger.tables import (
+    CALL_COLUMNS,
+    DAY_US,
+    DIMENSION_COLUMNS,
+    FINGERPRINTS,
+    HOUR_US,
+    SLOT_BITS,
+    SLOTS,
+    SUMS,
+)
+from penstock.storage.bulk import BulkInsert
+
+Row = tuple[Any, ...]
+
+# The statements are made of column names from `tables`, never of values.
+# ruff: noqa: S608
+
+INCOMING_NAMES = {"call": "incoming", "dimension": "incoming_dimension"}
+INCOMING = BulkInsert("incoming", CALL_COLUMNS)
+INCOMING_DIMENSION = BulkInsert("incoming_dimension", DIMENSION_COLUMNS)
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+CALLS = listed(CALL_COLUMNS)
+OVERWRITTEN = ", ".join(
+    f'"{name}" = coalesce(excluded."{name}", call."{name}")'
+    if name in FINGERPRINTS
+    else f'"{name}" = excluded."{name}"'
+    for name in CALL_COLUMNS[1:]
+)
+PUT_CALLS = (
+    f"INSERT INTO call ({CALLS}) SELECT {CALLS} FROM incoming WHERE true "
+    f"ON CONFLICT (id) DO UPDATE SET {OVERWRITTEN} WHERE excluded.status <> 'reserved'"
+)
+"""The end of a call replaces its beginning, in whatever order and however often the two arrive."""
+
+DIMENSIONS = listed(DIMENSION_COLUMNS)
+PUT_DIMENSIONS = (
+    f"INSERT INTO dimension ({DIMENSIONS}) SELECT DISTINCT {DIMENSIONS} FROM incoming_dimension WHERE true "
+    "ON CONFLICT DO NOTHING"
+)
+
+SUM_NAMES = listed(SUMS)
+MADE = ", ".join(SUMS.values())
+
+
+def added(table: str) -> str:
+    return ", ".join(f'"{name}" = {table}."{name}" + excluded."{name}"' for name in SUMS)
+
+
+def hourly(source: str) -> str:
+    """The sums by hour of the calls in `source`, in an order in which two processes cannot block each other."""
+    return (
+        f"INSERT INTO hourly (hour, dimension_id, {SUM_NAMES}) "
+        f"SELECT started_us / {HOUR_US}, dimension_id, {MADE} FROM {source} "
+        f"GROUP BY started_us / {HOUR_US}, dimension_id ORDER BY 1, 2"
+    )
+
+
+def daily_user(source: str) -> str:
+    return (
+        f'INSERT INTO daily_user (day, dimension_id, "user", {SUM_NAMES}) '
+        f'SELECT started_us / {DAY_US}, dimension_id, "user", {MADE} FROM {source} AND "user" IS NOT NULL '
+        f'GROUP BY started_us / {DAY_US}, dimension_id, "user" ORDER BY 1, 2, 3'
+    )
+
+
+OVER = "incoming WHERE status <> 'reserved'"
+ADD_HOURLY = f"{hourly(OVER)} ON CONFLICT (hour, dimension_id) DO UPDATE SET {added('hourly')}"
+ADD_DAILY = f'{daily_user(OVER)} ON CONFLICT (day, dimension_id, "user") DO UPDATE SET {added("daily_user")}'
+
+KNOWN = "EXISTS (SELECT 1 FROM call WHERE call.id = incoming.id AND call.status"
+FORGET_KNOWN = f"DELETE FROM incoming WHERE {KNOWN} NOT IN ('reserved', 'reconciled'))"
+LATE = f"SELECT DISTINCT started_us / {DAY_US} FROM {OVER} AND {KNOWN} = 'reconciled')"
+
+
+def put(connection: Connection, calls: Sequence[Row], dimensions: Sequence[Row], *, first: bool) -> None:
+    """Writes calls, begun or over, and adds those that are over to the sums.
+
+    `first` says that the end of none of them can have been written before. Where that is not certain, those that
+    are known are left out, and where one was taken for lost, the sums of its day are made anew.
+    """
+    stage(connection, calls, dimensions)
+    late: list[int] = []
+    if not first:
+        connection.exec_driver_sql(FORGET_KNOWN)
+        late = list(connection.exec_driver_sql(LATE).scalars())
+    add(connection)
+    if late:
+        rebuild(connection, late)
+    connection.exec_driver_sql("DELETE FROM incoming")
+
+
+def add(connection: Connection) -> None:
+    """From the temporary table to the calls and the sums."""
+    connection.exec_driver_sql(PUT_CALLS)
+    connection.exec_driver_sql(ADD_HOURLY)
+    connection.exec_driver_sql(ADD_DAILY)
+
+
+def stage(connection: Connection, calls: Sequence[Row], dimensions: Sequence[Row]) -> None:
+    """Fills the temporary table with calls, and adds what they have in common."""
+    temporary(connection, "call")
+    INCOMING(connection, calls)
+    if dimensions:
+        temporary(connection, "dimension")
+        INCOMING_DIMENSION(connection, dimensions)
+        connection.exec_driver_sql(PUT_DIMENSIONS)
+        connection.exec_driver_sql("DELETE FROM incoming_dimension")
+
+
+def temporary(connection: Connection, table: str) -> None:
+    """A table like `table` that only this connection sees."""
+    name = INCOMING_NAMES[table]
+    if connection.dialect.name == "sqlite":
+        made = f"{name} AS SELECT * FROM {table} WHERE false"
+    else:
+        made = f"{name} (LIKE {table}) ON COMMIT DELETE ROWS"
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE IF NOT EXISTS {made}")
+
+
+def rebuild(connection: Connection, days: Iterable[int]) -> None:
+    """Makes the sums of whole days from their calls."""
+    if connection.dialect.name == "postgresql":
+        # What others have in hand is added after this; what they have committed is seen by it.
+        connection.exec_driver_sql("LOCK TABLE hourly, daily_user IN EXCLUSIVE MODE")
+    for day in sorted(days):
+        start, end = day * DAY_US, (day + 1) * DAY_US
+        connection.exec_driver_sql(f"DELETE FROM hourly WHERE hour >= {day * 24} AND hour < {day * 24 + 24}")
+        connection.exec_driver_sql(f"DELETE FROM daily_user WHERE day = {day}")
+        source = f"call WHERE id >= {start << SLOT_BITS} AND id < {end << SLOT_BITS} AND status <> 'reserved'"
+        connection.exec_driver_sql(hourly(source))
+        connection.exec_driver_sql(daily_user(source))
+
+
+def open_slots(connection: Connection) -> list[int]:
+    """The slots of the processes that have open calls."""
+    found = connection.exec_driver_sql(f"SELECT DISTINCT id % {SLOTS} FROM call WHERE status = 'reserved'")
+    return sorted(found.scalars())
+
+
+def reconcile(connection: Connection, slots: Sequence[int]) -> int:
+    """Ends the open calls of processes that are gone; returns how many. What they cost stays unknown."""
+    if not slots:
+        return 0
+    numbers = ", ".join(str(slot) for slot in slots)
+    values = ", ".join("'reconciled'" if name == "status" else f'"{name}"' for name in CALL_COLUMNS)
+    temporary(connection, "call")
+    connection.exec_driver_sql(
+        f"INSERT INTO incoming ({CALLS}) SELECT {values} FROM call "
+        f"WHERE status = 'reserved' AND id % {SLOTS} IN ({numbers})"
+    )
+    count = connection.exec_driver_sql("SELECT count(*) FROM incoming").scalar_one()
+    add(connection)
+    connection.exec_driver_sql("DELETE FROM incoming")
+    return int(count)
+
+
+def last_started_us(connection: Connection) -> int:
+    """The start of the newest call, 0 for none: ids go on from there, though a clock was set back."""
+    last = connection.exec_driver_sql("SELECT max(id) FROM call").scalar()
+    return 0 if last is None else last >> SLOT_BITS

@@ -1,0 +1,191 @@
+"""Takes what was accounted off the requests' hands and writes it in batches.
+
+One thread writes what waits, so that a batch grows with the load. A disk or a server that refuses is asked again
+until it takes the batch; what waits is bounded by the journal, and then new calls are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from penstock.access.ledger import repository
+from penstock.access.ledger.fingerprint import NONE, fingerprint
+from penstock.access.ledger.journal import Journal
+from penstock.access.ledger.repository import Row
+from penstock.errors import PenstockError, StorageError, StorageFull, Unavailable
+from penstock.exchange import Exchange
+from penstock.storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.1
+RETRY_SECONDS = (0.2, 5.0)
+FINGERPRINTED = 64
+"""Requests of a batch whose fingerprint is taken: at most some hundred in a second, however many there are."""
+
+
+class Waiter:
+    """Somebody who waits for what was accounted up to `sequence`."""
+
+    __slots__ = ("future", "loop", "sequence")
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+
+class LedgerWriter:
+    """The queue and its thread. `lock` guards everything that both it and the requests touch.
+
+    `rows` are the calls to write by their id, without fingerprint; `sequence` counts what was put into them. Calls
+    below `doubtful_below` may have been written before, or been taken for lost. `eager` writes at once; else
+    batches are gathered for a moment. `check` is called before each batch, and may refuse it.
+    """
+
+    def __init__(
+        self, database: Database, journal: Journal | None, check: Callable[[], None], *, eager: bool
+    ) -> None:
+        self.lock = threading.Lock()
+        self.rows: dict[int, Row] = {}
+        self.dimensions: list[Row] = []
+        self.asked: list[tuple[int, Exchange]] = []
+        self.sequence = 0
+        self.committed = 0
+        self.doubtful_below = 0
+        self.failing: PenstockError | None = None
+        self._database = database
+        self._check = check
+        self._journal = journal
+        self._eager = eager
+        self._waiters: list[Waiter] = []
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._settled = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to write, where there was nothing before."""
+        self._wake.set()
+
+    async def wait(self, sequence: int) -> None:
+        """Returns once all up to `sequence` is in the database. Raises what the database refuses it with."""
+        waiter = Waiter(sequence)
+        with self.lock:
+            if self.committed >= sequence:
+                return
+            if self.failing is not None:
+                raise self.failing
+            self._waiters.append(waiter)
+        self._wake.set()
+        await waiter.future
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until all that was accounted can be read; false if it was not within `timeout` seconds."""
+        with self.lock:
+            target = self.sequence
+        self._hurry.set()
+        self._wake.set()
+        with self._settled:
+            return self._settled.wait_for(lambda: self.committed >= target, timeout)
+
+    def close(self) -> None:
+        """Writes what waits; what the database still refuses then stays in the journal."""
+        self._closing = True
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        delay = RETRY_SECONDS[0]
+        while True:
+            self._wake.wait()
+            if not self._eager or self.failing is not None:
+                self._hurry.wait(delay if self.failing else GATHER_SECONDS)
+            self._hurry.clear()
+            self._wake.clear()
+            if self._write():
+                delay = RETRY_SECONDS[0]
+            else:
+                delay = min(RETRY_SECONDS[1], 2 * delay)
+                self._wake.set()
+            if self._closing and (self.failing is not None or not self.rows):
+                return
+
+    def _write(self) -> bool:
+        try:
+            self._check()
+        except PenstockError as error:
+            self._refused(error, {}, [], [])
+            return False
+        with self.lock:
+            rows, self.rows = self.rows, {}
+            dimensions, self.dimensions = self.dimensions, []
+            asked, self.asked = self.asked, []
+            sequence, doubtful_below = self.sequence, self.doubtful_below
+            if self._journal is not None:
+                self._journal.turn()
+        if rows or dimensions:
+            marks = {identity: fingerprint(exchange) for identity, exchange in asked}
+            first = not rows or min(rows) >= doubtful_below
+            try:
+                self._put([row + marks.get(row[0], NONE) for row in rows.values()], dimensions, first=first)
+            except Exception as error:
+                if not isinstance(error, (StorageError, StorageFull, Unavailable)):
+                    logger.exception("a batch of %d calls cannot be written", len(rows))
+                    error = StorageError(f"The ledger cannot be written: {type(error).__name__}.")
+                self._refused(error, rows, dimensions, asked)
+                return False
+        self._taken_in(sequence)
+        return True
+
+    def _put(self, rows: Sequence[Row], dimensions: Sequence[Row], *, first: bool) -> None:
+        self._database.submit(lambda connection: repository.put(connection, rows, dimensions, first=first)).result()
+
+    def _refused(
+        self, error: PenstockError, rows: dict[int, Row], dimensions: list[Row], asked: list[tuple[int, Exchange]]
+    ) -> None:
+        """Puts a batch back. Whether it was committed all the same is looked up when it is written again."""
+        if self.failing is None:
+            logger.error("the ledger is not being written, and waits: %s", error)
+        with self.lock:
+            self.rows = rows | self.rows
+            self.dimensions = dimensions + self.dimensions
+            self.asked = asked + self.asked
+            self.doubtful_below = max(self.doubtful_below, max(self.rows, default=0) + 1)
+            self.failing = error
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.loop.call_soon_threadsafe(fail, waiter.future, error)
+
+    def _taken_in(self, sequence: int) -> None:
+        if self.failing is not None:
+            logger.warning("the ledger is being written again")
+        with self.lock:
+            self.committed = sequence
+            self.failing = None
+            if self._journal is not None:
+                self._journal.taken_in()
+            ready = [waiter for waiter in self._waiters if waiter.sequence <= sequence]
+            self._waiters = [waiter for waiter in self._waiters if waiter.sequence > sequence]
+        for loop in {waiter.loop for waiter in ready}:
+            futures = [waiter.future for waiter in ready if waiter.loop is loop]
+            loop.call_soon_threadsafe(finish, futures)
+        with self._settled:
+            self._settled.notify_all()
+
+
+def finish(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+def fail(future: asyncio.Future[None], error: PenstockError) -> None:
+    if not future.done():
+        future.set_exception(error)
