@@ -19,6 +19,7 @@ from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import remote
 from penstock.testing import FakeEmbedder
 
+OPENAI = frozenset({"openai"})
 PASSED: frozenset[Operation] = frozenset(get_args(Operation)) - {"chat", "complete", "embed"}
 SOUND = bytes(range(256)) * 40
 PNG = b"\x89PNG\r\n\x1a\n\r\n--not-a-boundary\r\n" + bytes(range(256))

@@ -6,14 +6,14 @@ A chunk that carries the provider's own bytes (`raw`) is written as it came.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.openai.upstream import understood
-from penstock.models.dialects.responses.answer_bodies import ItemWire, MessageWire
 from penstock.models.dialects.responses.assembly import ENCODER, Assembly, framed
 
 
@@ -78,24 +78,19 @@ class ResponsesWriter:
         return ENCODER.encode(assembly.finished())
 
 
-OUTPUT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-ITEMS = msgspec.json.Decoder(list[ItemWire])
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
+ITEMS = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 def with_addresses(body: bytes, base_url: str) -> bytes:
     """A response that was stored, with the addresses of its citations as the caller reaches them."""
-    fields = OUTPUT.decode(body)
-    items = ITEMS.decode(fields["output"])
-    cited = [
-        annotation
-        for item in items
-        if isinstance(item, MessageWire)
-        for part in item.content
-        for annotation in part.annotations
-        if annotation.url.startswith("/")
-    ]
-    if not cited:
+    if b'"url":"/' not in body:
         return body
-    for annotation in cited:
-        annotation.url = base_url + annotation.url
-    return ENCODER.encode(fields | {"output": items})
+    fields = FIELDS.decode(body)
+    items = ITEMS.decode(fields["output"])
+    for item in items:
+        for part in item.get("content") or ():
+            for annotation in part.get("annotations") or ():
+                if annotation.get("url", "").startswith("/"):
+                    annotation["url"] = base_url + annotation["url"]
+    return ENCODER.encode(fields | {"output": Raw(ENCODER.encode(items))})

@@ -120,16 +120,16 @@ class Turns:
 
 
 def content_of(content: str | list[Content]) -> str | list[Part]:
-    """Text as a string, anything else as parts."""
+    """Text as a string, anything else as parts. What has no neutral form is left to `features.unsaid`."""
     if isinstance(content, str):
         return content
-    parts = [part_of(each) for each in content]
+    parts = [part for each in content if (part := part_of(each)) is not None]
     if len(parts) == 1 and parts[0].type == "text":
         return parts[0].text or ""
     return parts
 
 
-def part_of(content: Content) -> Part:
+def part_of(content: Content) -> Part | None:
     if content.type in TEXTS:
         return Part("text", text=content.text or "")
     if content.type == "refusal":
@@ -139,7 +139,7 @@ def part_of(content: Content) -> Part:
     if content.type == "input_file":
         file = FileData(content.file_data, content.file_url, content.file_id, content.filename)
         return Part("file", file=file)
-    return Part(content.type)
+    return None
 
 
 def typed(item: Item, kind: type[S], path: str) -> S:
