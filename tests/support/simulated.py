@@ -28,7 +28,7 @@ MODELS = {
 
 def settings_at(vendor: str, server: ProviderServer, use: str = "", **fields: Any) -> RemoteSettings:
     places = {"azure": server.url, "gemini": f"{server.url}/v1beta", "bedrock": server.url}
-    account = fields.pop("account", Account(region="eu-central-1"))
+    account = fields.pop("account", Account(region="eu-central-1" if vendor == "bedrock" else ""))
     found = remote(use or MODELS[vendor], places.get(vendor, server.base_url), Secret(KEY), account)
     changed = {name: getattr(found, name) for name in found.__struct_fields__}
     return RemoteSettings(**changed | {"timeouts": Timeouts(first_token=5, between_tokens=5)} | fields)

@@ -15,7 +15,15 @@ from penstock.config.table import Table, conflict
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 LOCAL_ONLY = ("engine", "context", "cache_tokens", "max_running", "max_waiting")
-REMOTE_ONLY = ("base_url", "api_key")
+REMOTE_ONLY = ("base_url", "api_key", "token", "deployment", "api_version", "region", "headers")
+Headers = dict[str, Secret | str]
+
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+OWN_HEADERS = frozenset(
+    {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+)
+"""Headers that say how a request is sent, which is not the configuration's to change."""
+
 REMOTE_MODEL = re.compile(r"[A-Za-z0-9_.-]+/\S+")
 
 
@@ -50,11 +58,24 @@ class TargetSettings(Table):
     )
     base_url: str | None = Field(
         None,
-        description="Address of an OpenAI-compatible API, up to and with its `/v1`. Default: the provider's own.",
+        description="Address of the provider's API, for OpenAI-compatible ones up to and with their `/v1`. "
+        "Default: the provider's own.",
     )
     api_key: Secret | None = Field(
         None,
         description='Key for that API, always as `{ env = "NAME" }`. Default: the provider\'s usual variable.',
+    )
+
+    token: Secret | None = Field(
+        None, description="Access token, sent as `Authorization: Bearer` in place of a key (Azure's Entra ID)."
+    )
+    deployment: str = Field(
+        "", description="What the provider calls the model, where that is not its name (Azure's deployments)."
+    )
+    api_version: str = Field("", description="Version of Azure's API by deployment. Default: its `/openai/v1`.")
+    region: str = Field("", description="Region of Amazon Bedrock. Default: that of `AWS_REGION`.")
+    headers: Headers = Field(
+        {}, description='Headers of every request, each a text or `{ env = "NAME" }`, such as an organisation.'
     )
 
     @property
@@ -88,6 +109,24 @@ class TargetSettings(Table):
                 raise ValueError("must not hold a password; use api_key")
         return value
 
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _headers(cls, value: object) -> object:
+        for name, text in value.items() if isinstance(value, dict) else ():
+            if not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS:
+                raise conflict("is not a header that can be set", name)
+            if not isinstance(text, (str, Secret)) and not (isinstance(text, dict) and set(text) == {"env"}):
+                raise conflict('must be text, or { env = "NAME" }', name)
+            if isinstance(text, str) and not text.isprintable():
+                raise conflict("must be one line of text", name)
+        return value
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        if self.token is not None and self.api_key is not None:
+            raise conflict("has no effect beside a token", "api_key")
+        return self
+
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
         """A setting that has no effect on this kind of model is a misunderstanding, so it is refused."""
@@ -113,6 +152,18 @@ class ModelSettings(RouteSettings, TargetSettings):
     )
     targets: Annotated[tuple[TargetSettings, ...], Field(strict=False)] = Field(
         (), description="The targets that a route chooses from, each with the settings of a model of its own."
+    )
+
+    token: Secret | None = Field(
+        None, description="Access token, sent as `Authorization: Bearer` in place of a key (Azure's Entra ID)."
+    )
+    deployment: str = Field(
+        "", description="What the provider calls the model, where that is not its name (Azure's deployments)."
+    )
+    api_version: str = Field("", description="Version of Azure's API by deployment. Default: its `/openai/v1`.")
+    region: str = Field("", description="Region of Amazon Bedrock. Default: that of `AWS_REGION`.")
+    headers: Headers = Field(
+        {}, description='Headers of every request, each a text or `{ env = "NAME" }`, such as an organisation.'
     )
 
     @property

@@ -19,9 +19,11 @@ from msgspec import Struct
 from penstock.config import ModelSettings, Settings
 from penstock.config.chains import names_of
 from penstock.config.models import LOCAL_ONLY, TargetSettings
+from penstock.config.prices import PriceSettings
 from penstock.config.routing import RouteSettings
 from penstock.exchange import Operation
-from penstock.gateway.prices import price_of
+from penstock.gateway.machine import BusyTime, MachineTime
+from penstock.gateway.prices import Dearest, Priced, price_of
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.routing.backend import Backend
 from penstock.gateway.routing.counts import Counts
@@ -33,7 +35,7 @@ from penstock.gateway.routing.report import routes_of
 from penstock.gateway.routing.route import Route
 from penstock.models.local import OnPull, local_engine
 from penstock.models.providers.remote import RemoteProvider
-from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote
+from penstock.models.providers.vendors import Account, RemoteSettings, Timeouts, remote
 from penstock.seams import Engine, Provider
 
 CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
@@ -52,6 +54,7 @@ class Pooled(Struct):
     wanted: Wanted
     provider: Provider
     healths: dict[str, Health]
+    busy: BusyTime
 
 
 class ModelParts:
@@ -78,7 +81,7 @@ class ModelParts:
             provider = RemoteProvider(wanted)
         else:
             provider = local_engine(wanted[1].use, wanted[1], self._on_pull)
-        self._pool.append(Pooled(wanted, provider, {}))
+        self._pool.append(Pooled(wanted, provider, {}, BusyTime()))
         return self._pool[-1]
 
     def counts(self, name: str) -> Counts:
@@ -123,6 +126,7 @@ class Routes:
     def __init__(self, settings: Settings, parts: ModelParts) -> None:
         self._models = settings.models
         self._names = names_of(settings.models)
+        self._prices = settings.prices
         self._parts = parts
         self._made: dict[str, Route] = {}
 
@@ -136,7 +140,8 @@ class Routes:
 
     def _make(self, name: str, model: ModelSettings) -> Route:
         backends = tuple(
-            backend(place, target, model, self._parts) for place, target in places(name, model.backends)
+            backend(place, target, Around(model, self._parts, self._prices.get(target.use)))
+            for place, target in places(name, model.backends)
         )
         route = Route(name, backends, Policy.of(model), self._parts.process)
         route.counts = self._parts.counts(name)
@@ -146,6 +151,14 @@ class Routes:
             Difficulty(model.difficulty, self.of(model.difficulty.easy)) if model.difficulty else None
         )
         return route
+
+
+class Around(Struct, frozen=True):
+    """What stands around a target: the settings of its route, what is pooled, and a price of the configuration."""
+
+    route: RouteSettings
+    parts: ModelParts
+    price: PriceSettings | None
 
 
 class Place(Struct, frozen=True):
@@ -170,11 +183,12 @@ def places(model: str, targets: tuple[TargetSettings, ...]) -> Iterator[tuple[Pl
         yield Place(model, model if len(targets) == 1 else f"{model}-{number + 1}", name), target
 
 
-def backend(place: Place, target: TargetSettings, route: RouteSettings, parts: ModelParts) -> Backend:
+def backend(place: Place, target: TargetSettings, around: Around) -> Backend:
     """One target of a model. Raises `ConfigError`."""
+    route, parts, own = around.route, around.parts, around.price
     if target.remote:
         wanted = msgspec.structs.replace(
-            remote(target.use, target.base_url, target.api_key), timeouts=timeouts_of(route)
+            remote(target.use, target.base_url, target.api_key, account_of(target)), timeouts=timeouts_of(route)
         )
         pooled = parts.pooled(wanted)
         assert isinstance(pooled.provider, RemoteProvider)
@@ -183,15 +197,18 @@ def backend(place: Place, target: TargetSettings, route: RouteSettings, parts: M
         made.forwards = pooled.provider.dialects & CALLERS
         made.features = profile.features
         made.lacks = profile.lacks
-        made.price = price_of(wanted.vendor.prices, target.model)
+        made.price = price_of(wanted.vendor.prices, target.model, own)
     else:
         pooled = parts.pooled((place.engine, local_part(target)))
         first, between = route.first_token_seconds, route.between_tokens_seconds
         paced = PacedProvider(pooled.provider, first, between) if first or between else pooled.provider
         made = Backend(place.name, paced, CHAT)
         made.features = ENGINE_FEATURES
-        made.free = True
+        made.free = own is None
+        made.price = price_of("", target.use, own)
     made.health = pooled.healths.setdefault(f"{place.model} {place.name}", Health())
+    if own is not None and own.per_gpu_hour is not None:
+        made.provider = MachineTime(made.provider, own.per_gpu_hour * (own.gpus or 1), pooled.busy)
     made.weight = target.weight
     made.limit = target.max_in_flight
     return made
@@ -201,6 +218,16 @@ def local_part(target: TargetSettings) -> TargetSettings:
     """The settings of an engine, without those of the route around it."""
     own = {key: getattr(target, key) for key in ("use", *LOCAL_ONLY)}
     return TargetSettings(**own)
+
+
+def account_of(target: TargetSettings) -> Account:
+    return Account(
+        region=target.region,
+        deployment=target.deployment,
+        api_version=target.api_version,
+        token=target.token,
+        headers=tuple(target.headers.items()),
+    )
 
 
 def timeouts_of(route: RouteSettings) -> Timeouts:
@@ -223,5 +250,13 @@ def target_of(name: str, model: ModelSettings, route: Route, created: int) -> Ta
         lacks=route.lacks,
         drop_unsupported=model.drop_unsupported,
         owned_by=model.provider or "penstock",
+        price=price_before(route),
         created=created,
     )
+
+
+def price_before(route: Route) -> Priced | None:
+    """What a request may cost while its target is not chosen; `None` where that of one is not known."""
+    prices = [each.price for each in route.backends if not each.free]
+    known = [each for each in prices if each is not None]
+    return Dearest(known) if known and len(known) == len(prices) else None

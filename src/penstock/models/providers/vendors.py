@@ -167,6 +167,7 @@ def remote(
             )
         vendor = Vendor(title=urlsplit(base_url).hostname or name, base_url=base_url)
     account = account or Account()
+    refuse_unused(use, vendor, account)
     if api_key is None and account.token is None and needs_key(vendor, base_url):
         api_key = Secret.from_env(vendor.key)
     address, path = place(use, vendor, base_url, account)
@@ -179,6 +180,17 @@ def remote(
         api_key=api_key,
         account=account,
     )
+
+
+def refuse_unused(use: str, vendor: Vendor, account: Account) -> None:
+    """A setting without effect is a misunderstanding."""
+    unused = {
+        "region": account.region and vendor.auth != "aws",
+        "api_version": account.api_version and not vendor.versioned_path,
+    }
+    for name, wrong in unused.items():
+        if wrong:
+            raise ConfigError(f"{name} has no effect on {use!r}.", hint="Leave it out.")
 
 
 def needs_key(vendor: Vendor, base_url: str | None) -> bool:
