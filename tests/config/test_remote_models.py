@@ -35,12 +35,13 @@ def test_an_account(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ('headers = { Host = "elsewhere" }', "models.big.headers.Host: is not a header that can be set"),
-        ('headers = { "a b" = "x" }', 'models.big.headers."a b": is not a header that can be set'),
-        ('headers = { X = "a\\nb" }', "models.big.headers.X: must be one line of text"),
-        ("headers = { X = 3 }", 'models.big.headers.X: must be text, or { env = "NAME" }'),
+        ('headers = { Host = "elsewhere" }', "models.big.headers.Host is not a header that can be set"),
+        ('headers = { "a b" = "x" }', 'models.big.headers."a b" is not a header that can be set'),
+        ('headers = { X = "a\\nb" }', "models.big.headers.X must be one line of text"),
+        ("headers = { X = 3 }", 'models.big.headers.X must be text, or { env = "NAME" }'),
+        ('headers = { Authorization = "Bearer s" }', "must not be written into the file: write { env ="),
         ('token = "secret"', "must not be written into the file"),
-        ('token = { env = "A" }\napi_key = { env = "B" }', "models.big.api_key: has no effect beside a token"),
+        ('token = { env = "A" }\napi_key = { env = "B" }', "models.big.api_key has no effect beside a token"),
         ('engine = "openvino"', "has no effect on 'azure/gpt-4.1'"),
     ],
 )

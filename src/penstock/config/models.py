@@ -24,6 +24,8 @@ OWN_HEADERS = frozenset(
 )
 """Headers that say how a request is sent, which is not the configuration's to change."""
 
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key"})
+
 REMOTE_MODEL = re.compile(r"[A-Za-z0-9_.-]+/\S+")
 
 
@@ -117,6 +119,8 @@ class TargetSettings(Table):
                 raise conflict("is not a header that can be set", name)
             if not isinstance(text, (str, Secret)) and not (isinstance(text, dict) and set(text) == {"env"}):
                 raise conflict('must be text, or { env = "NAME" }', name)
+            if isinstance(text, str) and name.lower() in SECRET_HEADERS:
+                raise conflict('must not be written into the file: write { env = "NAME" }', name)
             if isinstance(text, str) and not text.isprintable():
                 raise conflict("must be one line of text", name)
         return value
