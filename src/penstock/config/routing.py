@@ -74,8 +74,8 @@ class RouteSettings(Table):
         2,
         ge=0,
         le=10,
-        description="Further attempts after one that failed for a passing reason. All retries of the process "
-        "together stay within a tenth of its requests.",
+        description="Further attempts after one that failed for a passing reason. Those at targets that fail stay "
+        "within a tenth of all requests of the process together.",
     )
     fallback: Texts = Field(
         (),

@@ -532,3 +532,18 @@ async def test_nothing_is_asked_again_once_content_was_given(
         for each in (*route.backends, *(part for way in route.fallbacks for part in way.backends)):
             assert each.health.in_flight == 0
             assert not each.health.probing
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "overloaded", "connection"])
+async def test_one_that_is_well_takes_over_also_without_budget_and_one_that_fails_does_not(kind: FailureKind) -> None:
+    stage = Stage()
+    while stage.process.budget.take():
+        pass
+    bad, good = target("bad", failure(kind), weight=1e9), target("good")
+    route = stage.route(bad, good, eject=EjectRule(100, 30.0))
+    assert [await said(route) for _ in range(10)] == ["good"] * 10
+    good.provider = FakeProvider(failure(kind))
+    for _ in range(10):
+        with pytest.raises(UpstreamFailed):
+            await said(route)
+    assert asked(good) == 1, "it took over once more, and then was known to fail as well"

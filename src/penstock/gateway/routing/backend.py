@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 import msgspec
 
 from penstock.exchange import Chunk, Operation, Usage
+from penstock.gateway.prices import Priced
 from penstock.gateway.routing.health import Health
 from penstock.seams import Provider
-
-
-class Priced(Protocol):
-    """What tells the cost of a usage (`gateway.prices.Price`)."""
-
-    def cost_nanos(self, usage: Usage, now: float) -> int | None: ...
 
 
 class Backend:

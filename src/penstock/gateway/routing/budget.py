@@ -16,8 +16,8 @@ SECONDS = 10
 class RetryBudget:
     """Retries and hedges of all routes: within the last seconds at most `SHARE` of the requests, or `FLOOR`.
 
-    A way on to another model (`spend`) is made whether there is budget or not: what fails is left out after a few
-    failures, so that it ends by itself. But it counts, and leaves less for retries.
+    A way on to a target or a model that is well is made whether there is budget or not (`spend`): what fails is
+    left out after a few failures, so that it ends by itself. But it counts, and leaves less for the others.
     """
 
     __slots__ = ("_clock", "_extra", "_extras", "_requests", "_second", "_seen", "denied")

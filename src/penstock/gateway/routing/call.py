@@ -125,28 +125,21 @@ class RouteCall:
         return None
 
     async def _again(self, error: PenstockError, kind: FailureKind) -> Attempt | None:
-        """Another attempt at a target of the route: another one at once, or the same after a while."""
+        """Another attempt at a target of the route: at another one at once, or at the same after a while.
+
+        One that has not failed since its last answer takes over whatever the budget says: it ends by itself, as the
+        failing one is left out soon, and when all fail, there is none.
+        """
         process = self.route.process
-        backend = self.other(self._tried)
-        delay = 0.0
-        if backend is None:
-            if kind == "auth" or not self._tried:
+        other = self.other(self._tried)
+        backend, delay = other or self._tried[-1], 0.0
+        if other is None:
+            delay = process.jitter(self.route.policy.retries - self._retries) + (error.retry_after or 0.0)
+            if kind == "auth" or not self._may_wait(backend, delay, kind):
                 return None
-            backend = self._tried[-1]
-            if backend.health.held:
-                return None
-            retry = self.route.policy.retries - self._retries
-            delay = process.jitter(retry) + (error.retry_after or 0.0)
-            left = self.exchange.deadline - process.now()
-            longest = PATIENCE if self._has_way(kind) else LONGEST_WAIT
-            if delay > longest or delay >= left or backend.full:
-                return None
-        elif self._last_was_probe():
+        if other is not None and not other.health.unwell:
             process.budget.spend()
-            self._retries -= 1
-            self.route.counts.retries += 1
-            return self.attempt(backend, "retry")
-        if not process.budget.take():
+        elif not process.budget.take():
             return None
         self._retries -= 1
         self.route.counts.retries += 1
@@ -154,11 +147,14 @@ class RouteCall:
             await process.sleep(delay)
         return self.attempt(backend, "retry", delay=delay)
 
+    def _may_wait(self, backend: Backend, delay: float, kind: FailureKind) -> bool:
+        """Whether to ask the same target again after a delay."""
+        left = self.exchange.deadline - self.route.process.now()
+        longest = PATIENCE if self._has_way(kind) else LONGEST_WAIT
+        return delay <= longest and delay < left and not backend.full and not backend.health.held
+
     def _last_is_own(self) -> bool:
         return isinstance(self._last, Attempt)
-
-    def _last_was_probe(self) -> bool:
-        return isinstance(self._last, Attempt) and self._last.probe
 
     def _detour(self, route: Route, reason: Reason) -> Detour:
         self._number += 1

@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from penstock.errors import FailureKind
-from penstock.gateway.routing.kinds import OF_THE_TARGET
+from penstock.gateway.routing.kinds import OF_THE_TARGET, PASSING
 
 State = Literal["healthy", "resting", "ejected", "probing", "held"]
 """`held` is one that was taken out by hand, and is not asked until it is put back."""
@@ -38,7 +38,11 @@ class EjectRule(Struct, frozen=True):
 
 
 class Health:
-    """Counters and state of one target. All times are monotonic seconds."""
+    """Counters and state of one target. All times are monotonic seconds.
+
+    `in_row` counts failures since the last answer; `unwell` says that the last request failed there, and another
+    might have passed elsewhere.
+    """
 
     __slots__ = (
         "attempts",
@@ -57,6 +61,7 @@ class Health:
         "rests_until",
         "rounds",
         "successes",
+        "unwell",
     )
 
     def __init__(self) -> None:
@@ -66,6 +71,7 @@ class Health:
         self.ejections = 0
         self.in_flight = 0
         self.in_row = 0
+        self.unwell = False
         self.recent = 0
         self.outcomes = 0
         self.ejected_until = 0.0
@@ -113,6 +119,7 @@ class Health:
     def succeeded(self, *, probe: bool) -> None:
         self.successes += 1
         self.in_row = 0
+        self.unwell = False
         self._note(0)
         if probe and self.ejected_until and not self.held:
             self.restore()
@@ -123,6 +130,7 @@ class Health:
         `alone` says that no other target of the route is well: it is then left out only when it always fails.
         """
         self.failures[kind] += 1
+        self.unwell = kind in PASSING or kind == "auth"
         if kind not in OF_THE_TARGET:
             self.in_row = 0
             if probe and self.ejected_until and not self.held:
