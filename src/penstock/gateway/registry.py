@@ -11,7 +11,7 @@ from msgspec import Struct
 from penstock.access.principal import permits
 from penstock.errors import ConfigError, InvalidRequest, ModelNotFound, UnsupportedFeature
 from penstock.exchange import Operation, Principal
-from penstock.gateway.prices import Price
+from penstock.gateway.prices import Priced
 from penstock.seams import Provider
 
 Kind = Literal["app", "model", "embedder"]
@@ -38,8 +38,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """What a name stands for.
 
     `features`, `forwards` and `lacks` say what it can do (`dialects.features.Able`); with `drop_unsupported` a
-    request goes without the rest instead of being refused. `price` is `None` where nothing is charged per token or
-    it is not known. `projects` are patterns of those that may ask it; none is all.
+    request goes without the rest instead of being refused. `price` is the most that a request costs, before a route
+    has chosen; `None` where it is not known. `projects` are patterns of those that may ask it; none is all.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Target(Struct, frozen=True, kw_only=True):
     drop_unsupported: bool = False
     release_id: str = ""
     owned_by: str = "penstock"
-    price: Price | None = None
+    price: Priced | None = None
     created: int = 0
     projects: tuple[str, ...] = ()
 

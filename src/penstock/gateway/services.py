@@ -27,8 +27,8 @@ class Services:
 
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
-    `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none are
-    kept.
+    `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none
+    are kept.
     """
 
     app_name: str

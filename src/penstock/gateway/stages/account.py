@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+
+import msgspec
 
 from penstock.access.ledger import Ledger, LedgerEntry, LedgerOutcome, Status
 from penstock.access.limits.estimate import input_tokens
@@ -86,7 +89,20 @@ NOTHING = Usage(0, cost_nanos=0)
 
 
 def broken(flight: Flight, error: BaseException) -> Usage | None:
-    """What a call used that ended before its usage came: a request that was refused, nothing; else nobody knows."""
+    """What a call used that ended before its usage came.
+
+    A request that was refused used nothing. Of a stream that broke off, each chunk counts as one token, as most
+    are, and the usage says that it is estimated. Otherwise nobody knows.
+    """
+    if flight.passed:
+        return estimated(flight) if flight.exchange.stream else None
     refused = isinstance(error, UpstreamFailed) and error.upstream_status is not None
     ours = isinstance(error, PenstockError) and not isinstance(error, (UpstreamFailed, DeadlineExceeded))
-    return NOTHING if not flight.passed and (refused or ours) else None
+    return NOTHING if refused or ours else None
+
+
+def estimated(flight: Flight) -> Usage:
+    price = flight.target.price if flight.target is not None else None
+    used = Usage(input_tokens(flight.exchange), flight.passed, estimated=True)
+    cost = None if price is None else price.cost_nanos(used, time.time())
+    return msgspec.structs.replace(used, cost_nanos=cost)

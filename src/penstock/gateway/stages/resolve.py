@@ -11,7 +11,7 @@ class Resolve(Stage):
         self._registry = registry
 
     async def inbound(self, flight: Flight) -> None:
-        """Raises `ModelNotFound`, `UnsupportedFeature` or `InvalidRequest`."""
+        """An app's own calls keep its release. Raises `ModelNotFound`, `UnsupportedFeature` or `InvalidRequest`."""
         exchange = flight.exchange
         flight.target = self._registry.resolve(exchange.model, exchange.operation)
-        flight.exchange = exchange.replace(release_id=flight.target.release_id)
+        flight.exchange = exchange.replace(release_id=flight.target.release_id or exchange.release_id)
