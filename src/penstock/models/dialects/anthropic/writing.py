@@ -148,9 +148,10 @@ def result_wire(message: Message, param: str) -> dict[str, Any]:
 
 def answer_wire(message: Message, param: str) -> str | list[dict[str, Any]]:
     """Thoughts that are signed, words and calls; thoughts without a signature are not taken back by this API."""
-    if not message.thinking_blocks and not message.tool_calls and not isinstance(message.content, list):
+    thoughts = [block for block in message.thinking_blocks or () if block.signature or block.data]
+    if not thoughts and not message.tool_calls and not isinstance(message.content, list):
         return message.content or ""
-    blocks = [thinking_wire(block) for block in message.thinking_blocks or ()]
+    blocks = [thinking_wire(block) for block in thoughts]
     blocks += blocks_of(message.content, param)
     blocks += [
         {"type": "tool_use", "id": safe_id(call.id), "name": call.function.name, "input": arguments_of(call)}
