@@ -115,7 +115,7 @@ def open_access(folder: AppFolder) -> Access:
     Raises `ConfigError` for what is declared wrongly, and what a database raises that cannot be opened.
     """
     settings = folder.settings
-    access = Access.open(folder.data, folder.data, settings.access.pepper)
+    access = Access.open(folder.database, folder.data, settings.access.pepper)
     try:
         access.declare(settings.projects, settings.keys)
     except BaseException:
@@ -126,4 +126,4 @@ def open_access(folder: AppFolder) -> Access:
 
 def is_keyed(folder: AppFolder) -> bool:
     """Whether an app's requests need a key."""
-    return bool(folder.settings.keys) or ever_had_keys(folder.data)
+    return bool(folder.settings.keys) or ever_had_keys(folder.database)
