@@ -220,11 +220,15 @@ PROBLEMS = {
         '[models.m]\nuse = "a/b"\nbase_url = "https://me:pw@example.com/v1"',
         "handbook/penstock.toml:3: models.m.base_url must not hold a password; use api_key.",
     ),
-    "everybody may connect": (
-        '[server]\nhost = "0.0.0.0"',
-        "handbook/penstock.toml:2: server.host must be a loopback address, not '0.0.0.0': there are no keys in "
-        "local mode, so others could read the documents. Use '127.0.0.1', and a reverse proxy with a login in "
-        "front of it.",
+    "a host by name": (
+        '[server]\nhost = "example.com"',
+        "handbook/penstock.toml:2: server.host must be an address such as '127.0.0.1', '0.0.0.0' or '::', not "
+        "'example.com'.",
+    ),
+    "a key in the file": (
+        '[keys.web]\nkey = "pst_1234"',
+        "handbook/penstock.toml:2: keys.web.key must not be written into the file: put it in an environment "
+        'variable and write { env = "NAME" } here. If this file was ever shared, replace the key.',
     ),
     "a file elsewhere": (
         '[knowledge.docs]\nsources = ["../secrets/*"]',

@@ -32,8 +32,19 @@ def test_a_port_in_use_is_named() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", ""])
-def test_only_loopback_is_listened_on(host: str) -> None:
+@pytest.mark.parametrize("host", ["example.com", ""])
+def test_a_host_is_an_address(host: str) -> None:
+    with pytest.raises(ConfigError, match="is not an address"):
+        listen(host, 0, keyed=True)
+
+
+def test_other_addresses_are_listened_on_once_there_is_a_key() -> None:
+    with listen("0.0.0.0", 0, keyed=True) as bound:
+        assert bound.getsockname()[0] == "0.0.0.0"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::"])
+def test_only_loopback_is_listened_on_without_a_key(host: str) -> None:
     with pytest.raises(ConfigError, match="is not a loopback address") as caught:
         listen(host, 0)
     assert "127.0.0.1" in caught.value.hint

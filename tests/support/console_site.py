@@ -188,7 +188,8 @@ async def open_site(folder: Path) -> AsyncIterator[Services]:
     await base.ingest(Sources(folder / "docs"))
     traces = TraceStore.open(folder / "traces.db")
     app = ScriptedApp(base)
-    registry = Registry([Target(name="plant", kind="app", provider=app, operations=frozenset({"chat"}))])
+    plant = Target(name="plant", kind="app", provider=app, operations=frozenset({"chat"}), projects=("local",))
+    registry = Registry([plant])
     meter = Meter()
     yield Services(
         app_name="plant",

@@ -1,0 +1,87 @@
+"""A whole server with keys: the console, documents and traces of project `local`, and a second tenant beside it."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from penstock.access.store import Access
+from penstock.access.values import MadeKey, NewKey
+from penstock.audit.record import COMMAND_LINE
+from penstock.clock import ManualClock
+from penstock.console.routes import routes as console_routes
+from penstock.exchange import Role
+from penstock.gateway.services import Services
+from penstock.http.serve import HttpServer, ServerAddress
+from penstock.http.server import build
+from support.console_site import open_site
+
+QUESTION = "How is the gate closed?"
+OTHER = "team-b"
+
+
+@dataclass
+class Answer:
+    status: int
+    body: str
+    headers: Any
+
+    @property
+    def message(self) -> str:
+        return self.body
+
+
+@dataclass
+class KeyedSite:
+    """`clock` is that of the keys; it moves only when told to."""
+
+    services: Services
+    access: Access
+    clock: ManualClock
+    server: HttpServer
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    async def make(self, name: str, role: Role = "developer", project: str = "local", **rights: Any) -> MadeKey:
+        return await self.access.keys.create(
+            COMMAND_LINE, NewKey(name=name, role=role, project_id=project, **rights)
+        )
+
+    async def secret(self, name: str, role: Role = "developer", project: str = "local", **rights: Any) -> str:
+        return (await self.make(name, role, project, **rights)).secret.reveal()
+
+    async def ask(self, method: str, path: str, key: str | None = None, **options: Any) -> Answer:
+        headers = options.pop("headers", {}) | ({"authorization": f"Bearer {key}"} if key else {})
+        async with self.session.request(
+            method, self.url + path, headers=headers, allow_redirects=False, **options
+        ) as response:
+            return Answer(response.status, (await response.read()).decode("utf-8", "replace"), response.headers)
+
+    async def chat(self, key: str | None, model: str = "plant", text: str = QUESTION) -> Answer:
+        body = {"model": model, "messages": [{"role": "user", "content": text}]}
+        return await self.ask("POST", "/v1/chat/completions", key, json=body)
+
+
+@asynccontextmanager
+async def keyed_site(folder: Path) -> AsyncIterator[KeyedSite]:
+    """In local mode until the first key is made; the project `team-b` is there."""
+    clock = ManualClock()
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_site(folder))
+        access = Access.open(folder, folder, clock=clock)
+        stack.push_async_callback(access.close)
+        await access.projects.create(COMMAND_LINE, OTHER, "Team B")
+        services = dataclasses.replace(services, access=access)
+        server = HttpServer(build(services, console_routes()), ServerAddress(port=0))
+        await server.start()
+        stack.push_async_callback(lambda: asyncio.wait_for(server.stop(), 30))
+        session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        yield KeyedSite(services, access, clock, server, session)
