@@ -44,8 +44,13 @@ NO_CONTENT = frozenset(
         "gen_ai.request.model",
         "gen_ai.response.finish_reasons",
         "gen_ai.response.model",
+        "penstock.backend",
         "penstock.cache",
+        "penstock.difficulty",
+        "penstock.error.kind",
+        "penstock.hedge",
         "penstock.knowledge.name",
+        "penstock.reason",
         "penstock.release",
         "session.id",
         "user.id",
@@ -77,6 +82,7 @@ class Described(
         "cache_write": "gen_ai.usage.cache_creation.input_tokens",
         "reasoning": "gen_ai.usage.reasoning.output_tokens",
         "cost_nanos": "penstock.cost_nanos",
+        "estimated": "penstock.usage.estimated",
         "max_tokens": "gen_ai.request.max_tokens",
         "temperature": "gen_ai.request.temperature",
         "top_p": "gen_ai.request.top_p",
@@ -115,6 +121,7 @@ class Described(
     cache_write: int | None = None
     reasoning: int | None = None
     cost_nanos: int | None = None
+    estimated: bool = False
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -141,6 +148,7 @@ class Described(
             self.cache_write = usage.cache_write
             self.reasoning = usage.reasoning
             self.cost_nanos = usage.cost_nanos
+            self.estimated = usage.estimated
 
     def ask(self, parameters: Parameters) -> None:
         """Takes over what the caller said of how to generate."""

@@ -535,7 +535,9 @@ async def test_nothing_is_asked_again_once_content_was_given(
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "overloaded", "connection"])
-async def test_one_that_is_well_takes_over_also_without_budget_and_one_that_fails_does_not(kind: FailureKind) -> None:
+async def test_one_that_is_well_takes_over_also_without_budget_and_one_that_fails_does_not(
+    kind: FailureKind,
+) -> None:
     stage = Stage()
     while stage.process.budget.take():
         pass

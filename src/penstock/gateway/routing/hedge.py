@@ -81,7 +81,7 @@ def lose(exchange: Exchange, attempt: Attempt) -> None:
     """What the cancelled attempt cost is not known; the trace says what its prompt alone would."""
     if attempt.span is not None:
         usage = attempt.backend.charged(usage_of(exchange, sum(len(chunk.text) for chunk in attempt.head)))
-        attempt.span.set(usage=usage, **{"penstock.usage.estimated": True, "penstock.hedge": "lost"})
+        attempt.span.set(usage=usage, **{"penstock.hedge": "lost"})
 
 
 async def settled(*tasks: asyncio.Future[None]) -> None:
