@@ -12,6 +12,8 @@ from penstock.access.limits import Ask, Limits
 from penstock.access.limits.coordinated import CoordinatorStore
 from penstock.access.limits.coordinator import Coordinator
 from penstock.access.limits.local import LocalStore
+from penstock.access.limits.windows import window
+from penstock.clock import SYSTEM_CLOCK
 from penstock.config.limits import LimitSettings
 from penstock.errors import Unavailable
 from penstock.exchange import Principal
@@ -154,3 +156,88 @@ async def test_counts_survive_a_kill(tmp_path: Path) -> None:
     used = {each.spec.dimension: each.used for each in await store.usage()}
     assert used == {0: total, 2: total * 10} == {0: 361, 2: 3610}
     await store.close()
+
+
+async def on_machines(url: str, settings: LimitSettings, count: int = 2) -> list[Worker]:
+    """Processes that share a database, as those of several machines do."""
+    return [await asyncio.to_thread(Worker, url, settings) for _ in range(count)]
+
+
+async def passed_at_once(workers: list[Worker], requests: int) -> int:
+    return sum(await asyncio.gather(*(asyncio.to_thread(worker.passed, requests) for worker in workers)))
+
+
+@pytest.mark.parametrize("settings", [DAY, LimitSettings(usd=1e-6, window="month"), LimitSettings(concurrent=100)])
+async def test_two_machines_with_five_hundred_calls_pass_a_hundred(
+    postgres_url: str, settings: LimitSettings
+) -> None:
+    one, other = await on_machines(postgres_url, settings)
+    with one, other:
+        assert await passed_at_once([one, other], 250) == 100
+        assert await passed_at_once([one, other], 10) == 0
+
+
+async def test_many_small_bursts_on_two_machines_pass_exactly_the_limit(postgres_url: str) -> None:
+    one, other = await on_machines(postgres_url, LimitSettings(requests=600, window="day"))
+    with one, other:
+        assert (
+            sum([await passed_at_once([one, other], requests) for requests in (7, 60, 7, 60, 7, 60, 7, 300)]) == 600
+        )
+
+
+async def test_a_machine_that_ends_gives_back_and_one_that_dies_is_buried(postgres_url: str) -> None:
+    settings = LimitSettings(concurrent=10)
+    ended, dead, other = await on_machines(postgres_url, settings, 3)
+    with ended, dead, other:
+        assert await passed_at_once([ended], 4) == 4
+        assert await passed_at_once([dead], 4) == 4
+        with ended:
+            pass
+        assert await passed_at_once([other], 9) == 6
+        await asyncio.to_thread(dead.kill)
+        newest = "(SELECT max(id) FROM limits.limit_holder)"
+        await execute(postgres_url, f"UPDATE limits.limit_holder SET expires_us = 0 WHERE id <> {newest}")
+        freed = 0
+        async with asyncio.timeout(20):
+            while freed < 4:
+                freed += await passed_at_once([other], 1)
+        assert await passed_at_once([other], 5) == 0
+
+
+async def test_a_stretch_that_is_over_counts_as_the_last_one(postgres_url: str) -> None:
+    """The database's time decides; here its rows are moved into the past instead."""
+    settings = LimitSettings(requests=100, window="366d")
+    (worker,) = await on_machines(postgres_url, settings, 1)
+    with worker:
+        assert await passed_at_once([worker], 150) == 100
+    await execute(postgres_url, "UPDATE limits.limit_count SET ends_us = ends_us - size_us")
+    (worker,) = await on_machines(postgres_url, settings, 1)
+    with worker:
+        (share,) = await execute(
+            postgres_url,
+            "SELECT 100 - ceil(100 * (size_us - extract(epoch FROM now())::bigint * 1000000 % size_us)::numeric "
+            "/ size_us) FROM limits.limit_count",
+        )
+        assert await passed_at_once([worker], 150) == share
+    await execute(postgres_url, "UPDATE limits.limit_count SET ends_us = ends_us - 3 * size_us")
+    (worker,) = await on_machines(postgres_url, settings, 1)
+    with worker:
+        assert await passed_at_once([worker], 150) == 100
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month"])
+async def test_a_calendar_period_ends_on_the_database_as_it_does_here(postgres_url: str, period: str) -> None:
+    (worker,) = await on_machines(postgres_url, LimitSettings(requests=1, window=period), 1)
+    with worker:
+        before = window(period).bounds(SYSTEM_CLOCK.now_us())[1]
+        assert await passed_at_once([worker], 1) == 1
+        (ends,) = await execute(postgres_url, "SELECT ends_us FROM limits.limit_count")
+        assert ends in (before, window(period).bounds(SYSTEM_CLOCK.now_us())[1])
+
+
+async def execute(url: str, statement: str) -> list[int]:
+    import psycopg
+
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        cursor = await connection.execute(statement.encode())
+        return [int(row[0]) for row in await cursor.fetchall()] if cursor.description else []

@@ -23,8 +23,8 @@ class Counter:
     `previous` and `current` are the counts of the stretch that ends at `ends` (see `windows`), exact where the
     store keeps them itself, else as its keeper last said. `soft` is whether the keeper has seen the warning
     passed. `at` and `warned` are the store's own, and so are those of a lease: `number`, what is `held` in all,
-    is `left` of it until when, and was left when it was last looked at (`rested`), how much was asked for at once
-    (`batch`) and when.
+    is `left` of it until when, and was left when it was last looked at (`rested`), whether it was `recalled` since,
+    how much was asked for at once (`batch`) and when.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class Counter:
         "limit",
         "number",
         "previous",
+        "recalled",
         "rested",
         "shown",
         "size",
@@ -65,6 +66,7 @@ class Counter:
         self.held = 0
         self.until = 0
         self.rested = 0
+        self.recalled = False
         self.batch = 0
         self.asked_us = 0
         self.change(spec)

@@ -171,6 +171,7 @@ class LeasingStore:
             counter.until = asked_us + grant.lasts_us
             counter.left += grant.amount
             counter.held += grant.amount
+            counter.recalled = False
             self._words[counter.at] = counter.left
             counter.previous, counter.current, counter.soft = grant.previous, grant.current, grant.is_soft
 
@@ -179,8 +180,8 @@ class LeasingStore:
             delta = deltas[counter.dimension]
             if not delta:
                 continue
-            if counter.ends != end:
-                self._change(counter, end, delta)
+            if counter.ends != end or (counter.recalled and delta < 0):
+                self._change(counter, end, delta)  # to the keeper, where all can have it
                 continue
             left = counter.left - delta
             if left < 0:
@@ -193,7 +194,18 @@ class LeasingStore:
         for number in numbers:
             if (counter := self._by_number.get(number)) is not None:
                 self._hand_in(counter)
+                counter.recalled = True
         return self._drained_changes()
+
+    def prolong(self, until_us: int) -> None:
+        """What runs at the moment may go on to be counted here until then."""
+        for counter in self._by_number.values():
+            if counter.dimension == CONCURRENT and counter.until:
+                counter.until = until_us
+
+    def unused(self) -> dict[str, int]:
+        """What is left of each lease, by the id of the counter."""
+        return {counter.spec.id: counter.left for counter in self._by_number.values() if counter.left}
 
     def lose(self, words: Any) -> None:
         """The keeper has taken everything back, or is another one now: no lease holds. `words` are new ones."""
