@@ -50,15 +50,28 @@ MakeWriter = Callable[[Exchange], AnswerWriter]
 """Called with the first chunk, when the exchange knows its release."""
 
 
+TICK = 0.05
+"""Seconds between two looks at the deadlines of all answers: a timer for each of them costs more."""
+
+
 class Running:
-    """The answers that are on their way, so that a server that stops can end them."""
+    """The answers that are on their way, so that a server that stops can end them, and deadlines hold."""
 
     def __init__(self) -> None:
         self._answers: set[Answering] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self.stopping = False
 
     def add(self, answer: Answering) -> None:
         self._answers.add(answer)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for answer in [each for each in self._answers if each.deadline <= now]:
+            answer.too_late()
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._look) if self._answers else None
 
     def remove(self, answer: Answering) -> None:
         self._answers.discard(answer)
@@ -87,6 +100,7 @@ class Answering:
         "_stopped",
         "_task",
         "_writer",
+        "deadline",
         "status",
     )
 
@@ -95,6 +109,7 @@ class Answering:
     ) -> None:
         self._flight = flight
         self._dialect = flight.exchange.dialect
+        self.deadline = flight.exchange.deadline
         self._make_writer = make_writer
         self._running = running
         self._direct = direct
@@ -116,16 +131,13 @@ class Answering:
 
     async def deliver(self, receive: Receive, send: Send) -> None:
         """Sends the answer, or the error that ended it. Returns also where the client has left."""
-        loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._running.add(self)
         watcher = None
         if self._direct is not None:
             self._direct.watch(self._left)
         else:
-            watcher = loop.create_task(self._watch(receive))
-        left = self._flight.exchange.deadline - time.monotonic()
-        timer = loop.call_later(left, self._too_late) if left != float("inf") else None
+            watcher = asyncio.create_task(self._watch(receive))
         try:
             await self._send(send)
         except asyncio.CancelledError:
@@ -144,8 +156,6 @@ class Answering:
                 watcher.cancel()
             elif self._direct is not None:
                 self._direct.unwatch()
-            if timer is not None:
-                timer.cancel()
             self._running.remove(self)
 
     async def _send(self, send: Send) -> None:
@@ -219,7 +229,7 @@ class Answering:
     def _left(self) -> None:
         self.stop(None)
 
-    def _too_late(self) -> None:
+    def too_late(self) -> None:
         self.stop(
             DeadlineExceeded(
                 "The request took longer than this server allows.",
