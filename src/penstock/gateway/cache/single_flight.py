@@ -87,7 +87,6 @@ class SharedCall:
         "listeners",
         "on_complete",
         "payer",
-        "starter",
     )
 
     def __init__(self, flights: SingleFlight, key: object, on_complete: OnComplete) -> None:
@@ -98,7 +97,6 @@ class SharedCall:
         self.error: BaseException | None = None
         self.is_over = False
         self.flights = flights
-        self.starter: Flight | None = None
         self._chunks: deque[Chunk] = deque()
         self._dropped = 0
         self._size = 0
@@ -110,11 +108,12 @@ class SharedCall:
             self.payer = listener
         self.listeners.append(listener)
 
-    def start(self, flight: Flight) -> None:
-        """Makes the call as the exchange of one flight has it, once."""
-        if self._task is None:
-            self.starter = flight
-            self._task = asyncio.create_task(self._run(flight))
+    def start(self, flight: Flight) -> bool:
+        """Makes the call as the exchange of a flight has it; false where it was made before."""
+        if self._task is not None:
+            return False
+        self._task = asyncio.create_task(self._run(flight))
+        return True
 
     def at(self, place: int) -> Chunk | None:
         """The chunk with this number, `None` if it has not come."""
@@ -142,6 +141,7 @@ class SharedCall:
 
     def _hand_on(self, listener: Listener) -> None:
         """Somebody must pay for the call: whoever waits longest, or else the one that leaves, for all of it."""
+        self.payer = None
         if listener.is_done:
             return
         if self.listeners:
@@ -214,7 +214,7 @@ class SharedCall:
 class Listener(AsyncGenerator[Chunk, None]):
     """The chunks of a shared call for one flight. `place` is the number of the next one."""
 
-    __slots__ = ("_behind", "_call", "_left", "_waiter", "flight", "is_done", "place")
+    __slots__ = ("_behind", "_call", "_left", "_started", "_waiter", "flight", "is_done", "place")
 
     def __init__(self, call: SharedCall, flight: Flight) -> None:
         self.flight = flight
@@ -224,11 +224,13 @@ class Listener(AsyncGenerator[Chunk, None]):
         self._waiter: asyncio.Future[None] | None = None
         self._behind = False
         self._left = False
+        self._started = False
         call.enter(self)
 
     async def __anext__(self) -> Chunk:
         call = self._call
-        call.start(self.flight)
+        if not self._started:
+            self._started = call.start(self.flight)
         while True:
             if self._behind:
                 raise Overloaded("This answer was read too slowly.", hint="Read faster, or ask for less.")
@@ -248,14 +250,15 @@ class Listener(AsyncGenerator[Chunk, None]):
             if not self._calls_again(error):
                 raise error
             call = self._call
-            call.start(self.flight)
+            self._started = call.start(self.flight)
 
     def _calls_again(self, error: BaseException) -> bool:
         """Whether an error was about somebody else, and this listener is on its own now."""
         call = self._call
-        if self.flight is call.starter or self.place or not isinstance(error, OF_ONE_CALLER):
+        if self._started or self.place or not isinstance(error, OF_ONE_CALLER):
             return False
         call.listeners.remove(self)
+        call.payer = None
         self._call = call.flights.again(call)
         self._call.enter(self)
         self.flight.cache = "" if self is self._call.payer else "shared"
@@ -272,8 +275,8 @@ class Listener(AsyncGenerator[Chunk, None]):
     async def aclose(self) -> None:
         if not self._left:
             self._left = True
-            self.flight.source = None  # it would be a cycle, which only the collector frees
             await self._call.leave(self)
+            del self.flight  # which has this listener: only the collector would free the two
 
     async def asend(self, value: None) -> Chunk:
         return await self.__anext__()

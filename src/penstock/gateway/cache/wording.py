@@ -41,7 +41,7 @@ TELLING = listed(
     "on off up down out above below over under inside outside",
     "more most less least fewer min minimum max maximum highest lowest high low",
     "last next previous prior latest current past future yesterday today tomorrow tonight now",
-    "who whose whom when where why many much",
+    "who whose whom when where why many much must",
     "morning afternoon evening night daily weekly monthly yearly annual",
     "all any every both only each another again same",
     "he she him her his they them their",
@@ -49,18 +49,18 @@ TELLING = listed(
 """Words that both questions must have or neither, although some of them are stop words."""
 
 DIRECTIONS = listed("from to into than before after between versus vs over under for with instead by against")
+PLACES = listed("me us you him her them here there it this that")
 OWNERS = {"my": "i", "mine": "i", "our": "i", "ours": "i", "your": "you", "yours": "you"}
-SUBJECTS = {"i": "i", "we": "i", "you": "you"}
+PERSONS = OWNERS | {"i": "i", "we": "i", "you": "you"}
+OBJECTS = listed("me us you him her them")
+OTHER = {"i": "you", "you": "i"}
 
-FILLERS = frozenset(
-    stem(word)
-    for word in listed(
-        "please kindly thanks thank hi hello hey ok okay sorry well just really actually maybe help assist",
-        "want wanted need needed require wish love looking look find show see check give get got let lets know",
-        "learn hear tell say said ask asking wonder wondering question answer info information inform details",
-        "able possible would could can might going gonna wanna gotta go ahead thing things way exactly",
-        "seem seems appear appears feel like do does possibly somehow quickly",
-    )
+FILLERS = listed(
+    "please kindly thanks thank hi hello hey ok okay sorry well just really actually maybe help helping assist",
+    "want wanted wants wanting need needed needs needing require wish love looking look find show see check give",
+    "get getting got let lets know learn hear tell say said ask asking wonder wondering question answer",
+    "info information inform details able possible would could can might going gonna wanna gotta go ahead thing",
+    "things way exactly seem seems appear appears feel like do does possibly somehow quickly",
 )
 SYNONYMS = {
     stem(word): stem(line.split()[0])
@@ -94,64 +94,71 @@ SYNONYMS = {
 class Wording(Struct, frozen=True):
     """What a question says, in comparable pieces.
 
-    `fixed` are its numbers, negations and telling words, `content` its content words in their order; `owners` says
-    whose things it is about, `subjects` who does what, as pairs; `directed` whether the order of content counts.
+    `fixed` are its numbers, negations and telling words, `content` its content words, both sorted. `order` are the
+    numbers and content words as they come, which counts where the question is `directed`. `owners` says whose
+    things it is about, `persons` who does or has what, `objects` to whom it is done, as pairs.
     """
 
-    fixed: frozenset[str]
+    fixed: tuple[str, ...]
     content: tuple[str, ...]
-    owners: frozenset[str]
-    subjects: frozenset[tuple[str, str]]
+    order: tuple[str, ...]
     directed: bool
+    owners: frozenset[str]
+    persons: frozenset[tuple[str, str]]
+    objects: frozenset[tuple[str, str]]
 
 
 @lru_cache(maxsize=4096)
 def wording(text: str) -> Wording:
-    fixed: set[str] = set()
+    fixed: list[str] = []
     content: list[str] = []
+    order: list[str] = []
     plain = [word.partition("'")[0] for word in words(NEGATED.sub(" not ", text))]
-    for word in plain:
+    for before, word in pairwise(["", *plain]):
+        if word in PLACES and before in ("from", "to"):
+            order.append(word)
         if (ordinal := ORDINAL.fullmatch(word)) is not None:
             word = ordinal[1]
         word = NUMBERS.get(word, word)
-        if word[0].isdigit() or word in TELLING:
-            fixed.add(word)
+        if word[0].isdigit():
+            fixed.append(word)
+            order.append(word)
         elif word in NEGATIONS:
-            fixed.add("not")
-        elif word not in STOP_WORDS and (root := stem(word)) not in FILLERS:
+            fixed.append("not")
+        elif word in TELLING:
+            fixed.append(word)
+        elif is_content(word):
+            root = stem(word)
             content.append(SYNONYMS.get(root, root))
+            order.append(content[-1])
     return Wording(
-        frozenset(fixed),
-        tuple(content),
-        frozenset(OWNERS[word] for word in plain if word in OWNERS),
-        frozenset((SUBJECTS[who], stem(does)) for who, does in pairwise(plain) if who in SUBJECTS),
+        tuple(sorted(fixed)),
+        tuple(sorted(content)),
+        tuple(order),
         not DIRECTIONS.isdisjoint(plain),
+        frozenset(OWNERS[word] for word in plain if word in OWNERS),
+        frozenset((PERSONS[who], stem(what)) for who, what in pairwise(plain) if who in PERSONS),
+        frozenset((stem(does), whom) for does, whom in pairwise(plain) if whom in OBJECTS and is_content(does)),
     )
+
+
+def is_content(word: str) -> bool:
+    return word not in STOP_WORDS and word not in FILLERS
 
 
 def may_mean_the_same(one: str, other: str) -> bool:
     """Whether nothing in the words of two questions says that they ask for different things."""
     a, b = wording(one), wording(other)
-    if a.fixed != b.fixed or set(a.content) != set(b.content):
+    if (a.fixed, a.content, a.objects) != (b.fixed, b.content, b.objects):
+        return False
+    if (a.directed or b.directed) and a.order != b.order:
         return False
     if a.owners and b.owners and a.owners.isdisjoint(b.owners):
         return False
-    if any(turned_around(who, does) in b.subjects for who, does in a.subjects):
-        return False
-    return not (a.directed or b.directed) or ordered(a.content) == ordered(b.content)
+    return not any((OTHER[who], what) in b.persons for who, what in a.persons)
 
 
 def signature(text: str) -> bytes:
     """The same for two questions that agree in all words that must be the same."""
     said = wording(text)
-    words = ["\0".join(sorted(said.fixed)), *sorted(set(said.content))]
-    return hashlib.blake2b("\n".join(words).encode(), digest_size=16).digest()
-
-
-def turned_around(who: str, does: str) -> tuple[str, str]:
-    return ("you" if who == "i" else "i", does)
-
-
-def ordered(content: tuple[str, ...]) -> tuple[str, ...]:
-    """The content words in the order of their first use."""
-    return tuple(dict.fromkeys(content))
+    return hashlib.blake2b("\n".join([*said.fixed, "", *said.content]).encode(), digest_size=16).digest()
