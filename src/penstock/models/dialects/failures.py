@@ -13,7 +13,6 @@ STATUSES: dict[int, FailureKind] = {
     402: "auth",
     403: "auth",
     408: "timeout",
-    413: "context_length",
     429: "rate_limit",
     503: "overloaded",
     504: "timeout",
@@ -22,20 +21,41 @@ STATUSES: dict[int, FailureKind] = {
 TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size|limit)|prompt is too long|(input|prompt|request).{0,40}too (long|large)"
     r"|(input|prompt|request) .{0,40}(exceeds?|longer than) .{0,60}(token|length|maximum)|too many (input )?tokens"
-    r"|reduce the length|maximum (number of )?tokens|input token count",
+    r"|reduce the length|maximum (number of )?tokens|input token count|maximum prompt length"
+    r"|max_new_tokens` must be|must have less than \d+ tokens",
     re.IGNORECASE,
 )
 """How vendors say that a prompt is too long; none of them agrees with another on a code for it."""
 
+WORDS: tuple[tuple[frozenset[int], FailureKind, re.Pattern[str]], ...] = (
+    (
+        frozenset({400, 403, 422}),
+        "content_filter",
+        re.compile(r"content (filter|management polic)|was flagged|blocked by a guardrail", re.IGNORECASE),
+    ),
+    (frozenset({400, 413, 422}), "context_length", TOO_LONG),
+    (
+        frozenset({400, 422}),
+        "auth",
+        re.compile(
+            r"(incorrect|invalid|expired) api[ _-]?key|api key (not valid|not found|expired)", re.IGNORECASE
+        ),
+    ),
+    (
+        frozenset({429, 500, 502, 503}),
+        "overloaded",
+        re.compile(r"overloaded|over capacity|too busy|server busy", re.IGNORECASE),
+    ),
+)
+"""What a message tells that its status does not."""
+
 
 def kind_of(status: int, message: str = "") -> FailureKind:
     """The kind of an error whose body has no better word for it."""
-    found = STATUSES.get(status)
-    if found == "context_length" or status in (400, 422):
-        return "context_length" if TOO_LONG.search(message) else "bad_request"
-    if found is not None:
-        return found
-    return "server_error" if status >= 500 else "bad_request"
+    for statuses, kind, words in WORDS:
+        if status in statuses and words.search(message):
+            return kind
+    return STATUSES.get(status) or ("server_error" if status >= 500 else "bad_request")
 
 
 def retry_after(header: str | None, milliseconds: str | None = None) -> float | None:

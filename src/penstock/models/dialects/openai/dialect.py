@@ -7,7 +7,8 @@ asked for usage is taken out again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ PATHS: dict[Operation, str] = {
     "complete": "/completions",
     "embed": "/embeddings",
 }
+NO_PATHS: Mapping[Operation, str] = MappingProxyType({})
 DONE = b"[DONE]"
 CODES: dict[str, FailureKind] = {
     "authentication_error": "auth",
@@ -51,6 +53,7 @@ CODES: dict[str, FailureKind] = {
     "insufficient_quota": "rate_limit",
     "invalid_api_key": "auth",
     "invalid_authentication": "auth",
+    "invalid_prompt": "content_filter",
     "overloaded": "overloaded",
     "overloaded_error": "overloaded",
     "permission_denied": "auth",
@@ -68,15 +71,19 @@ CODES: dict[str, FailureKind] = {
 class OpenAIDialect:
     """One model behind an API that is compatible with OpenAI's (`dialects.base.Dialect`).
 
-    `path` is the form of a request's path, with `{}` for the operation's.
+    `path` is the form of a request's path, with `{}` for the operation's; `paths` are whole ones, for operations
+    that have one of their own.
     """
 
     name = NAME
 
-    def __init__(self, model: str, wording: Wording, path: str = "{}") -> None:
+    def __init__(
+        self, model: str, wording: Wording, path: str = "{}", paths: Mapping[Operation, str] = NO_PATHS
+    ) -> None:
         self._model = model
         self._wording = wording
         self._paths = {operation: path.format(end) for operation, end in (PATHS | operations.PATHS).items()}
+        self._paths.update(paths)
 
     def request(self, exchange: Exchange) -> Outgoing:
         path = self._paths.get(exchange.operation)
