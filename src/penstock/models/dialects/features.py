@@ -66,10 +66,10 @@ class Able(Protocol):
 
 def needed(exchange: Exchange) -> Iterator[Need]:
     """Everything that a request asks for beyond plain text."""
-    for need in of_exchange(exchange):
-        yield Need(need.feature, param_of(need.param, exchange))
     if (unsaid := UNSAID.get(exchange.dialect)) is not None:
         yield from unsaid(exchange)
+    for need in of_exchange(exchange):
+        yield Need(need.feature, param_of(need.param, exchange))
 
 
 def unmet(exchange: Exchange, able: Able) -> tuple[Need, ...]:

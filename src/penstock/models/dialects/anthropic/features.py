@@ -1,6 +1,7 @@
 """What a request in the Anthropic dialect asks for that has no neutral form: only its own providers can give it.
 
 A field that would change the answer is never dropped in silence: it is named, whether it is known here or not.
+Blocks that are not known stand in the neutral form as parts that are not.
 """
 
 from __future__ import annotations
@@ -38,10 +39,6 @@ HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "speed", "
 NEUTRAL: dict[str, tuple[Any, ...]] = {"mcp_servers": ([],), "context_management": ({}, {"edits": []})}
 """Values that say what would happen anyway."""
 
-BLOCKS = frozenset({"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"})
-IMAGES = ("base64", "url")
-DOCUMENTS = ("base64", "url", "text", "file")
-
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -66,16 +63,11 @@ def unsaid(body: bytes) -> Iterator[Need]:
 
 def unsaid_by_content(content: Any, path: str) -> Iterator[Need]:
     for number, block in enumerate(content if isinstance(content, list) else ()):
-        kind, where = block["type"], f"{path}[{number}]"
-        source = block.get("source")
-        origin = source.get("type") if isinstance(source, dict) else None
-        if kind not in BLOCKS:
-            yield Need(f"{kind} blocks", where)
-        elif (kind == "image" and origin not in IMAGES) or (kind == "document" and origin not in DOCUMENTS):
-            yield Need(f"{kind} blocks with a {origin} source", f"{where}.source")
-        elif kind == "document" and (block.get("citations") or {}).get("enabled"):
-            yield Need("citations", f"{where}.citations")
-        elif kind == "document" and block.get("context"):
-            yield Need("context of documents", f"{where}.context")
-        elif kind == "tool_result":
+        where = f"{path}[{number}]"
+        if block["type"] == "document":
+            if (block.get("citations") or {}).get("enabled"):
+                yield Need("citations", f"{where}.citations")
+            if block.get("context"):
+                yield Need("context of documents", f"{where}.context")
+        elif block["type"] == "tool_result":
             yield from unsaid_by_content(block.get("content"), f"{where}.content")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.exchange import Operation
-from penstock.models.dialects.needs import PARTS, Need
+from penstock.models.dialects.needs import Need
 
 COMMON = frozenset(
     {
@@ -79,7 +79,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 FEATURES = {"function_call": "functions"}
 FORMATS = ("text", "json_object", "json_schema", "regex")
-TEXT_PARTS = ("text", *PARTS)
 
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
@@ -126,10 +125,6 @@ def unsaid_by_message(message: dict[str, Any], path: str) -> Iterator[Need]:
     for number, call in enumerate(message.get("tool_calls") or ()):
         if call.get("type", "function") != "function":
             yield Need(f"{call['type']} tools", f"{path}.tool_calls[{number}]")
-    content = message.get("content")
-    for number, part in enumerate(content if isinstance(content, list) else ()):
-        if part["type"] not in TEXT_PARTS:
-            yield Need(f"{part['type']!r} parts", f"{path}.content[{number}].{part['type']}")
 
 
 def unsaid_by_completion(prompt: Any) -> Iterator[Need]:
