@@ -9,6 +9,7 @@ from typing import Any, get_args
 import aiohttp
 import openai
 import pytest
+from msgspec.structs import replace
 from support.gateway_site import Site, site
 from support.operations_upstream import Upstream, dumped, operations_upstream
 
@@ -249,6 +250,22 @@ async def test_an_error_of_the_provider_is_its_own(tmp_path: Path) -> None:
             it, "/v1/rerank", dumped({"model": "big", "query": "a", "documents": ["b"]}), "application/json"
         )
         assert json.loads(got)["error"]["message"] == "corp/upstream-model sent what is not an answer: <html>"
+
+
+async def test_cohere_reranks_at_a_path_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COHERE_API_KEY", "key")
+    async with operations_upstream() as upstream:
+        settings = remote("cohere/rerank-v3.5", upstream.base_url.removesuffix("/v1"))
+        assert settings.profile.operations == {"rerank"}
+        cohere = replace(target(upstream), provider=RemoteProvider(settings))
+        async with site(tmp_path, cohere) as it:
+            upstream.replies(dumped(RANKED))
+            fields = {"model": "big", "query": "gate", "documents": ["wall", "gate"]}
+            status, answer, _ = await it.post("/v1/rerank", fields)
+            assert (status, answer) == (200, RANKED)
+            sent = upstream.sent[-1]
+            assert (sent.path, sent.headers["authorization"]) == ("/v2/rerank", "Bearer key")
+            assert json.loads(sent.body) == fields | {"model": "rerank-v3.5"}
 
 
 async def test_reranking_on_this_machine(tmp_path: Path) -> None:

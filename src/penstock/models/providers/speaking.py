@@ -50,7 +50,7 @@ def dialect_of(name: str, settings: RemoteSettings, profile: Profile) -> Dialect
     if name == "responses":
         return ResponsesDialect(model, settings.name, settings.path)
     wording = Wording(limit=profile.limit, include_usage=profile.include_usage)
-    return OpenAIDialect(model, wording, settings.path)
+    return OpenAIDialect(model, wording, settings.path, settings.vendor.paths)
 
 
 def auth_of(settings: RemoteSettings) -> Auth:

@@ -8,7 +8,7 @@ import functools
 import os
 import tomllib
 from importlib import resources
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -29,6 +29,9 @@ FEATURES = {
     "gemini": gemini.FEATURES,
     "bedrock": bedrock.FEATURES,
 }
+ANYTHING: frozenset[Operation] = frozenset(get_args(Operation))
+"""What an API may answer of which nothing is known."""
+
 AuthName = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws"]
 
 
@@ -67,6 +70,7 @@ class Vendor(Profile, frozen=True, kw_only=True):
     title: str
     base_url: str = ""
     path: str = "{}"
+    paths: dict[Operation, str] = {}
     versioned_path: str = ""
     key: str = ""
     auth: AuthName = "bearer"
@@ -165,7 +169,7 @@ def remote(
                 f"There is no vendor {name!r} (of {use!r}); {known}",
                 hint="Any other OpenAI-compatible API works when base_url says where it is.",
             )
-        vendor = Vendor(title=urlsplit(base_url).hostname or name, base_url=base_url)
+        vendor = Vendor(title=urlsplit(base_url).hostname or name, base_url=base_url, operations=ANYTHING)
     account = account or Account()
     refuse_unused(use, vendor, account)
     if api_key is None and account.token is None and needs_key(vendor, base_url):
