@@ -81,6 +81,8 @@ class Writer:
         if chunk.raw is not None:
             self._raw = True
             return framed(chunk.raw)
+        if self._raw:
+            return b""  # it says what is known beside the bytes, such as usage that only we asked for
         return b"".join(framed(ENCODER.encode(each)) for each in self._events(chunk))
 
     def end(self) -> bytes:
