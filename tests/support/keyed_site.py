@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from penstock.access.store import Access
 from penstock.access.values import MadeKey, NewKey
@@ -16,6 +18,9 @@ from penstock.audit.record import COMMAND_LINE
 from penstock.clock import ManualClock
 from penstock.console.routes import routes as console_routes
 from penstock.exchange import Role
+from penstock.gateway.meter import Meter
+from penstock.gateway.pipeline import Pipeline, standard_stages
+from penstock.gateway.registry import Registry
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
@@ -32,8 +37,8 @@ class Answer:
     headers: Any
 
     @property
-    def message(self) -> str:
-        return self.body
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @dataclass
@@ -43,8 +48,8 @@ class KeyedSite:
     services: Services
     access: Access
     clock: ManualClock
-    server: HttpServer
     session: aiohttp.ClientSession
+    server: HttpServer = dataclasses.field(init=False)
 
     @property
     def url(self) -> str:
@@ -65,6 +70,26 @@ class KeyedSite:
         ) as response:
             return Answer(response.status, (await response.read()).decode("utf-8", "replace"), response.headers)
 
+    async def open_app_to(self, *projects: str) -> None:
+        """Serves anew with an app that other projects may ask, as `[app] projects` says."""
+        await self.stop()
+        app = self.services.settings.app.model_copy(update={"projects": projects})
+        settings = self.services.settings.model_copy(update={"app": app})
+        (plant,) = self.services.registry
+        registry = Registry([msgspec.structs.replace(plant, projects=("local", *projects))])
+        stages = standard_stages(registry, self.services.traces, Meter(), max_in_flight=8)
+        self.services = dataclasses.replace(
+            self.services, settings=settings, registry=registry, pipeline=Pipeline(stages)
+        )
+        await self.start()
+
+    async def start(self) -> None:
+        self.server = HttpServer(build(self.services, console_routes()), ServerAddress(port=0))
+        await self.server.start()
+
+    async def stop(self) -> None:
+        await asyncio.wait_for(self.server.stop(), 30)
+
     async def chat(self, key: str | None, model: str = "plant", text: str = QUESTION) -> Answer:
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
         return await self.ask("POST", "/v1/chat/completions", key, json=body)
@@ -80,8 +105,8 @@ async def keyed_site(folder: Path) -> AsyncIterator[KeyedSite]:
         stack.push_async_callback(access.close)
         await access.projects.create(COMMAND_LINE, OTHER, "Team B")
         services = dataclasses.replace(services, access=access)
-        server = HttpServer(build(services, console_routes()), ServerAddress(port=0))
-        await server.start()
-        stack.push_async_callback(lambda: asyncio.wait_for(server.stop(), 30))
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        yield KeyedSite(services, access, clock, server, session)
+        site = KeyedSite(services, access, clock, session)
+        await site.start()
+        stack.push_async_callback(lambda: site.stop())
+        yield site

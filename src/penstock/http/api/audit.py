@@ -11,7 +11,7 @@ from starlette.responses import Response
 from penstock.access.principal import owns_server
 from penstock.access.projects import require_owner
 from penstock.audit.record import AuditFilter, AuditRecord, Verdict
-from penstock.http.api.keys import access_of
+from penstock.http.acting import access_of
 from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
 
 MAX_LIMIT = 500

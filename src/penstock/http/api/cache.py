@@ -6,11 +6,14 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.access.principal import require_local
+from penstock.audit.record import Event
 from penstock.errors import NotFound
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.cache.base import StoreStats
 from penstock.gateway.cache.semantic import SemanticCalibration, calibration
 from penstock.gateway.services import Services
+from penstock.http.acting import record
 from penstock.http.routes import ApiRoute, Description, principal_of, reply
 
 
@@ -46,6 +49,7 @@ def cache_of(request: Request) -> AnswerCache:
 
 
 async def get_cache(request: Request) -> Response:
+    require_local(principal_of(request), "Reading the state of the cache")
     cache = cache_of(request)
     services: Services = request.app.state.services
     semantic = None
@@ -65,7 +69,9 @@ async def get_cache(request: Request) -> Response:
 
 async def clear_cache(request: Request) -> Response:
     project = principal_of(request).project_id
-    await cache_of(request).clear(project)
+    cache = cache_of(request)
+    await record(request, Event(action="cache.cleared", target=project, project_id=project))
+    await cache.clear(project)
     return reply(Cleared(project))
 
 

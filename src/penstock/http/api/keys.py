@@ -11,12 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.access.store import Access
 from penstock.access.values import Key, MadeKey, NewKey, Source
-from penstock.audit.record import Actor
 from penstock.config.limits import Limits, LimitSettings
-from penstock.errors import InvalidRequest, Unavailable
+from penstock.errors import InvalidRequest
 from penstock.exchange import Role
+from penstock.http.acting import access_of, actor_of
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 
 Moment = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone: `2026-01-31T09:00:00Z`.")]
@@ -128,18 +127,6 @@ def read_limits(tables: tuple[dict[str, Any], ...]) -> tuple[LimitSettings, ...]
         raise InvalidRequest(
             f"limits{place}: {message}.", hint="They are written as under [[limits]].", param=f"limits{place}"
         ) from None
-
-
-def access_of(request: Request) -> Access:
-    access: Access | None = request.app.state.services.access
-    if access is None:
-        raise Unavailable("This server keeps no keys.", hint="Serve an app with `penstock up`.")
-    return access
-
-
-def actor_of(request: Request) -> Actor:
-    """Who acts, for the audit record."""
-    return Actor(principal_of(request), request.client.host if request.client else "")
 
 
 def microseconds(moment: datetime | None) -> int | None:

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.access.principal import require_local
+from penstock.audit.record import Event
 from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
+from penstock.http.acting import record
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
 
@@ -147,12 +149,15 @@ async def add_document(request: Request) -> Response:
     """The body is the file itself, in a type that no page of another origin can send without asking first."""
     base = own_base_of(request)
     query = read_query(request, UploadQuery)
-    return reply(await base.add_file(query.name, await request.body()), 201)
+    body = await request.body()
+    await record(request, Event(action="document.added", target=query.name, after={"knowledge": base.name}))
+    return reply(await base.add_file(query.name, body), 201)
 
 
 async def remove_document(request: Request) -> Response:
     base = own_base_of(request)
     document_id = request.path_params["document_id"]
+    await record(request, Event(action="document.removed", target=document_id, after={"knowledge": base.name}))
     await base.remove_document(document_id)
     return reply(Removed(id=document_id))
 
@@ -161,6 +166,7 @@ async def ingest(request: Request) -> Response:
     """Brings the knowledge in line with the app's files; answers when that is done."""
     base = own_base_of(request)
     services: Services = request.app.state.services
+    await record(request, Event(action="knowledge.ingested", target=base.name))
     return reply(await base.ingest(services.sources[base.name]))
 
 

@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.access.principal import require_local
-from penstock.audit.record import Actor, Event
+from penstock.audit.record import Event
 from penstock.errors import NotFound
 from penstock.gateway.routing.backend import Backend
 from penstock.gateway.routing.report import RoutesReport, TargetReport, report, routes_of, target_report
 from penstock.gateway.routing.route import Route
 from penstock.gateway.services import Services
+from penstock.http.acting import record
 from penstock.http.routes import ApiRoute, Description, principal_of, reply
 
 TARGET = "/api/v1/models/{name:path}/targets/{number:int}"
@@ -33,21 +34,18 @@ async def restore(request: Request) -> Response:
 
 async def change(request: Request, *, out: bool) -> Response:
     """Takes a target out of service, or puts it back; recorded before it is done."""
-    principal = principal_of(request)
-    require_local(principal, "Changing the targets of a model")
+    require_local(principal_of(request), "Changing the targets of a model")
     services: Services = request.app.state.services
     number: int = request.path_params["number"]
     model, target = target_of(services, request.path_params["name"], number)
     before = target_report(number, target, model.process.now())
-    if services.access is not None:
-        event = Event(
-            action="target.ejected" if out else "target.restored",
-            target=f"{model.name}/{number}",
-            before={"state": before.state},
-            after={"name": target.name},
-        )
-        address = request.client.host if request.client else ""
-        await services.access.audit.record(event, Actor(principal, address))
+    event = Event(
+        action="target.ejected" if out else "target.restored",
+        target=f"{model.name}/{number}",
+        before={"state": before.state},
+        after={"name": target.name},
+    )
+    await record(request, event)
     if out:
         target.health.hold()
     else:

@@ -13,7 +13,8 @@ from penstock.access.projects import ProjectChange
 from penstock.access.values import Project, Source
 from penstock.exchange import Role
 from penstock.gateway.services import Services
-from penstock.http.api.keys import LimitTables, access_of, actor_of, limits_wire, read_limits
+from penstock.http.acting import access_of, actor_of
+from penstock.http.api.keys import LimitTables, limits_wire, read_limits
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, reply
 
 Title = Annotated[str, Meta(max_length=200)]
