@@ -39,7 +39,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
     `features`, `forwards` and `lacks` say what it can do (`dialects.features.Able`); with `drop_unsupported` a
     request goes without the rest instead of being refused. `price` is the most that a request costs, before a route
-    has chosen; `None` where it is not known. `projects` are patterns of those that may ask it; none is all.
+    has chosen; `None` where it is not known. `served_by` is who answers, where nothing is chosen. `projects` are
+    patterns of those that may ask it; none is all.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Target(Struct, frozen=True, kw_only=True):
     release_id: str = ""
     owned_by: str = "penstock"
     price: Priced | None = None
+    served_by: str = ""
     created: int = 0
     projects: tuple[str, ...] = ()
 

@@ -251,6 +251,7 @@ def target_of(name: str, model: ModelSettings, route: Route, created: int) -> Ta
         drop_unsupported=model.drop_unsupported,
         owned_by=model.provider or "penstock",
         price=price_before(route),
+        served_by="" if route.chooses else route.backends[0].name,
         created=created,
     )
 

@@ -150,7 +150,7 @@ def rebuild(connection: Connection, days: Iterable[int]) -> None:
 
 def open_slots(connection: Connection) -> list[int]:
     """The slots of the processes that have open calls."""
-    found = connection.exec_driver_sql(f"SELECT DISTINCT id % {SLOTS} FROM call WHERE status = 'reserved'")
+    found = connection.exec_driver_sql(f"SELECT DISTINCT id & {SLOTS - 1} FROM call WHERE status = 'reserved'")
     return sorted(found.scalars())
 
 
@@ -163,7 +163,7 @@ def reconcile(connection: Connection, slots: Sequence[int]) -> int:
     temporary(connection, "call")
     connection.exec_driver_sql(
         f"INSERT INTO incoming ({CALLS}) SELECT {values} FROM call "
-        f"WHERE status = 'reserved' AND id % {SLOTS} IN ({numbers})"
+        f"WHERE status = 'reserved' AND (id & {SLOTS - 1}) IN ({numbers})"
     )
     count = connection.exec_driver_sql("SELECT count(*) FROM incoming").scalar_one()
     add(connection)

@@ -77,12 +77,12 @@ def outcome(flight: Flight) -> LedgerOutcome:
     """What came of a call, as the ledger says it."""
     usage, error = flight.usage, flight.error
     if flight.cache:
-        saved = usage.cost_nanos if usage is not None else None
-        return LedgerOutcome(status="cached", usage=NOTHING, cache=flight.cache, saved_nanos=saved)
+        return LedgerOutcome(status="cached", usage=NOTHING, cache=flight.cache, saved_nanos=costs(flight, usage))
     status: Status = "ok" if error is None else "cancelled" if isinstance(error, LEFT) else "error"
     if usage is None and error is not None:
         usage = broken(flight, error)
-    return LedgerOutcome(status=status, usage=usage, served_by=flight.served_by)
+    served_by = flight.served_by or (flight.target.served_by if flight.target is not None else "")
+    return LedgerOutcome(status=status, usage=usage, served_by=served_by)
 
 
 NOTHING = Usage(0, cost_nanos=0)
@@ -102,7 +102,11 @@ def broken(flight: Flight, error: BaseException) -> Usage | None:
 
 
 def estimated(flight: Flight) -> Usage:
-    price = flight.target.price if flight.target is not None else None
     used = Usage(input_tokens(flight.exchange), flight.passed, estimated=True)
-    cost = None if price is None else price.cost_nanos(used, time.time())
-    return msgspec.structs.replace(used, cost_nanos=cost)
+    return msgspec.structs.replace(used, cost_nanos=costs(flight, used))
+
+
+def costs(flight: Flight, usage: Usage | None) -> int | None:
+    """What a usage costs at the target, the dearest where a route may choose."""
+    price = flight.target.price if flight.target is not None else None
+    return None if price is None or usage is None else price.cost_nanos(usage, time.time())
