@@ -116,8 +116,7 @@ async def test_one_who_leaves_after_the_end_pays_for_the_whole_of_it() -> None:
     group = Group("Hello", " world", END)
     leader = group.lead()
     await anext(leader)
-    while "key" in group.flights:
-        await asyncio.sleep(0)
+    await group.provider.until(lambda it: it.running == 0)
     flight = leader.flight
     assert flight.usage is None
     await leader.aclose()
