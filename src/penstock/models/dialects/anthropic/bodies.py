@@ -44,7 +44,7 @@ class Block(Struct):
     name: str | None = None
     input: Raw = msgspec.field(default_factory=raw)
     tool_use_id: str | None = None
-    content: Raw = msgspec.field(default_factory=raw)
+    content: str | list[Block] | dict[str, Raw] | None = None
     is_error: bool | None = None
     thinking: str | None = None
     signature: str | None = None

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import base64
 
-import msgspec
-
 from penstock.errors import InvalidRequest
 from penstock.exchange import FileData, FunctionCall, ImageUrl, Message, Part, ThinkingBlock, ToolCall
 from penstock.models.dialects.anthropic.bodies import Block, MessageBody, Source
-from penstock.models.dialects.decoding import decode
 
-CONTENT = msgspec.json.Decoder(str | list[Block] | None)
 TEXT = "text/plain"
 THINKING = ("thinking", "redacted_thinking")
 
@@ -36,47 +32,49 @@ def read_turns(system: str | list[Block] | None, turns: list[MessageBody]) -> tu
 
 
 def read_question(role: str, blocks: list[Block], messages: list[Message]) -> None:
-    results = [block for block in blocks if block.type == "tool_result"]
-    if not results:
-        messages.append(Message(role, parts_of(blocks)))
-        return
-    messages += [read_result(block) for block in results]
-    rest = parts_of([block for block in blocks if block.type != "tool_result"])
-    if len(rest) == 1 and rest[0].type == "text" and rest[0].cache_control is None:
-        messages.append(Message(role, rest[0].text))
-    elif rest:
-        messages.append(Message(role, rest))
+    """Adds the results of tools, then what else there is."""
+    rest = []
+    before = len(messages)
+    for block in blocks:
+        if block.type == "tool_result":
+            messages.append(read_result(block))
+        else:
+            rest.append(part_of(block))
+    if rest or before == len(messages):
+        messages.append(Message(role, alone(rest) if before < len(messages) else rest))
 
 
 def read_result(block: Block) -> Message:
-    content = decode(CONTENT, bytes(block.content)) if block.content else None
-    return Message(
-        "tool",
-        parts_of(content) if isinstance(content, list) else content or "",
-        tool_call_id=block.tool_use_id,
-        is_error=block.is_error or None,
-    )
+    content = block.content
+    if isinstance(content, list):
+        return Message("tool", parts_of(content), None, None, block.tool_use_id, None, None, block.is_error or None)
+    text = content if isinstance(content, str) else ""
+    return Message("tool", text, None, None, block.tool_use_id, None, None, block.is_error or None)
 
 
 def read_answer(blocks: list[Block]) -> Message:
-    thoughts = [block for block in blocks if block.type in THINKING]
-    calls = [block for block in blocks if block.type == "tool_use"]
-    parts = parts_of([block for block in blocks if block.type not in (*THINKING, "tool_use")])
-    plain = len(parts) == 1 and parts[0].type == "text" and parts[0].cache_control is None
+    parts, calls, thoughts = [], [], []
+    for block in blocks:
+        if block.type == "tool_use":
+            calls.append(ToolCall(block.id, FunctionCall(block.name or "", bytes(block.input).decode() or "{}")))
+        elif block.type in THINKING:
+            thoughts.append(ThinkingBlock(block.type, block.thinking, block.signature, block.data))
+        else:
+            parts.append(part_of(block))
     return Message(
         "assistant",
-        (parts[0].text if plain else parts) if parts else None,
-        tool_calls=[call_of(block) for block in calls] or None,
-        reasoning_content="".join(block.thinking for block in thoughts if block.thinking) or None,
-        thinking_blocks=[
-            ThinkingBlock(block.type, block.thinking, block.signature, block.data) for block in thoughts
-        ]
-        or None,
+        alone(parts) if parts else None,
+        tool_calls=calls or None,
+        reasoning_content="".join(each.thinking for each in thoughts if each.thinking) or None,
+        thinking_blocks=thoughts or None,
     )
 
 
-def call_of(block: Block) -> ToolCall:
-    return ToolCall(block.id, FunctionCall(block.name or "", bytes(block.input).decode() or "{}"))
+def alone(parts: list[Part]) -> str | list[Part] | None:
+    """A single text without more to it as the string that it is."""
+    if len(parts) == 1 and parts[0].type == "text" and parts[0].cache_control is None:
+        return parts[0].text
+    return parts
 
 
 def parts_of(blocks: list[Block]) -> list[Part]:
@@ -86,7 +84,7 @@ def parts_of(blocks: list[Block]) -> list[Part]:
 def part_of(block: Block) -> Part:
     """A block as a part. One that has no neutral form keeps its type, which `features.needed` names."""
     if block.type == "text":
-        return Part("text", text=block.text or "", cache_control=block.cache_control)
+        return Part("text", block.text or "", None, None, None, block.cache_control)
     source = block.source
     if isinstance(source, Source):
         if block.type == "image" and (address := address_of(source)):
