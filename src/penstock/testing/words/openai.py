@@ -103,7 +103,7 @@ class OpenAIWords:
             encoding = body.get("encoding_format") == "base64"
             return Asked(operation="embed", texts=tuple(map(str, texts)), base64=encoding)
         is_chat = "messages" in body
-        text = text_of(body["messages"][-1].get("content")) if is_chat else text_of(body.get("prompt", ""))
+        text = text_of(body["messages"][-1].get("content")) if is_chat else text_of(body["prompt"])
         return Asked(
             operation="chat" if is_chat else "complete",
             texts=(text,),

@@ -38,10 +38,9 @@ class Frame(Struct, frozen=True):
 
 
 def encoded(frame: Frame) -> bytes:
-    headers = b"".join(
-        bytes([len(name)]) + name.encode() + struct.pack(">BH", STRING, len(value.encode())) + value.encode()
-        for name, value in frame.headers.items()
-    )
+    headers = b""
+    for name, value in ((name.encode(), value.encode()) for name, value in frame.headers.items()):
+        headers += bytes([len(name)]) + name + struct.pack(">BH", STRING, len(value)) + value
     total = PRELUDE.size + len(headers) + len(frame.payload) + CRC.size
     prelude = struct.pack(">II", total, len(headers))
     prelude += CRC.pack(zlib.crc32(prelude))
@@ -103,6 +102,8 @@ def headers_of(data: bytes) -> Iterator[tuple[str, str]]:
                 continue
             (size,) = struct.unpack_from(">H", data, at)
             at += 2
+            if at + size > len(data):
+                raise FrameBroken("a frame whose headers are longer than it says")
             if kind == STRING:
                 yield name, data[at : at + size].decode()
             at += size
