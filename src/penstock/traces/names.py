@@ -97,13 +97,15 @@ class Described(
         "constraint": "penstock.request.constraint",
         "body": "penstock.request.body",
         "first_chunk_us": "penstock.first_chunk_us",
+        "as_asked": "penstock.as_asked",
         "release_id": "penstock.release",
         "user": "user.id",
     },
 ):
     """What is known of every request and of every call of a model, under its stored names.
 
-    It says nothing that attributes could not; but it is encoded in one go, for each request twice.
+    It says nothing that attributes could not, but is encoded in one go. `as_asked` stands for everything that the
+    root of the trace says of what was asked and answered: it is filled in again when the trace is read.
     """
 
     operation: str | None = None
@@ -136,6 +138,7 @@ class Described(
     constraint: Constraint | None = None
     body: Any = None
     first_chunk_us: int | None = None
+    as_asked: bool | None = None
     release_id: str | None = None
     user: str | None = None
 
@@ -191,6 +194,25 @@ def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(reason := named.get("gen_ai.response.finish_reasons"), str):
         named["gen_ai.response.finish_reasons"] = [reason]
     return named
+
+
+AS_ASKED = "penstock.as_asked"
+OF_ITSELF = frozenset({"gen_ai.operation.name", "gen_ai.request.stream", "gen_ai.request.model"})
+"""What `as_asked` does not stand for although the root has it."""
+
+
+def filled(attributes: dict[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a call with what it has in common with the root of its trace."""
+    if not attributes.pop(AS_ASKED, False):
+        return attributes
+    common = {
+        name: value
+        for name, value in root.items()
+        if name not in OF_ITSELF and (name.startswith("gen_ai.") or name in ("input.value", "output.value"))
+    }
+    if (cost := root.get("penstock.cost_nanos")) is not None:
+        common["penstock.cost_nanos"] = cost
+    return common | attributes
 
 
 class TextPart(Struct):

@@ -158,7 +158,7 @@ class ActiveTrace:
         self._answer: list[str] = []
         self._room = settings.max_span_bytes if settings.content else 0
         self._usage: Usage | None = None
-        self._finish_reason: str | None = None
+        self.finish_reason: str | None = None
         self._done = False
         self._spans: list[ActiveSpan] = []
         self.root = self.start(None, f"{exchange.operation} {exchange.model}".strip(), "chain", {})
@@ -180,6 +180,21 @@ class ActiveTrace:
         """Adds attributes of the whole request; `session`, `knowledge`, `generation` and `answered` are columns."""
         self.root.set(**attributes)
 
+    @property
+    def answer(self) -> str:
+        """The text so far, as much of it as is kept."""
+        return "".join(self._answer)
+
+    def describes(self, exchange: Exchange) -> bool:
+        """Whether what this trace says of what was asked holds for an exchange on its way to a model, too."""
+        asked = self._exchange
+        return (
+            exchange.messages is asked.messages
+            and exchange.parameters is asked.parameters
+            and exchange.inputs is asked.inputs
+            and exchange.prompt == asked.prompt
+        )
+
     def set_release(self, release_id: str) -> None:
         self._release_id = release_id
 
@@ -187,13 +202,13 @@ class ActiveTrace:
         """Takes note of a piece of the answer on its way to the client."""
         if self._first_chunk_us is None:
             self._first_chunk_us = self.elapsed_us()
-        if chunk.text and self._room > 0:
+        if chunk.text and chunk.index == 0 and self._room > 0:
             self._answer.append(chunk.text)
             self._room -= len(chunk.text)
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.finish_reason is not None:
-            self._finish_reason = chunk.finish_reason
+            self.finish_reason = chunk.finish_reason
         if (grounding := chunk.grounding) is not None:
             self.root.set(
                 knowledge=grounding.knowledge,
@@ -232,7 +247,7 @@ class ActiveTrace:
             messages=names.shaped(exchange.messages) or None,
             input=exchange.prompt or exchange.inputs or None,
             output=answer or None,
-            finish_reasons=(self._finish_reason,) if self._finish_reason else None,
+            finish_reasons=(self.finish_reason,) if self.finish_reason else None,
             body=self._exact_body(),
             release_id=self._release_id or None,
             user=exchange.user,

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from penstock.storage.bulk import BulkInsert
+from penstock.traces.names import AS_ASKED, filled
 from penstock.traces.recorder import TIE_BITS
 from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter, TraceRecord, TraceSummary
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
@@ -222,11 +223,25 @@ def detail(connection: Connection, project_id: str, trace_id: str) -> TraceDetai
     if row is None:
         return None
     order = (SPAN.c.started_us, SPAN.c.number)
-    spans = connection.execute(select(SPAN).where(SPAN.c.trace_key == row.key).order_by(*order))
+    rows = connection.execute(select(SPAN).where(SPAN.c.trace_key == row.key).order_by(*order))
     return TraceDetail(
         trace=summary(row),
-        spans=tuple(span_record(span) for span in spans),
+        spans=whole([span_record(span) for span in rows]),
         feedback=tuple(feedback_of(connection, row.key, trace_id)),
+    )
+
+
+def whole(spans: Sequence[SpanRecord]) -> tuple[SpanRecord, ...]:
+    """Spans with what they have in common with the root, which is stored once."""
+    root = next((span for span in spans if span.parent_id is None), None)
+    if root is None:
+        return tuple(spans)
+    known = root.values()
+    return tuple(
+        msgspec.structs.replace(span, attributes=msgspec.Raw(msgspec.json.encode(filled(span.values(), known))))
+        if AS_ASKED.encode() in bytes(span.attributes)
+        else span
+        for span in spans
     )
 
 

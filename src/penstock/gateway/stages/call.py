@@ -27,7 +27,9 @@ class Call(Stage):
         flight.exchange = exchange.replace(tracer=flight.span.tracer)
 
     def saw(self, flight: Flight, chunk: Chunk) -> None:
-        if chunk.text:
+        if flight.trace is not None:  # the trace of the request keeps the answer
+            return
+        if chunk.text and chunk.index == 0:
             flight.texts.append(chunk.text)
         if chunk.finish_reason is not None:
             flight.finish_reason = chunk.finish_reason
@@ -50,12 +52,17 @@ def described(flight: Flight) -> Described:
         model=target.name,
         provider=target.provider.name,
         served_by=flight.served_by or None,
-        messages=shaped(exchange.messages) or None,
-        input=exchange.prompt or exchange.inputs or None,
-        output="".join(flight.texts) or None,
-        finish_reasons=(flight.finish_reason,) if flight.finish_reason else None,
         first_chunk_us=None if first is None else int((first - flight.called) * 1e6),
     )
+    trace = flight.trace
+    if trace is not None and trace.describes(exchange):
+        known.as_asked = True
+        return known
+    known.messages = shaped(exchange.messages) or None
+    known.input = exchange.prompt or exchange.inputs or None
+    known.output = ("".join(flight.texts) if trace is None else trace.answer) or None
+    finish_reason = flight.finish_reason if trace is None else trace.finish_reason
+    known.finish_reasons = (finish_reason,) if finish_reason else None
     known.use(flight.usage)
     known.ask(exchange.parameters)
     return known
