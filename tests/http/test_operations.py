@@ -312,11 +312,11 @@ def bad_forms() -> Iterator[tuple[bytes, str, str]]:
     name = b"Content-Disposition"
     twice = whole.replace(name, name + b": form-data; name=x\r\n" + name, 1)
     yield twice, declared, unreadable + "a field has no Content-Disposition, or two."
-    yield whole.replace(b'; name="model"', b""), declared, unreadable + "a field has no name, or two."
+    yield whole.replace(b'; name="model"', b""), declared, unreadable + "a field has no name."
     yield (
         whole.replace(b'name="model"', b'name="model"; name="x"'),
         declared,
-        unreadable + "a field has no name, or two.",
+        unreadable + "a field's Content-Disposition is not one.",
     )
     twice, _ = form(("model", None, b"big"), ("file", "a.wav", b"x"), ("model", None, b"other"))
     yield twice, declared, "'model' is given twice. Send it once."

@@ -6,6 +6,7 @@ the API behind reads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from email.message import Message
 
@@ -16,6 +17,8 @@ from penstock.errors import InvalidRequest
 MAX_FIELDS = 200
 MAX_HEAD = 8 << 10
 FORM_TYPE = "multipart/form-data"
+PARAMETER = re.compile(r"""\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)=("(?:[^"\\]|\\.)*"|[^\s";]+)\s*(?:;|$)""")
+ESCAPED = re.compile(r'\\(["\\])')
 
 
 class Field(Struct, frozen=True):
@@ -89,14 +92,25 @@ def names(head: bytes) -> tuple[str, str | None]:
             found.append(text(value))
     if len(found) != 1:
         raise malformed("a field has no Content-Disposition, or two")
-    header = Message()
-    header["content-disposition"] = found[0]
-    name = header.get_param("name", header="content-disposition")
-    given = [each.lower() for each, _ in header.get_params(header="content-disposition") or ()]
-    if header.get_content_disposition() != "form-data" or not isinstance(name, str) or given.count("name") != 1:
-        raise malformed("a field has no name, or two")
-    filename = header.get_param("filename", header="content-disposition")
-    return name, None if filename is None else filename if isinstance(filename, str) else filename[2]
+    kind, _, rest = found[0].partition(";")
+    given = parameters(rest)
+    if kind.strip().lower() != "form-data" or "name" not in given:
+        raise malformed("a field has no name")
+    return given["name"], given.get("filename", given.get("filename*"))
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The parameters of a header, by name in lower case."""
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        match = PARAMETER.match(text, at)
+        if match is None or match[1].lower() in found:
+            raise malformed("a field's Content-Disposition is not one")
+        value = match[2]
+        found[match[1].lower()] = ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value
+        at = match.end()
+    return found
 
 
 def text(value: bytes) -> str:

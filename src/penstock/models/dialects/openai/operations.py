@@ -7,7 +7,7 @@ typed here is what is checked, shown in traces, or needed to answer on this mach
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +17,7 @@ from penstock.errors import InvalidRequest
 from penstock.exchange import Exchange, Operation
 from penstock.models.dialects.base import Outgoing, unsupported
 from penstock.models.dialects.decoding import decode, explain
-from penstock.models.dialects.openai.multipart import FORM_TYPE, fields_of, with_value
+from penstock.models.dialects.openai.multipart import FORM_TYPE, Field, fields_of, with_value
 from penstock.models.dialects.openai.requests import ENCODER, renamed
 
 PATHS: dict[Operation, str] = {
@@ -30,6 +30,9 @@ PATHS: dict[Operation, str] = {
     "transcribe": "/audio/transcriptions",
     "translate": "/audio/translations",
 }
+
+FIELDS = "form"
+"""Where an exchange's `options` keep the fields of a form."""
 
 File = Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/octet-stream"})]
 """A file in a form. Its bytes stay in the body; what is read is its name."""
@@ -177,7 +180,8 @@ def form_reader(operation: Operation, kind: type[Form]) -> Callable[[bytes, Exch
     """What reads a form of `kind` into an exchange; the exchange knows the form's media type."""
 
     def read(body: bytes, exchange: Exchange) -> Exchange:
-        said = read_form(body, exchange.media_type, kind)
+        fields = fields_of(body, exchange.media_type)
+        said = read_form(body, fields, kind)
         return exchange.replace(
             operation=operation,
             dialect="openai",
@@ -186,16 +190,17 @@ def form_reader(operation: Operation, kind: type[Form]) -> Callable[[bytes, Exch
             prompt=said.prompt or "",
             stream=bool(said.stream),
             user=said.user,
+            options=exchange.options | {FIELDS: fields},
         )
 
     return read
 
 
-def read_form(body: bytes, media_type: str, kind: type[Form]) -> Form:
+def read_form(body: bytes, fields: Sequence[Field], kind: type[Form]) -> Form:
     """The fields of a form that are known. Raises `InvalidRequest`."""
     known = kind.__struct_fields__
     values: dict[str, str] = {}
-    for field in fields_of(body, media_type):
+    for field in fields:
         name = "image" if field.name == "image[]" else field.name
         if name not in known:
             continue
@@ -227,8 +232,7 @@ def outgoing(exchange: Exchange, model: str, path: str) -> Outgoing:
     media_type = exchange.media_type
     if not media_type.lower().startswith(FORM_TYPE):
         return Outgoing(path, renamed(exchange.body, model, include_usage=False))
-    fields = fields_of(exchange.body, media_type)
-    body = with_value(exchange.body, fields, "model", model.encode())
+    body = with_value(exchange.body, exchange.options[FIELDS], "model", model.encode())
     return Outgoing(path, body, (("Content-Type", media_type),))
 
 

@@ -108,6 +108,17 @@ class ResponseWire(Struct, kw_only=True):
     penstock: GroundingWire | UnsetType = UNSET
 
 
+class TextDelta(Struct, tag="response.output_text.delta"):
+    """The one event that comes with every word."""
+
+    sequence_number: int
+    item_id: str
+    output_index: int
+    delta: str
+    logprobs: list[TokenWire]
+    content_index: int = 0
+
+
 ECHOED = (
     "instructions",
     "max_output_tokens",

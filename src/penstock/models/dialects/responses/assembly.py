@@ -25,6 +25,7 @@ from penstock.models.dialects.responses.answer_bodies import (
     ReasoningWire,
     ResponseWire,
     SummaryText,
+    TextDelta,
     UrlCitation,
     logprobs_wire,
     usage_wire,
@@ -140,8 +141,10 @@ class Assembly:
         logprobs = logprobs_wire(chunk.logprobs)
         piece.texts.append(chunk.text)
         piece.logprobs += logprobs
-        said = {"delta": chunk.text, "logprobs": logprobs}
-        self._tell("response.output_text.delta", part_place(piece) | said)
+        if self._wants_events:
+            event = TextDelta(self._sequence, piece.item.id, piece.place, chunk.text, logprobs)
+            self._sequence += 1
+            self._events.append(b"event: response.output_text.delta\ndata: " + ENCODER.encode(event) + b"\n\n")
 
     def _call(self, index: int, call_id: str | None, name: str, arguments: str) -> None:
         piece = self._calls.get(index)
