@@ -10,9 +10,9 @@ same, because the two data sets share topics; they are counted as false all the 
 tell "pizza" from "salad", so every question is also altered in one point that changes its answer (a number, a name,
 a negation, an opposite, whose, a direction, a qualifier) and looked up in a cache that holds the original.
 
-The threshold is the least one under which, on the first half, the share of false hits, at the upper end of its 95%
-interval, and the share of altered questions that pass both stay under `BOUND`. Intents differ more than questions
-do, so the interval is that of resampled intents. Everything printed is of the second half.
+The threshold is the least one under which, on the first half, the share of false hits stays under `BOUND` at the
+upper end of its 95% interval, and the share of altered questions that pass under `ALTERED_BOUND`. Intents differ
+more than questions do, so the interval is that of resampled intents. Everything printed is of the second half.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from penstock.gateway.cache.wording import may_mean_the_same
 from penstock.models.encoders.minilm import MiniLM
 
 BOUND = 0.005
+ALTERED_BOUND = 0.01
 GRID = [round(0.7 + 0.005 * step, 3) for step in range(60)]
 NEIGHBOURS = 30
 ALTERED = 4_000
@@ -269,7 +270,7 @@ class Half:
     def is_safe(self, threshold: float) -> bool:
         found = self.measured(threshold)
         passed = [each for each in self.altered if each.cosine >= threshold and each.allowed]
-        return found.false_hits_upper <= BOUND and len(passed) / len(self.altered) <= BOUND
+        return found.false_hits_upper <= BOUND and len(passed) / len(self.altered) <= ALTERED_BOUND
 
 
 def upper(found: Sequence[int], of: Sequence[int]) -> float:
@@ -338,7 +339,7 @@ def main() -> None:
         given = answers(second.looked_up, threshold, words=True)
         for each in sorted(random.Random(11).sample(given, 200), key=lambda each: each.cosine):
             print(f"{each.cosine:.3f}  {each.kind:5}  {each.asked.text}  ||  {each.held.text}")
-        for each in second.altered:
+        for each in (*first.altered, *second.altered):
             if each.cosine >= threshold and each.allowed:
                 print(f"{each.cosine:.3f}  {each.kind:12}  {each.asked.text}  ||  {each.held.text}")
 

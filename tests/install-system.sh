@@ -1,11 +1,16 @@
 #!/bin/sh
-# Installs the browser that the console's tests drive, where that can be done without asking anybody.
+# Installs what some tests run against (a browser, Redis, Memcached), where that can be done without asking anybody.
 # Where it cannot, those tests are skipped and say which command installs it.
 set -u
-if command -v chromium >/dev/null 2>&1 || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+missing=""
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+command -v memcached >/dev/null 2>&1 || missing="$missing memcached"
+if [ -z "$missing" ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     exit 0
 fi
-echo "Installing Chromium for the browser tests ..."
-(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-dejavu-core) \
-    >/dev/null 2>&1 || echo "Chromium could not be installed; the browser tests will be skipped."
+echo "Installing$missing for the tests ..."
+# Packages that start a service must not: the tests start their own.
+(apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing) >/dev/null 2>&1 ||
+    echo "Not everything could be installed; the tests that need it will be skipped."
 exit 0

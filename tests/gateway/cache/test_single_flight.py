@@ -123,6 +123,21 @@ async def test_one_who_leaves_after_the_end_pays_for_the_whole_of_it() -> None:
     assert (flight.usage, flight.cache) == (END.usage, "")
 
 
+async def test_only_one_pays_whoever_leaves() -> None:
+    """The cost of the call stands in the usage of one flight, and in that one only."""
+    group = Group("Hello", END)
+    leader, heir, other = group.lead(), group.join(), group.join()
+    assert [(await anext(leader)).text, (await anext(heir)).text] == ["Hello", "Hello"]
+    seen = [await anext(heir), await anext(other), await anext(other)]
+    assert [chunk.usage and chunk.usage.cost_nanos for chunk in seen] == [0, None, 0]
+    flight = heir.flight
+    flight.usage = seen[0].usage
+    await leader.aclose()
+    assert (flight.cache, flight.usage) == ("", END.usage)
+    await heir.aclose()
+    await other.aclose()
+
+
 async def test_a_listener_that_never_reads_holds_nobody() -> None:
     group = Group("Hello", END)
     leader = group.lead()

@@ -123,14 +123,12 @@ class AnswerCache:
         if not is_complete(exchange.operation, chunks):
             return
         now, seconds = self._clock.now_us(), self._rules.seconds
-        kept, cost = free(chunks)
         entry = Entry(
             version=VERSION,
             form=request.form,
             stored_us=now,
             until_us=now + int(seconds * 1e6),
-            cost_nanos=cost,
-            chunks=kept,
+            chunks=tuple(map(free, chunks)),
         )
         data = packed(request.key, entry)
         if len(data) > self._rules.max_entry_bytes:

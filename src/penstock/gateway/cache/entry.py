@@ -21,15 +21,13 @@ GENERATED: frozenset[Operation] = frozenset({"chat", "complete"})
 class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     """An answer and when it was given, in microseconds UTC.
 
-    `form` is what the raw bytes of its chunks fit: "whole", "stream" or "stream with usage". `cost_nanos` is what
-    it cost when it was made; the usage in its chunks costs nothing.
+    `form` is what the raw bytes of its chunks fit: "whole", "stream" or "stream with usage".
     """
 
     version: int
     form: str
     stored_us: int
     until_us: int
-    cost_nanos: int | None
     chunks: tuple[Chunk, ...]
 
 
@@ -69,15 +67,10 @@ def is_complete(operation: Operation, chunks: Sequence[Chunk]) -> bool:
     return bool(ends) and COMPLETE.issuperset(ends)
 
 
-def free(chunks: Sequence[Chunk]) -> tuple[tuple[Chunk, ...], int | None]:
-    """The chunks with usage that costs nothing, and what it did cost."""
-    cost, changed = None, []
-    for chunk in chunks:
-        if chunk.usage is not None:
-            cost = chunk.usage.cost_nanos
-            chunk = replace(chunk, usage=replace(chunk.usage, cost_nanos=0))
-        changed.append(chunk)
-    return tuple(changed), cost
+def free(chunk: Chunk) -> Chunk:
+    """The chunk with usage that costs nothing."""
+    usage = chunk.usage
+    return chunk if usage is None else replace(chunk, usage=replace(usage, cost_nanos=0))
 
 
 def neutral(chunks: Sequence[Chunk]) -> tuple[Chunk, ...] | None:

@@ -22,7 +22,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from penstock.errors import DeadlineExceeded, Forbidden, Overloaded, RateLimited, Unauthenticated, Unavailable
-from penstock.exchange import Chunk
+from penstock.exchange import Chunk, Usage
+from penstock.gateway.cache.entry import free
 from penstock.gateway.flight import Flight
 
 logger = logging.getLogger(__name__)
@@ -146,12 +147,18 @@ class SharedCall:
             return
         if self.listeners:
             listener.flight.cache = "shared"
-            self.payer = self.listeners[0]
-            self.payer.flight.cache = ""
-            self.took(self.payer)
+            heir = self.payer = self.listeners[0]
+            heir.flight.cache = ""
+            if heir.flight.usage is not None:
+                heir.flight.usage = self._usage() or heir.flight.usage
+            self.took(heir)
         elif self.is_over:
-            usage = [chunk.usage for chunk in self._chunks if chunk.usage is not None]
-            listener.flight.usage = usage[-1] if usage else listener.flight.usage
+            listener.flight.usage = self._usage() or listener.flight.usage
+
+    def _usage(self) -> Usage | None:
+        """What the call has used, as far as it has said."""
+        said = [chunk.usage for chunk in self._chunks if chunk.usage is not None]
+        return said[-1] if said else None
 
     async def _run(self, flight: Flight) -> None:
         assert flight.target is not None
@@ -238,7 +245,7 @@ class Listener(AsyncGenerator[Chunk, None]):
             if chunk is not None:
                 self.place += 1
                 call.took(self)
-                return chunk
+                return chunk if self is call.payer else free(chunk)
             if not call.is_over:
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter

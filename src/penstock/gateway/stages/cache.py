@@ -47,6 +47,10 @@ class Cache(Stage):
             (request.key, request.form), flight, partial(cache.keep, request, exchange)
         )
 
+    def end(self, flight: Flight) -> None:
+        if flight.cache and flight.span is not None:
+            flight.span.set(cache=flight.cache)
+
     def _join(self, flight: Flight, request: CacheRequest) -> bool:
         listener = self._cache.flights.join((request.key, request.form), flight)
         if listener is None:
