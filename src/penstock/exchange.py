@@ -251,7 +251,7 @@ class Usage(Struct, frozen=True):
     `input` excludes `cached_input` (read from a cache) and `cache_write` (written to one, at a price of its own)
     where they are known; `output` excludes `reasoning` where that is known. `cost_nanos` is in nano-dollars.
     `seconds` of audio and `searches` of a reranker stand where a vendor bills those instead of tokens. `estimated`
-    usage was not counted by the provider but reckoned from the text, because its answer broke off.
+    usage was not counted by the provider but reckoned from the text: it never counts, or its answer broke off.
     """
 
     input: int

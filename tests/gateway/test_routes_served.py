@@ -113,8 +113,7 @@ async def test_an_answer_that_breaks_is_neither_repeated_nor_spliced(tmp_path: P
             attempt = next(span for span in trace.spans if span.name == "attempt corp/large")
             assert attempt.values()["penstock.error.kind"] == "broken_stream"
             assert attempt.duration_us > 0
-            call = next(span for span in trace.spans if span.kind == "llm")
-            assert call.values()["penstock.usage.estimated"] is True
+            assert any(span.values().get("penstock.usage.estimated") for span in trace.spans)
 
             upstream.answers.append(Stream(events=[OPENING, Cut()]))
             upstream.answers.append(Stream(events=[OPENING, PIECE, Bytes(b"data: [DONE]\n\n")], done=False))

@@ -16,6 +16,9 @@ from penstock.seams import Span
 if TYPE_CHECKING:
     from penstock.gateway.routing.route import Route
 
+USUAL_REST = 1.0
+"""Seconds that a target is spared which asks to slow down and does not say for how long."""
+
 Reason = Literal["first", "retry", "hedge", "fallback", "longer", "easy"]
 
 
@@ -91,8 +94,8 @@ class Attempt:
         health = self.backend.health
         alone = not any(each is not self.backend and not each.health.ejected for each in self._route.backends)
         health.failed(kind, now, self._route.policy.eject, probe=self.probe, alone=alone)
-        if kind == "rate_limit" and (seconds := getattr(error, "retry_after", None)):
-            health.rest(now + seconds)
+        if kind == "rate_limit":
+            health.rest(now + (getattr(error, "retry_after", None) or USUAL_REST))
 
     def tell(self, exchange: Exchange, error: BaseException, kind: FailureKind) -> None:
         """Makes the attempt a span of the trace, also where it was the first, and so had none yet."""

@@ -40,12 +40,17 @@ class Delivery:
         return chunk
 
     @property
+    def is_text(self) -> bool:
+        """Whether the usage of the answer can be reckoned from its text."""
+        return self._exchange.operation in ("chat", "complete")
+
+    @property
     def stands(self) -> bool:
         """Whether something of the answer was given out, so that it stands or breaks."""
         return self.opened or not all(is_blank(chunk) for chunk in self._blanks)
 
     def reckoned(self) -> Usage:
-        """The usage of an answer that broke off: what was counted before it did, and the rest from its length."""
+        """The usage of an answer that broke off or was not counted: what is known, and the rest from its length."""
         reckoned = usage_of(self._exchange, self.size)
         counted = self.usage
         if counted is None:

@@ -109,6 +109,8 @@ class Health:
     def opened(self, seconds: float, now: float) -> None:
         """A first token came after `seconds`. The average follows a peak at once, and forgets it slowly."""
         self.latencies.append(seconds)
+        if self.rests_until and now >= self.rests_until:
+            self.rests_until = 0.0
         if self.average is None or seconds > self.average:
             self.average = seconds
         else:

@@ -118,8 +118,8 @@ class Route:
                         delivery.size += len(given.text)
                         yield given
                 source.succeeded()
-                if self.difficulty is not None:
-                    self._count(source, delivery.usage)
+                if (rest := self._ended(source, delivery)) is not None:
+                    yield rest
                 return
             except PenstockError as error:
                 kind = kind_of(error)
@@ -186,9 +186,17 @@ class Route:
                 place.set_result(None)
                 return
 
-    def _count(self, source: Attempt | Detour, usage: Usage | None) -> None:
+    def _ended(self, source: Attempt | Detour, delivery: Delivery) -> Chunk | None:
+        """Counts an answer that came to its end; a chunk with its usage, where the provider counted none."""
+        if self.difficulty is not None:
+            self._count(source.why.reason == "easy", delivery.usage)
+        if delivery.usage is not None or isinstance(source, Detour) or not delivery.is_text:
+            return None
+        return Chunk(usage=source.backend.charged(delivery.reckoned()))
+
+    def _count(self, easy: bool, usage: Usage | None) -> None:
         """Counts an answer as easy or not, and what it would have cost at the first target, less what it did."""
-        if source.why.reason != "easy":
+        if not easy:
             self.counts.hard += 1
             return
         self.counts.easy += 1
