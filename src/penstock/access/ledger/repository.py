@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from penstock.access.ledger.tables import (
@@ -59,30 +60,38 @@ SUM_NAMES = listed(SUMS)
 MADE = ", ".join(SUMS.values())
 
 
-def added(table: str) -> str:
-    return ", ".join(f'"{name}" = {table}."{name}" + excluded."{name}"' for name in SUMS)
+class Sums(Struct, frozen=True):
+    """A table of sums: over all calls that have `keys` in common, of which the first is a time of `unit`."""
 
+    table: str
+    unit: int
+    keys: tuple[str, ...]
+    condition: str = ""
 
-def hourly(source: str) -> str:
-    """The sums by hour of the calls in `source`, in an order in which two processes cannot block each other."""
-    return (
-        f"INSERT INTO hourly (hour, dimension_id, {SUM_NAMES}) "
-        f"SELECT started_us / {HOUR_US}, dimension_id, {MADE} FROM {source} "
-        f"GROUP BY started_us / {HOUR_US}, dimension_id ORDER BY 1, 2"
-    )
+    def of(self, source: str) -> str:
+        """Adds the calls in `source` (a table and a condition), in an order in which two processes cannot block
+        each other."""
+        keys = [f"started_us / {self.unit}", *self.keys[1:]]
+        return (
+            f"INSERT INTO {self.table} ({', '.join(self.keys)}, {SUM_NAMES}) "
+            f"SELECT {', '.join(keys)}, {MADE} FROM {source}{self.condition} "
+            f"GROUP BY {', '.join(keys)} ORDER BY {', '.join(str(at + 1) for at in range(len(keys)))}"
+        )
 
-
-def daily_user(source: str) -> str:
-    return (
-        f'INSERT INTO daily_user (day, dimension_id, "user", {SUM_NAMES}) '
-        f'SELECT started_us / {DAY_US}, dimension_id, "user", {MADE} FROM {source} AND "user" IS NOT NULL '
-        f'GROUP BY started_us / {DAY_US}, dimension_id, "user" ORDER BY 1, 2, 3'
-    )
+    @property
+    def adds(self) -> str:
+        """Adds what has come in."""
+        grown = ", ".join(f'"{name}" = {self.table}."{name}" + excluded."{name}"' for name in SUMS)
+        return f"{self.of(OVER)} ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {grown}"
 
 
 OVER = "incoming WHERE status <> 'reserved'"
-ADD_HOURLY = f"{hourly(OVER)} ON CONFLICT (hour, dimension_id) DO UPDATE SET {added('hourly')}"
-ADD_DAILY = f'{daily_user(OVER)} ON CONFLICT (day, dimension_id, "user") DO UPDATE SET {added("daily_user")}'
+TABLES = (
+    Sums("hourly", HOUR_US, ("hour", "dimension_id")),
+    Sums("daily", DAY_US, ("day", "dimension_id")),
+    Sums("daily_user", DAY_US, ("day", "dimension_id", '"user"'), ' AND "user" IS NOT NULL'),
+)
+ADDING = tuple(table.adds for table in TABLES)
 
 KNOWN = "EXISTS (SELECT 1 FROM call WHERE call.id = incoming.id AND call.status"
 FORGET_KNOWN = f"DELETE FROM incoming WHERE {KNOWN} NOT IN ('reserved', 'reconciled'))"
@@ -109,8 +118,8 @@ def put(connection: Connection, calls: Sequence[Row], dimensions: Sequence[Row],
 def add(connection: Connection) -> None:
     """From the temporary table to the calls and the sums."""
     connection.exec_driver_sql(PUT_CALLS)
-    connection.exec_driver_sql(ADD_HOURLY)
-    connection.exec_driver_sql(ADD_DAILY)
+    for statement in ADDING:
+        connection.exec_driver_sql(statement)
 
 
 def stage(connection: Connection, calls: Sequence[Row], dimensions: Sequence[Row]) -> None:
@@ -138,14 +147,16 @@ def rebuild(connection: Connection, days: Iterable[int]) -> None:
     """Makes the sums of whole days from their calls."""
     if connection.dialect.name == "postgresql":
         # What others have in hand is added after this; what they have committed is seen by it.
-        connection.exec_driver_sql("LOCK TABLE hourly, daily_user IN EXCLUSIVE MODE")
+        names = ", ".join(each.table for each in TABLES)
+        connection.exec_driver_sql(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
     for day in sorted(days):
         start, end = day * DAY_US, (day + 1) * DAY_US
-        connection.exec_driver_sql(f"DELETE FROM hourly WHERE hour >= {day * 24} AND hour < {day * 24 + 24}")
-        connection.exec_driver_sql(f"DELETE FROM daily_user WHERE day = {day}")
         source = f"call WHERE id >= {start << SLOT_BITS} AND id < {end << SLOT_BITS} AND status <> 'reserved'"
-        connection.exec_driver_sql(hourly(source))
-        connection.exec_driver_sql(daily_user(source))
+        for each in TABLES:
+            first, last = start // each.unit, end // each.unit
+            time = each.keys[0]
+            connection.exec_driver_sql(f"DELETE FROM {each.table} WHERE {time} >= {first} AND {time} < {last}")
+            connection.exec_driver_sql(each.of(source))
 
 
 def open_slots(connection: Connection) -> list[int]:

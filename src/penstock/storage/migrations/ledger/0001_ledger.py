@@ -1,4 +1,4 @@
-"""Calls of models, what they have in common, and their sums by the hour and by end user and day."""
+"""Calls of models, what they have in common, and their sums by the hour, by the day, and by end user and day."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -80,6 +80,14 @@ def upgrade() -> None:
         sa.Column("dimension_id", sa.BigInteger, nullable=False),
         *sums(),
         sa.PrimaryKeyConstraint("hour", "dimension_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "daily",
+        sa.Column("day", sa.BigInteger, nullable=False),
+        sa.Column("dimension_id", sa.BigInteger, nullable=False),
+        *sums(),
+        sa.PrimaryKeyConstraint("day", "dimension_id"),
         sqlite_with_rowid=False,
     )
     op.create_table(

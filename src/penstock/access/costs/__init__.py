@@ -1,0 +1,1 @@
+"""What was spent, on what, by whom: read from the ledger."""
