@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.http.api.limits import LimitWire
 
 EXAMPLES = examples("penstock limits my-docs/", "penstock limits my-docs/ --project team-a --json")
-BAR = 20
+BAR = 10
 TIGHT, FULL = 0.8, 1.0
 
 
@@ -56,16 +56,18 @@ def _list(folder: AppFolder, project: str | None) -> tuple[LimitWire, ...]:
 
 
 async def _left_behind(folder: AppFolder, project: str | None) -> list[CounterUsage]:
-    from penstock.access.limits import Limits
-    from penstock.access.limits.local import FILE, LocalStore
+    from contextlib import AsyncExitStack
+
+    from penstock.access.store import open_access
+    from penstock.platform.limits import open_limits
     from penstock.storage.lock import FolderLock
 
-    with FolderLock(folder.make_data_folder()):
-        store = LocalStore(folder.data / FILE)
-        try:
-            return await Limits(store, folder.settings.limits).usage(project)
-        finally:
-            await store.close()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(FolderLock(folder.make_data_folder()))
+        access = open_access(folder)
+        stack.push_async_callback(access.close)
+        limits = await open_limits(folder, access, stack)
+        return await limits.usage(project)
 
 
 def _draw(found: tuple[LimitWire, ...]) -> None:
@@ -73,7 +75,9 @@ def _draw(found: tuple[LimitWire, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("limit", "scope", "used", "", "resets", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table("limit", "scope", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("used", "", "resets (UTC)"):
+        table.add_column(head, no_wrap=True)
     for each in found:
         share = min(1.0, each.used / each.amount)
         style = "red" if share >= FULL else "yellow" if share >= TIGHT else "green"
@@ -99,4 +103,4 @@ def _used(each: LimitWire) -> str:
 def _resets(each: LimitWire) -> str:
     if each.resets_us is None:
         return "-"
-    return f"{datetime.fromtimestamp(each.resets_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(each.resets_us / 1e6, UTC):%Y-%m-%d %H:%M}"

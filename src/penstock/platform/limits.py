@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from penstock.access.limits import Limits
+from penstock.access.limits.base import LimitStore
+from penstock.access.limits.coordinated import CoordinatorStore
 from penstock.access.limits.local import FILE, LocalStore
 from penstock.access.limits.refusal import capital, shown, who_of
 from penstock.access.limits.rules import OwnLimit
@@ -83,16 +86,44 @@ class Announcer:
             self._webhook.send(WARNING_EVENT, warning)
 
 
-async def open_limits(folder: AppFolder, access: Access, stack: AsyncExitStack) -> Limits:
-    """Limits that hold in this process and remember what was used; `stack` closes them."""
-    settings = folder.settings
-    webhook = Webhook(settings.events.webhook, settings.events.secret) if settings.events.webhook else None
-    store = LocalStore(folder.data / FILE, Announcer(webhook))
+async def open_limits(
+    folder: AppFolder, access: Access, stack: AsyncExitStack, coordinator: Path | None = None
+) -> Limits:
+    """The limits of this process; `stack` closes them.
+
+    What is used is counted in the configured PostgreSQL database, by the `Coordinator` at a socket where this is a
+    worker process of several, or else in a file of the data folder. Raises `Unavailable`, `ConfigError` or
+    `StorageError` where that cannot be reached.
+    """
+    store: LimitStore
+    if folder.settings.database.url is not None:
+        from penstock.access.limits.postgres import PostgresStore
+
+        store = PostgresStore(folder.settings.database.url.reveal(), open_announcer(folder, stack))
+        stack.push_async_callback(store.close)
+        await store.connect()
+    elif coordinator is not None:
+        store = CoordinatorStore(coordinator)
+        stack.push_async_callback(store.close)
+    else:
+        store = open_counts(folder, stack)
+    return Limits(store, folder.settings.limits, AccessLimits(access))
+
+
+def open_counts(folder: AppFolder, stack: AsyncExitStack) -> LocalStore:
+    """The counts in the data folder, for one process: the only one, or the one that coordinates workers."""
+    store = LocalStore(folder.data / FILE, open_announcer(folder, stack))
     stack.push_async_callback(store.close)
     start(stack, store.keep_on_disk())
+    return store
+
+
+def open_announcer(folder: AppFolder, stack: AsyncExitStack) -> Announcer:
+    events = folder.settings.events
+    webhook = Webhook(events.webhook, events.secret) if events.webhook else None
     if webhook is not None:
         start(stack, webhook.run())
-    return Limits(store, settings.limits, AccessLimits(access))
+    return Announcer(webhook)
 
 
 def start(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

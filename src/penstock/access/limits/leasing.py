@@ -57,6 +57,10 @@ class LeasingStore:
         """Of what runs at the moment: it belongs to the keeper under which it began."""
         self._closed = False
 
+    async def connect(self) -> None:
+        """Reaches the keeper, so that the first request need not wait for that. Raises `Unavailable`."""
+        await self._keeper.open()
+
     def counter(self, spec: CounterSpec) -> Counter:
         counter = self._counters.get(spec.id)
         if counter is None:
@@ -154,7 +158,7 @@ class LeasingStore:
                 continue
             need = amount - counter.left
             brisk = now - counter.asked_us < BRISK_US
-            counter.batch = counter.batch * 2 + need if brisk else counter.batch // 2
+            counter.batch = min(counter.batch * 2 + need, counter.limit) if brisk else counter.batch // 2
             counter.asked_us = now
             wants.append(Want(number, need, counter.batch))
         self._send_changes()
@@ -172,6 +176,8 @@ class LeasingStore:
             counter.left += grant.amount
             counter.held += grant.amount
             counter.recalled = False
+            if grant.is_short:
+                counter.batch = 0
             self._words[counter.at] = counter.left
             counter.previous, counter.current, counter.soft = grant.previous, grant.current, grant.is_soft
 

@@ -8,6 +8,7 @@ what it held of windows stays counted until those pass, for nobody knows how muc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
@@ -38,7 +39,7 @@ T = TypeVar("T")
 SCHEMA = "limits"
 BEAT_SECONDS = 3.0
 LIVES_US = 10_000_000
-RECALL_SECONDS = 1.0
+RECALL_SECONDS = 3.0
 SWEEP_BEATS = 20
 
 logger = logging.getLogger(__name__)
@@ -93,8 +94,9 @@ class PostgresKeeper:
                 notices = Notices(self._url, CHANNEL, self._on_notice)
                 self._start(notices.listen())
                 self._start(self._keep_alive())
-                async with asyncio.timeout(RECALL_SECONDS):
-                    await notices.listening.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RECALL_SECONDS):
+                        await notices.listening.wait()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
