@@ -35,6 +35,15 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise unreadable(body, error) from None
 
 
+def text_of(raw: msgspec.Raw) -> str:
+    """JSON that is kept as text, for nothing in it is read here. Raises `InvalidRequest`."""
+    data = bytes(raw)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise unreadable(data, error) from None
+
+
 def unreadable(body: bytes, error: Exception) -> InvalidRequest:
     """Why a body is not JSON."""
     if not body.strip():

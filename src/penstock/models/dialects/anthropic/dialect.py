@@ -70,6 +70,8 @@ class AnthropicDialect:
         """A caller of this dialect may understand more than is read here, so any JSON object is passed on."""
         faithful = exchange.dialect == NAME
         chunk = read_body(data)
+        if chunk is None and is_error(data):
+            raise StreamFailed(data, understood_failure(500, data))
         if chunk is None:
             return Chunk(raw=data) if faithful and is_object(data) else None
         return chunk if faithful else msgspec.structs.replace(chunk, raw=None)

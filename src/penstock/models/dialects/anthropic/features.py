@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.models.dialects.decoding import decode
 from penstock.models.dialects.needs import Need
 
 READ = frozenset(
@@ -44,7 +45,7 @@ ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 def unsaid(body: bytes) -> Iterator[Need]:
     """What the neutral form cannot say. `body` was read before, so it is a JSON object with the right types."""
-    fields = ANY_FIELDS.decode(body)
+    fields = decode(ANY_FIELDS, body)
     for name, value in fields.items():
         if name in READ or name in HARMLESS or value is None or value in NEUTRAL.get(name, ()):
             continue

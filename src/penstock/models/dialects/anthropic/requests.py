@@ -14,7 +14,7 @@ from penstock.exchange import Constraint, Exchange, Parameters, Tool
 from penstock.models.dialects.anthropic.bodies import Format, MessagesBody, ToolBody
 from penstock.models.dialects.anthropic.turns import read_turns
 from penstock.models.dialects.anthropic.writing import FEATURES, Wording, fields_of
-from penstock.models.dialects.decoding import decode
+from penstock.models.dialects.decoding import decode, text_of
 from penstock.models.dialects.needs import require
 
 NAME = "anthropic"
@@ -91,7 +91,7 @@ def tools(bodies: list[ToolBody]) -> tuple[Tool, ...]:
         Tool(
             name=each.name,
             description=each.description,
-            parameters=bytes(each.input_schema).decode() or "{}",
+            parameters=text_of(each.input_schema) or "{}",
             strict=each.strict,
             cache_control=each.cache_control,
         )
@@ -104,11 +104,11 @@ def constraint_of(format: Format | None) -> Constraint | None:
     """What the answer must match. Raises `InvalidRequest`."""
     if format is None or format.type != "json_schema":
         return None
-    schema = bytes(format.schema)
-    if schema in (b"", b"null"):
+    schema = text_of(format.schema)
+    if schema in ("", "null"):
         path = "output_config.format.schema"
         raise InvalidRequest(f"{path!r} is missing.", hint="Send the JSON schema there.", param=path)
-    return Constraint("json_schema", schema.decode())
+    return Constraint("json_schema", schema)
 
 
 def renamed(body: bytes, model: str) -> bytes:

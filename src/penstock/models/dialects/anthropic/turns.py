@@ -11,6 +11,7 @@ import base64
 from penstock.errors import InvalidRequest
 from penstock.exchange import FileData, FunctionCall, ImageUrl, Message, Part, ThinkingBlock, ToolCall
 from penstock.models.dialects.anthropic.bodies import Block, MessageBody, Source
+from penstock.models.dialects.decoding import text_of
 
 TEXT = "text/plain"
 THINKING = ("thinking", "redacted_thinking")
@@ -56,7 +57,7 @@ def read_answer(blocks: list[Block]) -> Message:
     parts, calls, thoughts = [], [], []
     for block in blocks:
         if block.type == "tool_use":
-            calls.append(ToolCall(block.id, FunctionCall(block.name or "", bytes(block.input).decode() or "{}")))
+            calls.append(ToolCall(block.id, FunctionCall(block.name or "", text_of(block.input) or "{}")))
         elif block.type in THINKING:
             thoughts.append(ThinkingBlock(block.type, block.thinking, block.signature, block.data))
         else:

@@ -25,7 +25,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-NO_INPUT = (b"", b"{}", b"null")
+NO_INPUT = ("", "{}", "null")
 
 
 class OutputDetails(Struct):
@@ -156,10 +156,10 @@ class StreamReader:
     def _start(self, index: int, block: BlockWire, data: bytes) -> Chunk:
         if block.type == "tool_use":
             number = self._calls[index] = len(self._calls)
-            given = bytes(block.input)
-            if given in NO_INPUT:
+            arguments = words_of(block.input)
+            if arguments in NO_INPUT:
                 self._empty.add(index)
-            arguments = "" if given in NO_INPUT else given.decode()
+                arguments = ""
             call = ToolCall(block.id, FunctionCall(block.name or "", arguments), index=number)
             return Chunk(tool_calls=(call,), raw=data)
         if block.type == "redacted_thinking":
@@ -194,7 +194,11 @@ def read_body(data: bytes) -> Chunk | None:
         text="".join(block.text for block in blocks if block.type == "text" and block.text),
         reasoning="".join(block.thinking for block in thoughts if block.thinking),
         tool_calls=tuple(
-            ToolCall(block.id, FunctionCall(block.name or "", bytes(block.input).decode() or "{}"), index=at)
+            ToolCall(
+                block.id,
+                FunctionCall(block.name or "", words_of(block.input) or "{}"),
+                index=at,
+            )
             for at, block in enumerate(calls)
         ),
         finish_reason=FINISH_REASONS.get(wire.stop_reason, "stop") if wire.stop_reason else None,
@@ -204,6 +208,10 @@ def read_body(data: bytes) -> Chunk | None:
             ThinkingBlock(block.type, block.thinking, block.signature, block.data) for block in thoughts
         ),
     )
+
+
+def words_of(raw: Raw) -> str:
+    return bytes(raw).decode("utf-8", "replace")
 
 
 def read_count(data: bytes) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.exchange import Operation
+from penstock.models.dialects.decoding import decode
 from penstock.models.dialects.needs import Need
 
 COMMON = frozenset(
@@ -85,7 +86,7 @@ ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 def unsaid(body: bytes, operation: Operation) -> Iterator[Need]:
     """What the neutral form cannot say. `body` was read before, so it is a JSON object with the right types."""
-    fields = ANY_FIELDS.decode(body)
+    fields = decode(ANY_FIELDS, body)
     read = READ.get(operation, frozenset())
     for name, value in fields.items():
         if name in read or name in HARMLESS or value is None or value in NEUTRAL.get(name, ()):

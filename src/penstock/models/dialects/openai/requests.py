@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from penstock.errors import InvalidRequest
 from penstock.exchange import Constraint, Exchange, Parameters, Tool
-from penstock.models.dialects.decoding import decode
+from penstock.models.dialects.decoding import decode, text_of
 from penstock.models.dialects.openai.bodies import (
     ChatBody,
     CompletionBody,
@@ -146,7 +146,7 @@ def tools(bodies: list[ToolBody]) -> tuple[Tool, ...]:
         Tool(
             name=function.name,
             description=function.description,
-            parameters=bytes(function.parameters).decode() or "{}",
+            parameters=text_of(function.parameters) or "{}",
             strict=function.strict,
             cache_control=each.cache_control,
         )
@@ -180,11 +180,11 @@ def constraint(format: ResponseFormat) -> Constraint | None:
         return ANY_OBJECT
     if format.type == "json_schema":
         said = format.json_schema
-        schema = bytes(said.schema) if said else b""
-        if said is None or schema in (b"", b"null"):
+        schema = text_of(said.schema) if said else ""
+        if said is None or schema in ("", "null"):
             path = "response_format.json_schema.schema"
             raise InvalidRequest(f"{path!r} is missing.", hint="Send the JSON schema there.", param=path)
-        return Constraint("json_schema", schema.decode(), said.name, said.description, said.strict)
+        return Constraint("json_schema", schema, said.name, said.description, said.strict)
     if format.type == "regex":
         if format.regex is None:
             path = "response_format.regex"
