@@ -36,6 +36,7 @@ class SharedState:
         self._database = database
         self._clock = clock
         self._reading = asyncio.Lock()
+        self._readings = 0
 
     async def change(self, actor: Actor, work: repository.Change[T], event_of: Callable[[T], Event]) -> T:
         """Runs a change and its audit record in one transaction, and takes in what it changed.
@@ -51,14 +52,16 @@ class SharedState:
         await self.catch_up()
         return result
 
-    async def catch_up(self) -> bool:
-        """Takes in what other processes changed; whether there was anything. One reader at a time."""
+    async def catch_up(self) -> None:
+        """Takes in what other processes changed before this was called. Many who wait share one reading."""
+        begun = self._readings
         async with self._reading:
+            if self._readings > begun:  # one that began after this call has ended meanwhile
+                return
+            self._readings += 1
             changes = await asyncio.to_thread(self._changes)
-            if changes is None:
-                return False
-            self.directory.apply(changes)
-            return True
+            if changes is not None:
+                self.directory.apply(changes)
 
     def load(self) -> None:
         """Takes in everything; for the start, off the event loop."""

@@ -72,7 +72,7 @@ def verify(folder: AppFolder) -> None:
     from penstock.config.models import is_remote
     from penstock.errors import ConfigError, PenstockError
     from penstock.models.catalog import lookup
-    from penstock.models.providers.vendors import remote
+    from penstock.models.providers.vendors import remote, remote_of
     from penstock.models.sources.address import is_address
     from penstock.prompts.answer import answer_prompt
 
@@ -86,7 +86,7 @@ def verify(folder: AppFolder) -> None:
         for number, target in enumerate(model.backends):
             path = ("models", name, *(("targets", number) if model.targets else ()), "use")
             if target.remote:
-                check(path, partial(remote, target.use, target.base_url, target.api_key))
+                check(path, partial(remote_of, target))
             elif not is_address(target.use):
                 check(path, partial(lookup, target.use))
         for place, other in model.leads_to:
@@ -120,10 +120,13 @@ def _all_settings(folder: AppFolder) -> list[str]:
     def is_table(value: Any) -> bool:
         return isinstance(value[0] if isinstance(value, tuple) and value else value, BaseModel)
 
-    settings = folder.settings
-    lines = table("[app]", settings.app)
-    for name, model in settings.models.items():
-        lines += table(f"[models.{name}]", model)
-    for name, knowledge in settings.knowledge.items():
-        lines += table(f"[knowledge.{name}]", knowledge)
-    return [*lines, *table("[server]", settings.server), *table("[traces]", settings.traces)]
+    lines: list[str] = []
+    for name in type(folder.settings).model_fields:
+        value = getattr(folder.settings, name)
+        if isinstance(value, dict):
+            lines += [line for key, each in value.items() for line in table(f"[{name}.{key}]", each)]
+        elif isinstance(value, tuple):
+            lines += [line for each in value for line in table(f"[[{name}]]", each)]
+        else:
+            lines += table(f"[{name}]", value)
+    return lines

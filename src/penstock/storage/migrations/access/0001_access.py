@@ -6,6 +6,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+KEPT = "audit records are kept as they are"
+
 
 def upgrade() -> None:
     op.create_table(
@@ -109,12 +111,18 @@ def upgrade() -> None:
 
 def append_only(dialect: str) -> None:
     """The database itself refuses to change or delete a record."""
-    for action in ("UPDATE", "DELETE"):
-        name = f"audit_no_{action.lower()}"
-        if dialect == "sqlite":
+    if dialect == "sqlite":
+        for action in ("UPDATE", "DELETE"):
             op.execute(
-                f"CREATE TRIGGER {name} BEFORE {action} ON audit "
-                "BEGIN SELECT RAISE(ABORT, 'audit records are kept as they are'); END"
+                f"CREATE TRIGGER audit_no_{action.lower()} BEFORE {action} ON audit "
+                f"BEGIN SELECT RAISE(ABORT, '{KEPT}'); END"
             )
-        else:
-            op.execute(f"CREATE RULE {name} AS ON {action} TO audit DO INSTEAD NOTHING")
+        return
+    op.execute(
+        "CREATE FUNCTION audit_is_kept() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{KEPT}'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_is_kept BEFORE UPDATE OR DELETE ON audit "
+        "FOR EACH ROW EXECUTE FUNCTION audit_is_kept()"
+    )
