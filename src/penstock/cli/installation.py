@@ -62,21 +62,24 @@ def check_configuration(folder: AppFolder) -> Finding:
 
 def check_keys(folder: AppFolder) -> Iterator[Finding]:
     """Whether the keys of remote models are in the environment; nothing is sent anywhere."""
-    from penstock.models.providers.vendors import remote
+    from penstock.models.providers.speaking import auth_of
+    from penstock.models.providers.vendors import remote_of
 
     for name, model in each_target(folder):
         if not model.remote:
             continue
         try:
-            settings = remote(model.use, model.base_url, model.api_key)
-            if settings.api_key is None:
-                yield ok("Key", f"models.{name}: {settings.vendor.title} at {settings.base_url} needs none")
-                continue
-            settings.api_key.reveal()
+            settings = remote_of(model)
+            secrets = auth_of(settings).secrets
         except PenstockError as error:
             yield fail("Key", f"models.{name}: {error.message}", error.hint)
-        else:
-            yield ok("Key", f"models.{name}: {settings.api_key.env} is set, for {settings.base_url}")
+            continue
+        if not secrets:
+            yield ok("Key", f"models.{name}: {settings.vendor.title} at {settings.base_url} needs none")
+            continue
+        key = model.token or settings.api_key
+        variable = key.env if key else "AWS_ACCESS_KEY_ID"
+        yield ok("Key", f"models.{name}: {variable} is set, for {settings.base_url}")
 
 
 def check_documents(folder: AppFolder) -> Iterator[Finding]:

@@ -41,5 +41,5 @@ def key_offers() -> Iterator[str]:
     from penstock.models.providers.vendors import vendors
 
     for name, vendor in vendors().items():
-        if vendor.key and os.environ.get(vendor.key):
+        if vendor.base_url and vendor.key and os.environ.get(vendor.key):
             yield f"{vendor.key} is set; to compose answers with {vendor.title}: --model {name}/NAME"

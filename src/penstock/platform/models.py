@@ -35,7 +35,7 @@ from penstock.gateway.routing.report import routes_of
 from penstock.gateway.routing.route import Route
 from penstock.models.local import OnPull, local_engine
 from penstock.models.providers.remote import RemoteProvider
-from penstock.models.providers.vendors import Account, RemoteSettings, Timeouts, remote
+from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote_of
 from penstock.seams import Engine, Provider
 
 CHAT: frozenset[Operation] = frozenset({"chat", "complete"})
@@ -187,9 +187,7 @@ def backend(place: Place, target: TargetSettings, around: Around) -> Backend:
     """One target of a model. Raises `ConfigError`."""
     route, parts, own = around.route, around.parts, around.price
     if target.remote:
-        wanted = msgspec.structs.replace(
-            remote(target.use, target.base_url, target.api_key, account_of(target)), timeouts=timeouts_of(route)
-        )
+        wanted = msgspec.structs.replace(remote_of(target), timeouts=timeouts_of(route))
         pooled = parts.pooled(wanted)
         assert isinstance(pooled.provider, RemoteProvider)
         profile = wanted.profile
@@ -218,16 +216,6 @@ def local_part(target: TargetSettings) -> TargetSettings:
     """The settings of an engine, without those of the route around it."""
     own = {key: getattr(target, key) for key in ("use", *LOCAL_ONLY)}
     return TargetSettings(**own)
-
-
-def account_of(target: TargetSettings) -> Account:
-    return Account(
-        region=target.region,
-        deployment=target.deployment,
-        api_version=target.api_version,
-        token=target.token,
-        headers=tuple(target.headers.items()),
-    )
 
 
 def timeouts_of(route: RouteSettings) -> Timeouts:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from support.simulated import KEY, MODELS, answer_of, ask, chunks_of, failure_of, provider_at
@@ -250,6 +251,34 @@ async def test_an_error_inside_a_stream(server: ProviderServer, vendor: str) -> 
     assert isinstance(error, UpstreamFailed)
     assert error.kind == "overloaded"
     assert error.message.startswith(f"{MODELS[vendor]} failed in its stream: ")
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic", "gemini"])
+async def test_an_error_inside_a_whole_answer(server: ProviderServer, vendor: str) -> None:
+    """Some vendors refuse with status 200."""
+    server.schedule.plans = [Plan(fault=Fault(kind="rate_limit"))]
+    async with aiohttp.ClientSession() as session:
+        path = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "gemini": "/v1beta/models/x:g"}[
+            vendor
+        ]
+        body = {"messages": [{"role": "user", "content": "Hi"}], "contents": [{"parts": [{"text": "Hi"}]}]}
+        async with session.post(server.url + path, json=body) as response:
+            refusal = await response.read()
+    server.schedule.plans = []
+    server.answers.append(Reply(body=refusal))
+    error = await failure_of(vendor, server, ask())
+    assert isinstance(error, UpstreamFailed)
+    assert error.kind == "rate_limit"
+    assert error.message.startswith(f"{MODELS[vendor]} failed: ")
+
+
+async def test_what_a_message_links_to_is_not_fetched(server: ProviderServer) -> None:
+    asked = len(server.received)
+    link = Part("image_url", image_url=ImageUrl(f"{server.url}/private.png"))
+    await answer_of("gemini", server, ask(messages=(Message("user", [Part("text", "See"), link]),)))
+    error = await failure_of("bedrock", server, ask(messages=(Message("user", [link]),)))
+    assert isinstance(error, UnsupportedFeature)
+    assert len(server.received) == asked + 1
 
 
 @pytest.mark.parametrize("kind", ["no_usage", "null_usage"])

@@ -39,7 +39,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class StreamFailed(Exception):
-    """A stream said in its own words that it failed, or carries what cannot be understood.
+    """An answer that began well said in its own words that it failed, or carries what cannot be understood.
 
     `data` is the event as it came, `failure` what it means.
     """
@@ -91,7 +91,7 @@ class Dialect(Protocol):
         ...
 
     def whole(self, exchange: Exchange, data: bytes, content_type: str) -> Chunk | None:
-        """An answer that was not streamed; `None` for what is no answer."""
+        """An answer that was not streamed; `None` for what is no answer. Raises `StreamFailed` for an error."""
         ...
 
     def failure(self, status: int, data: bytes) -> Failure:

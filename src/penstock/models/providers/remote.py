@@ -157,7 +157,10 @@ class Call:
 
     def whole(self, data: bytes, content_type: str) -> Chunk:
         """An answer that was not streamed. Raises `UpstreamFailed` for what is none."""
-        chunk = self.dialect.whole(self._exchange, data, content_type)
+        try:
+            chunk = self.dialect.whole(self._exchange, data, content_type)
+        except StreamFailed as error:
+            raise self._failed(error, "failed") from None
         if chunk is None:
             raise self.no_answer(data)
         return chunk
@@ -173,7 +176,7 @@ class Call:
                 for chunk in reading.feed(data):
                     yield chunk if chunk.media_type is None else declared(chunk, response)
             except StreamFailed as error:
-                raise self._failed(error) from None
+                raise self._failed(error, "failed in its stream") from None
             except OverflowError as error:
                 raise self._broken(f"sent {error}.") from None
             if reading.ended:
@@ -185,11 +188,11 @@ class Call:
     def _broken(self, what: str, *, hint: str = "", kind: FailureKind = "broken_stream") -> UpstreamFailed:
         return UpstreamFailed(f"{self._name} {what}", hint=hint, kind=kind)
 
-    def _failed(self, error: StreamFailed) -> UpstreamFailed:
+    def _failed(self, error: StreamFailed, what: str) -> UpstreamFailed:
         failure = error.failure
         said = hidden(failure.message, self._secrets) or "no reason given"
         return UpstreamFailed(
-            f"{self._name} failed in its stream: {said}",
+            f"{self._name} {what}: {said}",
             kind=failure.kind,
             retry_after=failure.retry_after,
             body=self.hidden(error.data).encode() if self.faithful else None,

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.config import Secret
+from penstock.config.models import TargetSettings
 from penstock.errors import ConfigError
 from penstock.exchange import Operation
 from penstock.models.dialects.anthropic import writing as anthropic
@@ -184,6 +185,18 @@ def remote(
         api_key=api_key,
         account=account,
     )
+
+
+def remote_of(target: TargetSettings) -> RemoteSettings:
+    """What a model of the configuration needs to be reached. Raises `ConfigError`."""
+    account = Account(
+        region=target.region,
+        deployment=target.deployment,
+        api_version=target.api_version,
+        token=target.token,
+        headers=tuple(target.headers.items()),
+    )
+    return remote(target.use, target.base_url, target.api_key, account)
 
 
 def refuse_unused(use: str, vendor: Vendor, account: Account) -> None:

@@ -82,6 +82,8 @@ class GeminiDialect:
         wire = understood(ANSWER, data)
         if wire is None:
             return None
+        if bytes(wire.error) not in (b"", b"null"):
+            raise StreamFailed(data, understood_failure(500, data))
         reader = Reader()
         first, *others = reader.chunks(wire) or [Chunk()]
         return msgspec.structs.replace(first, others=tuple(others)) if reader.finished else None

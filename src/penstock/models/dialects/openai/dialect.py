@@ -116,6 +116,9 @@ class OpenAIDialect:
         elif not faithful:  # the vectors may be many, and are otherwise passed on
             chunk = read_embeddings(data)
         if chunk is None:
+            failure = understood_failure(200, data)
+            if failure.forward:
+                raise StreamFailed(data, failure)
             return Chunk(usage=read_usage(data), raw=data) if faithful and is_object(data) else None
         return chunk if faithful else msgspec.structs.replace(chunk, raw=None)
 
@@ -127,7 +130,7 @@ def understood_failure(status: int, data: bytes) -> Failure:
     message = error_message(data)
     wire = understood(ERROR, data)
     error: Any = wire.error if wire else None
-    kind = kind_of(status, message)
+    kind = kind_of(status if status >= 400 else status_in(error), message)
     if isinstance(error, dict):
         for name in ("code", "type", "status"):
             word = error.get(name)
@@ -138,6 +141,12 @@ def understood_failure(status: int, data: bytes) -> Failure:
         if isinstance(inner, dict) and inner.get("code") == "ResponsibleAIPolicyViolation":
             kind = "content_filter"
     return Failure(kind=kind, message=message, forward=is_error(data))
+
+
+def status_in(error: Any) -> int:
+    """The status that an error inside an answer of status 200 says in its `code`."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
 class OpenAIReading:
@@ -157,7 +166,7 @@ class OpenAIReading:
                 return
             event = read_event(data)
             if event.failed:
-                raise StreamFailed(data, understood_failure(500, data))
+                raise StreamFailed(data, understood_failure(200, data))
             if not event.understood and not self._faithful:
                 raise StreamFailed(data, Failure(kind="broken_stream", message="an event that is not an answer"))
             chunk = event.chunk
