@@ -1,11 +1,13 @@
 """The settings of a route: what they become, and how each wrong one is told."""
 
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from penstock.cli.config import verify
 from penstock.config import ModelSettings, load
 from penstock.config.reference import sections
 from penstock.errors import ConfigError
@@ -199,3 +201,12 @@ def test_every_setting_of_a_route_is_explained() -> None:
     for section in found.values():
         assert section.about
         assert all(setting.description for setting in section.settings)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "routing.md"
+
+
+@pytest.mark.parametrize("example", re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.M | re.S))
+def test_the_examples_of_the_docs_are_right(write: Write, example: str) -> None:
+    folder = load(write(example))
+    verify(folder)
