@@ -37,25 +37,31 @@ def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Penstock", "version": version("penstock")},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"key": []}],
     }
 
 
 def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     described = route.description
+    done = str(described.status)
     error = json_content(schema_of[repr(ErrorBody)])
     operation: dict[str, Any] = {
         "operationId": operation_id(route),
         "summary": described.summary,
         "responses": {
-            "200": {"description": "Done."},
+            done: {"description": "Done."},
             "default": {"description": "What went wrong, and what to do.", "content": error},
         },
     }
+    if described.role is None:
+        operation["security"] = []
+    else:
+        operation["description"] = f"Needs the role {described.role}."
     if described.answer is not None:
-        operation["responses"]["200"]["content"] = json_content(schema_of[repr(described.answer)])
+        operation["responses"][done]["content"] = json_content(schema_of[repr(described.answer)])
     elif described.answer_type != JSON_TYPE:
-        operation["responses"]["200"]["content"] = {described.answer_type: BYTES}
+        operation["responses"][done]["content"] = {described.answer_type: BYTES}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in route.param_convertors

@@ -40,7 +40,8 @@ class Description(Struct, frozen=True, kw_only=True):
     `role` is the least that is needed, `None` for everybody: what does not say so is the owner's.
 
     The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit. With `form`, `body`
-    are the fields of a form. All others take JSON. `answer_type` is the answer's media type, where it is another.
+    are the fields of a form. All others take JSON. `answer_type` is the answer's media type, where it is another,
+    and `status` what it says when all went well.
     """
 
     summary: str
@@ -51,6 +52,7 @@ class Description(Struct, frozen=True, kw_only=True):
     upload: bool = False
     form: bool = False
     answer_type: str = JSON_TYPE
+    status: int = 200
 
     @property
     def media_type(self) -> str:

@@ -169,7 +169,9 @@ ROUTES = [
         "POST",
         "/api/v1/keys",
         create_key,
-        Description(role="admin", summary="Makes a key; it is shown once.", body=KeyBody, answer=MadeKeyWire),
+        Description(
+            role="admin", summary="Makes a key; it is shown once.", status=201, body=KeyBody, answer=MadeKeyWire
+        ),
     ),
     ApiRoute(
         "GET",
@@ -196,6 +198,7 @@ ROUTES = [
         Description(
             role="admin",
             summary="Makes a successor; the old key goes on for a while.",
+            status=201,
             body=RotateBody,
             answer=MadeKeyWire,
         ),

@@ -225,7 +225,9 @@ ROUTES = [
         "POST",
         ONE + "/documents",
         add_document,
-        Description(role="admin", summary="Takes a file in.", query=UploadQuery, answer=DocumentRow, upload=True),
+        Description(
+            role="admin", summary="Takes a file in.", status=201, query=UploadQuery, answer=DocumentRow, upload=True
+        ),
     ),
     ApiRoute(
         "GET",

@@ -131,7 +131,7 @@ ROUTES = [
         "POST",
         ALL,
         create_project,
-        Description(role="owner", summary="Makes a project.", body=ProjectBody, answer=ProjectWire),
+        Description(role="owner", summary="Makes a project.", status=201, body=ProjectBody, answer=ProjectWire),
     ),
     ApiRoute(
         "GET",
