@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -29,11 +29,9 @@ from penstock.access.limits.values import CONCURRENT, CounterSpec, CounterUsage
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import PenstockError, Unavailable
 from penstock.ids import new_id
+from penstock.storage.database import Write
 from penstock.storage.notices import Notices
 from penstock.storage.postgres import PostgresDatabase
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 T = TypeVar("T")
 SCHEMA = "limits"
@@ -229,7 +227,7 @@ class PostgresKeeper:
         left = self.store.unused()
         return [replace(each, used=max(0, each.used - left.get(each.spec.id, 0))) for each in found]
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
+    async def _write(self, work: Write[T]) -> T:
         if self._database is None:
             raise Unavailable("The limits of this server are not open.", hint="Try again in a moment.")
         return await self._database.write(work)
