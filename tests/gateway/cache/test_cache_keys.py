@@ -87,6 +87,8 @@ def test_whatever_shapes_an_answer_outside_the_request_counts() -> None:
     assert key(target=model(FakeProvider(name="another provider"))) != one
     assert key(operation="complete") != one
     assert key(dialect="anthropic") != one
+    assert key(options={"headers": {"anthropic-beta": "tools"}}) != one
+    assert key(options={"session": "s1"}) == one
     app = model(release_id="rel_1")
     app = Target(name="app", kind="app", provider=app.provider, operations=app.operations)
     first, second = Keys(generation=lambda name: 1), Keys(generation=lambda name: 2)

@@ -320,9 +320,12 @@ async def test_a_server_that_goes_down_midway_is_a_miss(kind: str, short_folder:
         await store.close()
 
 
-async def test_a_cancelled_look_up_does_not_leave_its_answer_to_another(memcached: CacheServer) -> None:
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+async def test_a_cancelled_look_up_does_not_leave_its_answer_to_another(
+    kind: str, redis: CacheServer, memcached: CacheServer
+) -> None:
     """The next one on the same connection would otherwise read it: of another key, of another tenant."""
-    store = RemoteStore(MemcachedWire(memcached.url), PATIENT)
+    store = RemoteStore(RedisWire(redis.url) if kind == "redis" else MemcachedWire(memcached.url), PATIENT)
     keys = [key_of("one", str(number)) for number in range(40)]
     for key in keys:
         store.put(key, key * 100, 60)

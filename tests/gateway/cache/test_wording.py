@@ -34,6 +34,7 @@ OTHER = [
     ("send $5 from me to Carrie", "send $5 from Carrie to me"),
     ("baking soda instead of baking powder", "baking powder instead of baking soda"),
     ("rooms from 1 to 2", "rooms from 2 to 1"),
+    ("away from May to April", "away from April to May"),
     ("weather in Paris", "weather in London"),
     ("my card was declined", "my new card was declined"),
     ("when is it due", "where is it due"),

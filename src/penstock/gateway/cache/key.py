@@ -122,7 +122,7 @@ class Keys:
         if self._by_user:
             who = f"user {exchange.user}" if exchange.user else f"key {exchange.principal.key_id}"
         generation = None if target.is_leaf else self._generation(target.name)
-        parts = (
+        parts: tuple[object, ...] = (
             exchange.project_id,
             self._shape,
             target.name,
@@ -131,6 +131,7 @@ class Keys:
             generation,
             exchange.operation,
             exchange.dialect if exchange.body else "",
+            exchange.options.get("headers") if exchange.body else exchange.options.get("top_n"),
             who,
         )
         return ENCODER.encode(parts)

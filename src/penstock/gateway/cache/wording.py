@@ -49,7 +49,7 @@ TELLING = listed(
 """Words that both questions must have or neither, although some of them are stop words."""
 
 DIRECTIONS = listed("from to into than before after between versus vs over under for with instead by against")
-PLACES = listed("me us you him her them here there it this that")
+PLACES = listed("me us you him her them here there it this that may march")
 OWNERS = {"my": "i", "mine": "i", "our": "i", "ours": "i", "your": "you", "yours": "you"}
 PERSONS = OWNERS | {"i": "i", "we": "i", "you": "you"}
 OBJECTS = listed("me us you him her them")
@@ -115,7 +115,7 @@ def wording(text: str) -> Wording:
     order: list[str] = []
     plain = [word.partition("'")[0] for word in words(NEGATED.sub(" not ", text))]
     for before, word in pairwise(["", *plain]):
-        if word in PLACES and before in ("from", "to"):
+        if word in PLACES and before in ("from", "to", "between"):
             order.append(word)
         if (ordinal := ORDINAL.fullmatch(word)) is not None:
             word = ordinal[1]
