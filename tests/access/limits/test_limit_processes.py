@@ -1,6 +1,7 @@
 """Limits over real processes: exact while they run, and whatever happens to one of them."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -92,6 +93,20 @@ async def test_what_ran_in_a_killed_worker_runs_no_more(supervisor: Supervisor) 
         assert await supervisor.passed(other, 10) == 2
         await asyncio.to_thread(killed.kill)
         assert await supervisor.passed(other, 10) == 8
+
+
+async def test_a_worker_that_hangs_holds_others_up_but_not_for_ever(supervisor: Supervisor) -> None:
+    """It may have used what it holds, so nobody else gets that; when it goes on, it gives it back."""
+    settings = LimitSettings(requests=200, window="day")
+    with await supervisor.worker(settings) as hangs, await supervisor.worker(settings) as other:
+        used = 0
+        for _ in range(4):
+            used += await supervisor.passed(hangs, 10)
+        hangs.process.send_signal(signal.SIGSTOP)
+        passed = await supervisor.passed(other, 200)
+        assert used + passed <= 200
+        hangs.process.send_signal(signal.SIGCONT)
+        assert used + passed + await supervisor.passed(other, 200) == 200
 
 
 async def test_a_worker_that_ends_gives_back_what_it_held(supervisor: Supervisor) -> None:

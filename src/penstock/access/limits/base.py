@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from penstock.access.limits.values import Amounts, CounterSpec, CounterUsage, Crossing
-from penstock.access.limits.windows import Count, window
+from penstock.access.limits.windows import Count, weighted, window
 
 TAKEN = -1
 WARNED = -2
@@ -77,6 +77,13 @@ class Counter:
         self.limit = spec.amount
         self.warn = spec.warn or NEVER
         self.shown = b"%d" % spec.amount
+
+    def used(self, now_us: int) -> int:
+        """What counts against the limit, as far as it is known here."""
+        used = self.current - self.left
+        if self.previous:
+            used += weighted(self.previous, self.ends, self.size, now_us)
+        return used
 
     def count(self) -> Count:
         return Count(self.window, self.limit, self.ends, self.previous, self.current - self.left)

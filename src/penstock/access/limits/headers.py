@@ -24,7 +24,7 @@ def remaining(counters: Sequence[Counter], now_us: int) -> Headers:
         tightest, least = None, 0
         for counter in counters:
             if counter.dimension == dimension:
-                left = max(0, counter.limit - counter.count().used(now_us))
+                left = max(0, counter.limit - counter.used(now_us))
                 if tightest is None or left < least:
                     tightest, least = counter, left
         if tightest is not None:
@@ -56,7 +56,7 @@ def warnings(counters: Sequence[Counter], now_us: int) -> Headers:
     """One header for each limit that is past its warning. It names nobody, for a name might not fit a header."""
     found: Headers = []
     for counter in counters:
-        used = counter.count().used(now_us)
+        used = counter.used(now_us)
         if counter.soft or used >= counter.warn:
             share = min(100, used * 100 // counter.limit)
             unit = "concurrent requests" if not counter.spec.window else UNITS[counter.dimension]

@@ -98,7 +98,7 @@ class LocalStore:
         now = self.now_us()
         if counter.ends <= now or self._is_ahead(counter, now):
             self._turn(counter, now)
-        return max(0, counter.limit - counter.count().used(now))
+        return max(0, counter.limit - counter.used(now))
 
     def grant(self, counter: Counter, want: Want, sharers: int) -> Grant:
         """Takes as much of what is needed as there is, and some of what is welcome beyond that.
@@ -110,7 +110,7 @@ class LocalStore:
         amount = need + max(0, min(want.extra, (room - need) // (2 * sharers)))
         self.settle((counter,), (counter.ends,), (amount,) * 4)
         now = self.now_us()
-        soft = counter.count().used(now) >= counter.warn
+        soft = counter.used(now) >= counter.warn
         if soft:
             self._warn((counter,), now)
         return Grant(
@@ -139,7 +139,7 @@ class LocalStore:
 
     def _warn(self, counters: Sequence[Counter], now: int) -> None:
         for counter in counters:
-            used = counter.count().used(now)
+            used = counter.used(now)
             if used >= counter.warn and counter.warned != counter.ends:
                 counter.warned = counter.ends
                 if counter.at:
@@ -154,10 +154,7 @@ class LocalStore:
         for counter in self._counters.values():
             if counter.ends <= now:
                 self._turn(counter, now)
-        return [
-            CounterUsage(counter.spec, counter.count().used(now), counter.ends)
-            for counter in self._counters.values()
-        ]
+        return [CounterUsage(counter.spec, counter.used(now), counter.ends) for counter in self._counters.values()]
 
     def forget_idle(self) -> None:
         now = self.now_us()

@@ -19,7 +19,7 @@ SOON = 1.0
 
 def refusal(counter: Counter, amount: int, now_us: int) -> RateLimited:
     """The error for a request that needs `amount` of a counter that has less left."""
-    spec, used = counter.spec, counter.count().used(now_us)
+    spec, used = counter.spec, counter.used(now_us)
     kind = BudgetExceeded if spec.dimension == NANOS else RateLimited
     who, limit = who_of(spec), shown(spec, spec.amount)
     if amount > spec.amount:
