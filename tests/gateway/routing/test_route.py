@@ -549,3 +549,22 @@ async def test_one_that_is_well_takes_over_also_without_budget_and_one_that_fail
         with pytest.raises(UpstreamFailed):
             await said(route)
     assert asked(good) == 1, "it took over once more, and then was known to fail as well"
+
+
+async def test_an_engine_with_a_full_queue_is_spared_for_a_moment_and_not_left_out() -> None:
+    stage = Stage()
+    busy = target("busy", Overloaded("The queue is full."), weight=1e9)
+    route = stage.route(busy, target("other"), eject=EjectRule(3, 30.0))
+    for _ in range(10):
+        assert await said(route) == "other"
+        stage.clock.advance(1.1)
+    assert (asked(busy), busy.health.ejected) == (10, False)
+    assert [await said(route) for _ in range(5)] == ["other"] * 5
+    assert asked(busy) == 11
+
+
+async def test_a_request_whose_time_is_over_in_mid_answer_is_not_the_targets_fault() -> None:
+    route = Stage().route(target("a", "He", DeadlineExceeded("The request took too long.")))
+    with pytest.raises(DeadlineExceeded):
+        await said(route)
+    assert route.backends[0].health.failures.total() == 0

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from support.served_routes import always, at, model, served
+from support.keyed_site import keyed_site
+from support.served_routes import always, at, model, registry, served
 
+from penstock.audit.record import AuditFilter
 from penstock.cli.models import remarks, row
 from penstock.gateway.routing.report import report
 from penstock.testing import ProviderServer
@@ -95,3 +97,23 @@ async def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         status, answer, _ = await it.post("/api/v1/models/main/targets/2/restore", {})
         assert status == 404
         assert "'main' has no target 2; its targets are 1 to 1." in answer["error"]["message"]
+
+
+async def test_who_may_see_and_change_the_targets(tmp_path: Path) -> None:
+    async with ProviderServer() as one, keyed_site(tmp_path) as it:
+        for each in registry(main=model(**at(one))):
+            it.services.registry.add(each)
+        viewer, admin = await it.secret("viewer", "viewer"), await it.secret("admin", "admin")
+        stranger = await it.secret("stranger", "owner", "team-b")
+        place = "/api/v1/models/main/targets/1"
+        assert (await it.ask("GET", "/api/v1/models", viewer)).json["data"][0]["name"] == "main"
+        assert (await it.ask("GET", "/api/v1/models", stranger)).status == 403
+        for key in (None, viewer, stranger):
+            refused = await it.ask("POST", f"{place}/eject", key, json={})
+            assert refused.status == (401 if key is None else 403)
+        assert (await it.ask("POST", f"{place}/eject", admin, json={})).json["state"] == "held"
+        assert (await it.ask("POST", f"{place}/restore", admin, json={})).json["state"] == "healthy"
+        restored, ejected = (await it.access.audit.list(AuditFilter(project_id="local")))[:2]
+        assert (ejected.action, ejected.target, ejected.actor) == ("target.ejected", "main/1", "admin")
+        assert restored.action == "target.restored"
+        assert restored.address == "127.0.0.1"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from penstock.errors import FailureKind
+from penstock.errors import DeadlineExceeded, FailureKind, UpstreamFailed
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.routing.backend import Backend
 from penstock.gateway.routing.content import shows
@@ -40,6 +40,7 @@ class Attempt:
         "_route",
         "backend",
         "chunks",
+        "has_opened",
         "head",
         "name",
         "probe",
@@ -61,6 +62,7 @@ class Attempt:
         self.why = why
         self.head: list[Chunk] = []
         self.problem: Exception | None = None
+        self.has_opened = False
         health = backend.health
         health.attempts += 1
         health.in_flight += 1
@@ -76,6 +78,7 @@ class Attempt:
     def opened(self) -> None:
         """The first content came."""
         now = self._process.now()
+        self.has_opened = True
         self.backend.health.opened(now - self.started, now)
 
     def priced(self, chunk: Chunk) -> Chunk:
@@ -87,14 +90,20 @@ class Attempt:
             self.backend.health.succeeded(probe=self.probe)
 
     def failed(self, error: BaseException, kind: FailureKind) -> None:
+        """Counts the failure against the target, unless it is only that the request's own time was over."""
         if self._done:
             return
         self._done = True
+        upstream = isinstance(error, UpstreamFailed)
+        if self.has_opened and isinstance(error, DeadlineExceeded) and not upstream:
+            return
         now = self._process.now()
         health = self.backend.health
         alone = not any(each is not self.backend and not each.health.ejected for each in self._route.backends)
-        health.failed(kind, now, self._route.policy.eject, probe=self.probe, alone=alone)
-        if kind == "rate_limit":
+        busy = kind == "rate_limit" or (kind == "overloaded" and not upstream)  # our own engines only have a queue
+        rule = None if busy else self._route.policy.eject
+        health.failed(kind, now, rule, probe=self.probe, alone=alone)
+        if busy:
             health.rest(now + (getattr(error, "retry_after", None) or USUAL_REST))
 
     def tell(self, exchange: Exchange, error: BaseException, kind: FailureKind) -> None:

@@ -126,14 +126,14 @@ class Health:
         if probe and self.ejected_until and not self.held:
             self.restore()
 
-    def failed(self, kind: FailureKind, now: float, rule: EjectRule, *, probe: bool, alone: bool) -> None:
-        """Counts a failure, and leaves the target out where it was one too many.
+    def failed(self, kind: FailureKind, now: float, rule: EjectRule | None, *, probe: bool, alone: bool) -> None:
+        """Counts a failure, and leaves the target out where `rule` says that it was one too many.
 
         `alone` says that no other target of the route is well: it is then left out only when it always fails.
         """
         self.failures[kind] += 1
         self.unwell = kind in PASSING or kind == "auth"
-        if kind not in OF_THE_TARGET:
+        if rule is None or kind not in OF_THE_TARGET:
             self.in_row = 0
             if probe and self.ejected_until and not self.held:
                 self.restore()

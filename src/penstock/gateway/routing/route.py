@@ -160,7 +160,7 @@ class Route:
         )
 
     async def room(self, seconds: float) -> bool:
-        """Waits, first come first served, for a place at a target; false when there is none within `seconds`."""
+        """Waits in line for a place at a target; false when there is none within `seconds`."""
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:

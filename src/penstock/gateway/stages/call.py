@@ -50,7 +50,7 @@ def described(flight: Flight) -> Described:
     first = flight.first_chunk
     known = Described(
         model=target.name,
-        provider=target.provider.name,
+        provider=target.served_by or target.provider.name,
         served_by=flight.served_by or None,
         first_chunk_us=None if first is None else int((first - flight.called) * 1e6),
     )
