@@ -336,12 +336,32 @@ def main() -> None:
         OUTPUT.write_bytes(msgspec.json.format(msgspec.json.encode(fitted), indent=2) + b"\n")
     show(second, (0.8, 0.85, 0.9, 0.95), threshold)
     if "--examples" in sys.argv:
-        given = answers(second.looked_up, threshold, words=True)
-        for each in sorted(random.Random(11).sample(given, 200), key=lambda each: each.cosine):
-            print(f"{each.cosine:.3f}  {each.kind:5}  {each.asked.text}  ||  {each.held.text}")
-        for each in (*first.altered, *second.altered):
-            if each.cosine >= threshold and each.allowed:
-                print(f"{each.cosine:.3f}  {each.kind:12}  {each.asked.text}  ||  {each.held.text}")
+        show_examples(second, threshold)
+    print(report(second, threshold))
+
+
+def show_examples(half: Half, threshold: float) -> None:
+    """What was given, to be read: 200 answers, and the altered questions that passed."""
+    given = answers(half.looked_up, threshold, words=True)
+    passed = [each for each in half.altered if each.cosine >= threshold and each.allowed]
+    for each in [*sorted(random.Random(11).sample(given, 200), key=lambda each: each.cosine), *passed]:
+        print(f"{each.cosine:.3f}  {each.kind:12}  {each.asked.text}  ||  {each.held.text}")
+
+
+def report(half: Half, threshold: float) -> str:
+    """The line that every benchmark ends with."""
+    found, alone = half.measured(threshold), half.measured(threshold, words=False)
+    passed = sum(each.cosine >= threshold and each.allowed for each in half.altered) / len(half.altered)
+    figures = {"threshold": threshold, "with_words": rounded(found), "by_cosine_alone": rounded(alone)}
+    goals = [
+        {"name": name, "goal": f"<= {bound}", "value": round(value, 5), "met": value <= bound}
+        for name, value, bound in (
+            ("share of questions given another one's answer", found.false_hits, BOUND),
+            ("share of altered questions that pass", passed, ALTERED_BOUND),
+        )
+    ]
+    line = {"name": "semantic_cache", "figures": figures, "ratios": {}, "goals": goals}
+    return msgspec.json.encode(line).decode()
 
 
 def rounded(measured: Measured) -> Measured:
