@@ -11,6 +11,7 @@ import aiohttp
 from openai import AsyncOpenAI
 from starlette.routing import BaseRoute
 
+from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.config import AppSettings, ServerSettings, Settings
 from penstock.exchange import LOCAL_PROJECT
@@ -119,6 +120,7 @@ async def site(
     drain: float = 5.0,
     cache: AnswerCache | None = None,
     limits: Limits | None = None,
+    ledger: Ledger | None = None,
     **server: Any,
 ) -> AsyncIterator[Site]:
     """Serves the targets, by default a model "tiny", until the block ends."""
@@ -139,6 +141,7 @@ async def site(
                 responses=responses,
                 cache=cache,
                 limits=limits,
+                ledger=ledger,
             )
         ),
         registry=registry,
@@ -147,6 +150,7 @@ async def site(
         responses=responses,
         cache=cache,
         limits=limits,
+        ledger=ledger,
     )
     running = HttpServer(build(services, routes), ServerAddress(port=0, drain_seconds=drain))
     await running.start()

@@ -25,7 +25,15 @@ from sqlalchemy.exc import IntegrityError
 from penstock.storage.bulk import BulkInsert
 from penstock.traces.names import AS_ASKED, filled
 from penstock.traces.recorder import TIE_BITS
-from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceFilter, TraceRecord, TraceSummary
+from penstock.traces.span import (
+    Feedback,
+    ModelScore,
+    SpanRecord,
+    TraceDetail,
+    TraceFilter,
+    TraceRecord,
+    TraceSummary,
+)
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
@@ -291,6 +299,23 @@ def put_feedback(connection: Connection, project_id: str, given: Feedback) -> bo
     mean = select(func.avg(FEEDBACK.c.score)).where(FEEDBACK.c.trace_key == key).scalar_subquery()
     connection.execute(update(TRACE).where(TRACE.c.key == key).values(score=mean))
     return True
+
+
+def scores(connection: Connection, project_id: str | None, since_us: int) -> list[ModelScore]:
+    """The scores of each model that was judged, of one project or of all."""
+    score = TRACE.c.score
+    query = (
+        select(TRACE.c.model, func.count(), func.avg(score), func.avg(score * score))
+        .where(score.is_not(None), TRACE.c.key >= since_us << TIE_BITS)
+        .group_by(TRACE.c.model)
+        .order_by(TRACE.c.model)
+    )
+    if project_id is not None:
+        query = query.where(TRACE.c.project_id == project_id)
+    return [
+        ModelScore(model, count, mean, max(0.0, squares - mean * mean))
+        for model, count, mean, squares in connection.execute(query)
+    ]
 
 
 def prune(connection: Connection, before_us: int, at_most: int) -> int:

@@ -88,6 +88,15 @@ class TraceRecord(Struct, frozen=True):
     size: int
 
 
+class ModelScore(Struct, frozen=True):
+    """What people thought of the answers of one model: how many they judged, and the scores' mean and variance."""
+
+    model: str
+    count: int
+    mean: float
+    variance: float
+
+
 class Feedback(Struct, frozen=True, kw_only=True):
     """What somebody thought of an answer: `score` from -1 (bad) to 1 (good).
 

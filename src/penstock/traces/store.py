@@ -15,7 +15,7 @@ from penstock.storage.database import Database
 from penstock.storage.sqlite import SqliteDatabase
 from penstock.traces import repository
 from penstock.traces.recorder import ActiveTrace, RecorderSettings
-from penstock.traces.span import Feedback, TraceDetail, TraceFilter, TracePage
+from penstock.traces.span import Feedback, ModelScore, TraceDetail, TraceFilter, TracePage
 from penstock.traces.writer import TraceWriter, WriterStats
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,14 @@ class TraceStore:
                 param="trace_id",
             )
         return given
+
+    async def scores(self, project_id: str | None, since_us: int) -> tuple[ModelScore, ...]:
+        """What people thought of each model's answers since then, in one project or in all."""
+        return await asyncio.to_thread(self._scores, project_id, since_us)
+
+    def _scores(self, project_id: str | None, since_us: int) -> tuple[ModelScore, ...]:
+        with self._database.read() as connection:
+            return tuple(repository.scores(connection, project_id, since_us))
 
     async def prune(self, before_us: int) -> int:
         """Deletes the traces that started before `before_us`, a batch at a time; returns how many."""

@@ -29,8 +29,8 @@ class Sums(Struct, frozen=True, kw_only=True):
 
     `unpriced` calls have no known cost and are not in `cost_nanos`; `open_nanos` is the most that they may have
     cost, as far as that was known before. `estimated` calls have usage that their provider did not count,
-    `reconciled` ones were cut off by the end of the process. `saved_nanos` is what answers from the cache would have
-    cost. `busy_us` is how long calls took, together.
+    `reconciled` ones were cut off by the end of the process. `saved_nanos` is what answers from the cache would
+    have cost. `busy_us` is how long calls took, together.
     """
 
     calls: int = 0
