@@ -20,7 +20,8 @@ _pack = msgspec.msgpack.Encoder().encode
 def fingerprint(exchange: Exchange) -> Fingerprint:
     """A digest of what shapes the answer, a digest of the first message where that is long, and its characters.
 
-    Who asks, and whether the answer is streamed, is not part of it.
+    Who asks, and whether the answer is streamed, is not part of it. Nothing is known of a request that no encoding
+    takes, such as one with half a character.
     """
     messages = exchange.messages
     asked = (
@@ -37,7 +38,10 @@ def fingerprint(exchange: Exchange) -> Fingerprint:
         first = messages[0].content
         if type(first) is str and len(first) >= LONG_PREFIX:
             prefix, chars = digest(first.encode("utf-8", "surrogatepass")), len(first)
-    return digest(_pack(asked)), prefix, chars
+    try:
+        return digest(_pack(asked)), prefix, chars
+    except (ValueError, TypeError, OverflowError):
+        return NONE
 
 
 def digest(data: bytes) -> int:

@@ -120,8 +120,8 @@ class LedgerWriter:
     def _write(self) -> bool:
         try:
             self._check()
-        except PenstockError as error:
-            self._refused(error, {}, [], [])
+        except Exception as error:
+            self._refused(as_refusal(error), {}, [], [])
             return False
         with self.lock:
             rows, self.rows = self.rows, {}
@@ -136,10 +136,7 @@ class LedgerWriter:
             try:
                 self._put([row + marks.get(row[0], NONE) for row in rows.values()], dimensions, first=first)
             except Exception as error:
-                if not isinstance(error, (StorageError, StorageFull, Unavailable)):
-                    logger.exception("a batch of %d calls cannot be written", len(rows))
-                    error = StorageError(f"The ledger cannot be written: {type(error).__name__}.")
-                self._refused(error, rows, dimensions, asked)
+                self._refused(as_refusal(error), rows, dimensions, asked)
                 return False
         self._taken_in(sequence)
         return True
@@ -178,6 +175,14 @@ class LedgerWriter:
             loop.call_soon_threadsafe(finish, futures)
         with self._settled:
             self._settled.notify_all()
+
+
+def as_refusal(error: Exception) -> PenstockError:
+    """What the database said; anything else is a mistake here, and the calls must not be lost by it."""
+    if isinstance(error, (StorageError, StorageFull, Unavailable)):
+        return error
+    logger.exception("the ledger cannot be written", exc_info=error)
+    return StorageError(f"The ledger cannot be written: {type(error).__name__}.")
 
 
 def finish(futures: Sequence[asyncio.Future[None]]) -> None:
