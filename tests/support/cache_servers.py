@@ -36,7 +36,9 @@ def redis_server(folder: Path) -> Iterator[CacheServer]:
 def memcached_server(folder: Path) -> Iterator[CacheServer]:
     ports = folder / "ports"
     command = ["memcached", "-l", "127.0.0.1", "-p", "-1", "-U", "0", "-u", getpass.getuser()]
-    with running(command, lambda: ports.exists() and bool(ports.read_text()), MEMCACHED_PORT_FILENAME=str(ports)) as process:
+    with running(
+        command, lambda: ports.exists() and bool(ports.read_text()), MEMCACHED_PORT_FILENAME=str(ports)
+    ) as process:
         port = ports.read_text().split()[-1]
         yield CacheServer(process, f"memcached://127.0.0.1:{port}")
 

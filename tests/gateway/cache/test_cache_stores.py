@@ -293,6 +293,16 @@ async def test_a_server_that_hangs_costs_its_deadline_and_no_more() -> None:
     await store.close()
 
 
+async def test_what_waits_for_a_server_that_is_down_is_dropped() -> None:
+    wire = Faulty()
+    store = RemoteStore(wire, Patience(failures=3), ManualClock())
+    for number in range(100):
+        store.put(key_of("one", str(number)), b"data", 60)
+    await store.flush()
+    assert (wire.asked, store.stats().failures) == (3, 100)
+    await store.close()
+
+
 async def test_what_waits_to_be_written_is_bounded() -> None:
     wire = Faulty()
     wire.hangs = True
@@ -308,7 +318,7 @@ async def test_a_server_that_goes_down_midway_is_a_miss(kind: str, short_folder:
     start = redis_server if kind == "redis" else memcached_server
     with start(short_folder) as server:
         wire: Wire = RedisWire(server.url) if kind == "redis" else MemcachedWire(server.url)
-        store = RemoteStore(wire, PATIENT)
+        store = RemoteStore(wire, Patience(look_up=0.5, write=0.5))
         store.put(A, b"data", 60)
         await store.flush()
         assert await store.get(A) == b"data"

@@ -115,7 +115,9 @@ class RemoteStore:
         while True:
             job = await self._jobs.get()
             try:
-                if job.kind == "delete":
+                if not self._may_ask():
+                    self._failures += 1
+                elif job.kind == "delete":
                     await self._ask(self._wire.delete(job.key), self._patience.write)
                 else:
                     await self._ask(self._wire.put(job.key, job.data, job.seconds), self._patience.write)
