@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.errors import FailureKind, Overloaded, PenstockError, Unavailable, UnsupportedFeature
@@ -119,17 +119,26 @@ class RouteCall:
             if again is not None:
                 return again
         if kind in self.route.policy.fallback_on and (way := self._way()) is not None:
-            self.route.process.budget.spend()
+            if not self._affords(way.backends):
+                return None
             self.route.counts.fallbacks += 1
             return self._detour(way, "fallback")
         return None
 
-    async def _again(self, error: PenstockError, kind: FailureKind) -> Attempt | None:
-        """Another attempt at a target of the route: at another one at once, or at the same after a while.
+    def _affords(self, others: Sequence[Backend]) -> bool:
+        """Whether to go on to other targets after a failure.
 
-        One that has not failed since its last answer takes over whatever the budget says: it ends by itself, as the
-        failing one is left out soon, and when all fail, there is none.
+        One that has not failed since its last answer takes over whatever the budget says: that ends by itself, as
+        what fails is left out soon; and when all fail, there is none.
         """
+        budget = self.route.process.budget
+        if all(other.health.unwell for other in others):
+            return budget.take()
+        budget.spend()
+        return True
+
+    async def _again(self, error: PenstockError, kind: FailureKind) -> Attempt | None:
+        """Another attempt at a target of the route: at another one at once, or at the same after a while."""
         process = self.route.process
         other = self.other(self._tried)
         backend, delay = other or self._tried[-1], 0.0
@@ -137,9 +146,7 @@ class RouteCall:
             delay = process.jitter(self.route.policy.retries - self._retries) + (error.retry_after or 0.0)
             if kind == "auth" or not self._may_wait(backend, delay, kind):
                 return None
-        if other is not None and not other.health.unwell:
-            process.budget.spend()
-        elif not process.budget.take():
+        if not (process.budget.take() if other is None else self._affords((other,))):
             return None
         self._retries -= 1
         self.route.counts.retries += 1
