@@ -37,7 +37,7 @@ class AppFolder:
 
     `root` is the folder that `sources` are relative to, `data` the folder for its databases (it need not exist
     yet; `make_data_folder` makes it), `file` its `penstock.toml` and `None` where all is inferred, `single` the
-    one document of an app that is a file.
+    one document of an app that is a file. `overrides` are the settings given elsewhere than in the file.
     """
 
     root: Path
@@ -46,6 +46,7 @@ class AppFolder:
     file: Path | None = None
     single: Path | None = None
     origin: Origin = field(default_factory=lambda: Origin("", {}), compare=False, repr=False)
+    overrides: Overrides = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -74,6 +75,14 @@ class AppFolder:
     def where(self, *path: str | int) -> str:
         """Where a setting was given, for messages: `penstock.toml:4: models.default.use`."""
         return self.origin.where(path)
+
+    def read_again(self) -> AppFolder:
+        """The app as its file says it now, with the same overrides. Raises `ConfigError`."""
+        if self.file is not None and not self.file.exists():
+            raise ConfigError(
+                f"{_shown(self.file)} is gone.", hint="Put it back, or stop the server to serve without it."
+            )
+        return load(self.single or self.root, self.overrides)
 
     def make_data_folder(self) -> Path:
         """Makes the data folder, with a `.gitignore` that keeps it out of the app's history."""
@@ -113,7 +122,7 @@ def load(path: str | Path, overrides: Overrides | None = None) -> AppFolder:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise explain(error, origin) from None
-    return AppFolder(root, settings, data_folder(root, settings, single), file, single, origin)
+    return AppFolder(root, settings, data_folder(root, settings, single), file, single, origin, overrides or {})
 
 
 def infer_name(path: Path) -> str:

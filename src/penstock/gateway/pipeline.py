@@ -28,6 +28,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.exchange import Chunk, Exchange
+from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.flight import Chunks, Flight, Stage
 from penstock.gateway.meter import Meter
@@ -51,13 +52,14 @@ def standard_stages(
     traces: TraceStore,
     meter: Meter,
     *,
-    max_in_flight: int,
+    max_in_flight: int = 256,
+    admission: Admission | None = None,
     limits: Limits | None = None,
     cache: AnswerCache | None = None,
     responses: ResponseStore | None = None,
     ledger: Ledger | None = None,
 ) -> tuple[Stage, ...]:
-    """The list, from the outside in.
+    """The list, from the outside in. `admission` counts on where there was a configuration before.
 
     Nothing is limited without `limits`, nothing cached without `cache`, no response kept without `responses`, and
     no call without `ledger`.
@@ -65,7 +67,7 @@ def standard_stages(
     return (
         Authenticate(registry),
         Record(traces),
-        Admit(max_in_flight, meter),
+        Admit(admission or Admission(max_in_flight), meter),
         Recall(responses),
         Resolve(registry),
         *([Reserve(limits)] if limits is not None else []),
@@ -82,6 +84,11 @@ class Pipeline:
     def __init__(self, stages: tuple[Stage, ...]) -> None:
         self._root = stages
         self._child = tuple(stage for stage in stages if stage.runs_at != "root")
+
+    @property
+    def running(self) -> int:
+        """The requests of callers that were admitted and have not ended."""
+        return sum(stage.running for stage in self._root if isinstance(stage, Admit))
 
     def run(self, exchange: Exchange) -> Flight:
         """The answer to a caller's exchange. Errors come with the first chunk or between two."""

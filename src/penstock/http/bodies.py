@@ -16,8 +16,11 @@ LINGER_BYTES = 256 << 20
 """How much of a body that is too large is still taken, so that its sender reads the answer and not a reset."""
 
 
-class BodyLimits(Struct, frozen=True, kw_only=True):
-    """`bytes` of a JSON body, `upload_bytes` of a file, `seconds` for either to arrive."""
+class BodyLimits(Struct, kw_only=True):
+    """`bytes` of a JSON body, `upload_bytes` of a file, `seconds` for either to arrive.
+
+    One object for a server; it is changed when the configuration is.
+    """
 
     bytes: int = 20 << 20
     upload_bytes: int = 64 << 20

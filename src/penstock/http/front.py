@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.access.directory import UnknownKey
 from penstock.errors import PenstockError
+from penstock.http.bodies import BodyLimits
 from penstock.http.connection import direct
 from penstock.http.errors import response_of
 
@@ -20,12 +21,12 @@ class Front:
     """An ASGI application around `app`. `guard` raises a `PenstockError` for a request that may not come in."""
 
     def __init__(
-        self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], guard: Callable[[Scope], None], max_body: int
+        self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], guard: Callable[[Scope], None], bodies: BodyLimits
     ) -> None:
         self._app = app
         self._endpoints = endpoints
         self._guard = guard
-        self._max_body = max_body
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -33,7 +34,7 @@ class Front:
             return
         endpoint = self._endpoints.get(scope["path"])
         request = direct(scope, receive)
-        if endpoint is None or request is None or not 0 < request.size <= self._max_body:
+        if endpoint is None or request is None or not 0 < request.size <= self._bodies.bytes:
             await self._app(scope, receive, send)
             return
         try:

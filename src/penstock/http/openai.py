@@ -42,12 +42,14 @@ class Endpoint:
         self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services: Services = scope["app"].state.services
         beside = direct(scope, receive)
         body = beside.body() if beside is not None else None
+        state = scope["app"].state
+        services: Services = state.services
         try:
             if body is None:
                 body = await read_body(receive)
+                services = state.services  # which may be others, after so long
             exchange = self.read(scope, body, begin(scope, services))
         except ClientLeft:
             measure(services.meter, self.route, CLIENT_LEFT, None)

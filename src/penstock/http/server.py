@@ -40,6 +40,7 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
     """
     running = Running()
+    bodies = body_limits(services)
     dialects = [
         *openai.routes(running),
         *anthropic.routes(running),
@@ -60,16 +61,25 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         routes=routes,
         middleware=[
             Middleware(Gate, services.access, routes),
-            Middleware(BodyLimit, body_limits(services), uploads),
+            Middleware(BodyLimit, bodies, uploads),
         ],
         exception_handlers=HANDLERS,
     )
     app.state.services = services
     app.state.running = running
+    app.state.bodies = bodies
     endpoints = {route.path: route.endpoint for route in described if isinstance(route.endpoint, openai.Endpoint)}
     gate = Gate(app, services.access, routes)
-    app.state.front = Front(app, endpoints, gate.check_route, body_limits(services).bytes)
+    app.state.front = Front(app, endpoints, gate.check_route, bodies)
     return app
+
+
+def use(app: Starlette, services: Services) -> None:
+    """Another configuration for the requests that begin from now on; those in flight end as they began."""
+    limits = body_limits(services)
+    bodies: BodyLimits = app.state.bodies
+    bodies.bytes, bodies.upload_bytes = limits.bytes, limits.upload_bytes
+    app.state.services = services
 
 
 def refuse_unguarded(routes: Sequence[BaseRoute]) -> None:

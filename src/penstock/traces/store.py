@@ -56,6 +56,10 @@ class TraceStore:
         """
         return cls(SqliteDatabase(path, "traces", durable=False), clock, settings, max_bytes)
 
+    def use(self, settings: RecorderSettings) -> None:
+        """Other settings, for the traces that begin from now on."""
+        self._settings = settings
+
     def begin(self, exchange: Exchange) -> ActiveTrace:
         """Starts the trace of a request; `finish` it in every case."""
         return ActiveTrace(exchange, self._clock, self._settings, self._writer.put)

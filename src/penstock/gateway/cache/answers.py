@@ -72,6 +72,13 @@ class AnswerCache:
         self._clock = clock
         self._chosen: dict[str, bool] = {}
 
+    def use(self, keys: Keys, rules: CacheRules) -> None:
+        """Another configuration, from the next request on."""
+        self._keys = keys
+        self._rules = rules
+        self._chosen = {}
+        self.flights.max_bytes = rules.max_entry_bytes
+
     def request(self, exchange: Exchange, target: Target, directives: Directives | None) -> CacheRequest | None:
         """What a request is to the cache; `None` for one that it does not take."""
         wanted = directives is not None and directives.wanted
