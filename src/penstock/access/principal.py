@@ -50,6 +50,18 @@ def sees(principal: Principal, project_id: str) -> bool:
     return principal.project_id == project_id or owns_server(principal)
 
 
+def seen_project(principal: Principal, asked: str | None) -> str | None:
+    """The project whose figures are shown, `None` for all. Raises `Forbidden` for another than one's own."""
+    if owns_server(principal):
+        return asked
+    if asked is not None and asked != principal.project_id:
+        raise Forbidden(
+            f"The figures of project {asked[:64]!r} are not yours to see.",
+            hint=f"Leave 'project' out to see those of {principal.project_id!r}.",
+        )
+    return principal.project_id
+
+
 def matches(pattern: str, name: str) -> bool:
     """Whether `*` in the pattern can stand for pieces of text so that the pattern becomes the name."""
     first, *rest = pattern.split("*")

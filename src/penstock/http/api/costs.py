@@ -17,10 +17,9 @@ from penstock.access.costs.repository import Question
 from penstock.access.costs.values import CostFilter, CostReport, CostRow, Group, Step, Sums
 from penstock.access.ledger import Ledger
 from penstock.access.ledger.tables import DAY_US
-from penstock.access.principal import owns_server
-from penstock.errors import Forbidden, InvalidRequest, Unavailable
-from penstock.exchange import Principal, Usage
-from penstock.gateway.registry import Registry
+from penstock.access.principal import seen_project
+from penstock.errors import InvalidRequest, Unavailable
+from penstock.gateway.rates import input_rates
 from penstock.gateway.services import Services
 from penstock.http.api.traces import Moment, Words, microseconds
 from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
@@ -28,7 +27,6 @@ from penstock.http.routes import ApiRoute, Description, principal_of, read_query
 GROUPS: tuple[Group, ...] = get_args(Group)
 FILTERS: tuple[Group, ...] = tuple(group for group in GROUPS if group not in ("project", "day"))
 USUAL_DAYS = 30
-MILLION = 1_000_000
 
 
 class CostQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,18 +126,6 @@ def between(since: datetime | None, until: datetime | None) -> dict[str, int]:
     return {"since_us": end - USUAL_DAYS * DAY_US if start is None else start, "until_us": end}
 
 
-def project_of(principal: Principal, asked: str | None) -> str | None:
-    """The project whose costs are shown, `None` for all. Raises `Forbidden` for another than one's own."""
-    if owns_server(principal):
-        return asked
-    if asked is not None and asked != principal.project_id:
-        raise Forbidden(
-            f"The costs of project {asked[:64]!r} are not yours to see.",
-            hint=f"Leave 'project' out to see those of {principal.project_id!r}.",
-        )
-    return principal.project_id
-
-
 def ledger_of(request: Request) -> Ledger:
     services: Services = request.app.state.services
     if services.ledger is None:
@@ -168,25 +154,14 @@ def moment(us: int) -> datetime:
 
 async def get_costs(request: Request) -> Response:
     query = read_query(request, CostQuery)
-    question = query.question(project_of(principal_of(request), query.project))
+    question = query.question(seen_project(principal_of(request), query.project))
     return reply(costs_wire(await read_costs(ledger_of(request), question)))
-
-
-def input_rates(registry: Registry, model: str) -> tuple[int, int] | None:
-    """What a million tokens of input cost at a model now, and such that are cached (`advice.Rates`)."""
-    target = registry.find(model)
-    price = target.price if target is not None else None
-    if price is None:
-        return None
-    fresh = price.cost_nanos(Usage(MILLION), time.time())
-    cached = price.cost_nanos(Usage(0, cached_input=MILLION), time.time())
-    return None if fresh is None or cached is None else (fresh, cached)
 
 
 async def get_advice(request: Request) -> Response:
     services: Services = request.app.state.services
     query = read_query(request, AdviceQuery)
-    project_id = project_of(principal_of(request), query.project)
+    project_id = seen_project(principal_of(request), query.project)
     now = time.time_ns() // 1000
     wanted = CostFilter(project_id=project_id, since_us=now - query.days * DAY_US, until_us=now)
     scores = await services.traces.scores(project_id, wanted.since_us)

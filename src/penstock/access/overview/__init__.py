@@ -1,0 +1,1 @@
+"""How the traffic goes: how much, how quick, how dear, over time."""
