@@ -13,7 +13,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from penstock.cli import ask, audit, config, doctor, ingest, init, keys, limits, models, projects, pull, traces, up
+from penstock.cli import (
+    ask,
+    audit,
+    config,
+    costs,
+    doctor,
+    ingest,
+    init,
+    keys,
+    limits,
+    models,
+    projects,
+    pull,
+    traces,
+    up,
+)
 from penstock.cli.output import complain, note, say
 from penstock.errors import ConfigError, PenstockError
 
@@ -101,6 +116,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(audit.app, name="audit")
+app.add_typer(costs.app, name="costs")
 app.add_typer(config.app, name="config")
 
 

@@ -196,5 +196,11 @@ def as_good(one: ModelScore, other: ModelScore) -> bool:
 
 def dollars(nanos: int) -> str:
     """Money for people, with as many digits as small amounts need."""
-    amount = nanos / 1e9
-    return f"${amount:,.2f}" if abs(amount) >= 1 or nanos == 0 else f"${amount:.2g}"
+    amount, sign = abs(nanos) / 1e9, "-" if nanos < 0 else ""
+    return f"{sign}${amount:,.2f}" if amount >= 1 or not nanos else f"{sign}${shortened(amount)}"
+
+
+def shortened(amount: float) -> str:
+    """Two digits that mean something: 0.0012, never 1.2e-03."""
+    places = 1 - math.floor(math.log10(amount))
+    return f"{amount:.{places}f}"
