@@ -12,7 +12,19 @@ from penstock.access.routes import GuardedRoute
 from penstock.gateway.services import Services
 from penstock.http import anthropic, health, metrics, openai, openapi, operations, responses
 from penstock.http.answering import Running
-from penstock.http.api import audit, cache, costs, feedback, keys, knowledge, limits, models, projects, traces
+from penstock.http.api import (
+    audit,
+    cache,
+    costs,
+    feedback,
+    keys,
+    knowledge,
+    limits,
+    models,
+    overview,
+    projects,
+    traces,
+)
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
 from penstock.http.front import Front
@@ -30,6 +42,7 @@ API: list[ApiRoute] = [
     *audit.ROUTES,
     *limits.ROUTES,
     *costs.ROUTES,
+    *overview.ROUTES,
 ]
 """Penstock's own API, one list per module of `http/api`."""
 
