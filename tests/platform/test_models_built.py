@@ -61,7 +61,7 @@ async def test_names_and_ways() -> None:
     assert smart.difficulty is not None
     assert smart.difficulty.easy is route(built, "small") is route(built, LOCAL)
     assert isinstance(route(built, "small").backends[0].provider, PacedProvider)
-    assert set(own.engines) == {"smart-4", "smart-5", "small"}
+    assert set(own.engines_of(built)) == {"smart-4", "smart-5", "small"}
     assert "embed" in built.get("smart").operations and "embed" not in built.get("small").operations
     assert built.get("small").owned_by == "penstock"
     with pytest.raises(ModelNotFound):

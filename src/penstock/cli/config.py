@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
-from penstock.cli.output import say, say_json
+from penstock.cli.output import note, say, say_json
 from penstock.cli.prose import indented
 
 if TYPE_CHECKING:
     from penstock.config import AppFolder
+    from penstock.config.differences import Difference
 
-app = typer.Typer(no_args_is_help=True, help="Show and check an app's settings.")
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="Show, check and reload an app's settings.")
 
 
 @app.command("show", epilog=examples("penstock config show my-docs/", "penstock config show my-docs/ --json"))
@@ -65,6 +69,66 @@ def keys(as_json: AsJson = False) -> None:
             say("  ", (setting.key.rpartition(".")[2], "cyan"), f"{default}  ({setting.type.replace('`', '')})")
             say(indented(setting.description.replace("`", ""), "      "))
         say("")
+
+
+@app.command("diff", epilog=examples("penstock config diff my-docs/", "penstock config diff my-docs/ --json"))
+def diff(path: AppPath = HERE, as_json: AsJson = False) -> None:
+    """Show what `penstock.toml` says that the running server has not taken over yet."""
+    from penstock.http.api.config import Changes
+
+    changes = _ask("GET", "/api/v1/config/changes", path, Changes).data
+    if as_json:
+        say_json(changes)
+        return
+    for each in changes:
+        _show(each)
+    if not changes:
+        note("The server runs what the file says.")
+    elif any(each.restart for each in changes):
+        note("What is marked needs a restart; a reload refuses the file as long as it differs.")
+    else:
+        note("`penstock config reload` takes it over.")
+
+
+@app.command("reload", epilog=examples("penstock config reload my-docs/"))
+def reload(path: AppPath = HERE, as_json: AsJson = False) -> None:
+    """Let the running server take `penstock.toml` over, without a request being lost; SIGHUP does the same."""
+    from penstock.http.api.config import Changes
+
+    changes = _ask("POST", "/api/v1/config/reload", path, Changes).data
+    if as_json:
+        say_json(changes)
+        return
+    for each in changes:
+        _show(each)
+    note("Reloaded." if changes else "Reloaded; nothing has changed.")
+
+
+def _ask(method: str, address: str, path: Path, kind: type[T]) -> T:
+    """Raises `ConfigError` for a file that is wrong, `Unavailable` where no server runs."""
+    import msgspec
+
+    from penstock.client import Server
+    from penstock.config import load
+    from penstock.errors import Unavailable
+    from penstock.storage.lock import announced_server
+
+    found = announced_server(load(path).data)
+    if found is None:
+        raise Unavailable(f"No server runs for {str(path)!r}.", hint="Start it with `penstock up`.")
+    server = Server.of(found)
+    answer = server.get(address) if method == "GET" else server.post(address, {})
+    return msgspec.convert(answer, kind)
+
+
+def _show(change: Difference) -> None:
+    from penstock.config.reference import toml
+
+    say((change.key, "bold"), ("  needs a restart" if change.restart else "", "yellow"))
+    if change.running is not None:
+        say((f"  - {toml(change.running)}", "red"))
+    if change.file is not None:
+        say((f"  + {toml(change.file)}", "green"))
 
 
 def verify(folder: AppFolder) -> None:

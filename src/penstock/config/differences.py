@@ -24,6 +24,7 @@ FIXED = (
     "knowledge",
     "ledger",
     "logs",
+    "oidc",
     "responses",
     "server.drain_seconds",
     "server.host",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.access.principal import permits
 from penstock.access.store import Access
 from penstock.config import Settings
+from penstock.config.differences import Difference
 from penstock.exchange import LOCAL_PROJECT, Principal
+from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
@@ -20,6 +23,28 @@ from penstock.knowledge.base import KnowledgeBase, Sources
 from penstock.seams import Embedder, Engine, EngineHealth
 from penstock.traces.store import TraceStore
 
+Tell = Callable[[tuple[Difference, ...]], Awaitable[None]]
+
+
+class Configuration(Protocol):
+    """The running configuration, and the file that it came from."""
+
+    @property
+    def loaded_us(self) -> int:
+        """When it was read, UTC microseconds."""
+        ...
+
+    async def differences(self) -> tuple[Difference, ...]:
+        """What the file says now that is not running. Raises `ConfigError` for a file that is wrong."""
+        ...
+
+    async def reload(self, tell: Tell) -> tuple[Difference, ...]:
+        """Takes the file over for all requests from now on, once `tell` has returned.
+
+        Raises `ConfigError` where the file is wrong or needs a restart: then all goes on as it was.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Services:
@@ -28,7 +53,7 @@ class Services:
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
     `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none
-    are kept.
+    are kept. `configuration` is `None` where none is read from a file.
     """
 
     app_name: str
@@ -47,6 +72,8 @@ class Services:
     cache: AnswerCache | None = None
     responses: ResponseStore | None = None
     ledger: Ledger | None = None
+    admission: Admission | None = None
+    configuration: Configuration | None = None
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

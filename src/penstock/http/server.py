@@ -15,6 +15,7 @@ from penstock.http.answering import Running
 from penstock.http.api import (
     audit,
     cache,
+    config,
     costs,
     feedback,
     keys,
@@ -35,6 +36,7 @@ API: list[ApiRoute] = [
     *traces.ROUTES,
     *feedback.ROUTES,
     *cache.ROUTES,
+    *config.ROUTES,
     *knowledge.ROUTES,
     *models.ROUTES,
     *keys.ROUTES,

@@ -107,6 +107,10 @@ class GroundedApp:
     def name(self) -> str:
         return self._name
 
+    @property
+    def prompt(self) -> Prompt:
+        return self._settings.prompt
+
     async def warm(self) -> None:
         """Searches and ranks once for nobody, so that the first question does not wait for what loads then."""
         if self._knowledge.generation():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from penstock.config import AppFolder
+from penstock.config import AppFolder, Settings
 from penstock.config.cache import CacheSettings
 from penstock.gateway.cache.answers import AnswerCache, CacheRules
 from penstock.gateway.cache.base import CacheStore
@@ -43,18 +43,22 @@ def open_cache(folder: AppFolder, stack: AsyncExitStack, parts: CacheParts) -> A
         threshold = settings.semantic.threshold or calibration().threshold
         disk = store if isinstance(store, SqliteStore) else None
         semantic = SemanticIndex(parts.embedder, threshold, settings.semantic.max_questions, disk)
-    keys = Keys(
-        content_id("models", folder.settings.model_dump_json(include={"models"})),
-        parts.generation,
-        by_user=settings.scope == "user",
-        questions=semantic is not None,
-    )
-    rules = CacheRules(
-        models=settings.models, seconds=settings.ttl_seconds, max_entry_bytes=settings.max_entry_kb * KB
-    )
+    keys = keys_of(folder.settings, parts.generation, questions=semantic is not None)
+    rules = rules_of(folder.settings)
     cache = AnswerCache(store, keys, rules, semantic=semantic)
     stack.push_async_callback(cache.close)
     return cache
+
+
+def keys_of(settings: Settings, generation: Callable[[str], int | None], *, questions: bool) -> Keys:
+    """The keys of a configuration: with other models, no answer of those before is found."""
+    shape = content_id("models", settings.model_dump_json(include={"models"}))
+    return Keys(shape, generation, by_user=settings.cache.scope == "user", questions=questions)
+
+
+def rules_of(settings: Settings) -> CacheRules:
+    cache = settings.cache
+    return CacheRules(models=cache.models, seconds=cache.ttl_seconds, max_entry_bytes=cache.max_entry_kb * KB)
 
 
 def open_store(folder: AppFolder, settings: CacheSettings) -> CacheStore:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,6 +23,7 @@ from penstock.config.prices import PriceSettings
 from penstock.config.routing import RouteSettings
 from penstock.exchange import Operation
 from penstock.gateway.machine import BusyTime, MachineTime
+from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.prices import Dearest, Priced, price_of
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.routing.backend import Backend
@@ -66,10 +67,17 @@ class ModelParts:
         self._counts: dict[str, Counts] = {}
         self.process = Process()
 
-    @property
-    def engines(self) -> dict[str, Engine]:
+    def engines_of(self, registry: Registry) -> dict[str, Engine]:
         """The local engines by the name of their model, those of several targets with their number after it."""
-        return {each.wanted[0]: each.provider for each in self._pool if isinstance(each.wanted, tuple)}  # type: ignore[misc]
+        used = self._used(registry)
+        return {
+            each.wanted[0]: each.provider  # type: ignore[misc]
+            for each in self._pool
+            if isinstance(each.wanted, tuple) and any(id(health) in used for health in each.healths.values())
+        }
+
+    def _used(self, registry: Registry) -> set[int]:
+        return {id(backend.health) for route in routes_of(registry) for backend in route.backends}
 
     def pooled(self, wanted: Wanted) -> Pooled:
         """The provider for these settings: the one that runs, or a new one. Raises `ConfigError`."""
@@ -87,15 +95,22 @@ class ModelParts:
     def counts(self, name: str) -> Counts:
         return self._counts.setdefault(name, Counts())
 
-    async def retire(self, registry: Registry) -> None:
-        """Closes every provider that `registry` does not use, each after its last answer."""
-        used = {id(backend.health) for route in routes_of(registry) for backend in route.backends}
+    async def retire(self, registry: Registry, older: Sequence[Pipeline] = ()) -> None:
+        """Closes every provider that `registry` does not use, each after its last answer.
+
+        The requests in the pipelines of `older` configurations may ask them again until they end.
+        """
+        used = self._used(registry)
         idle = [each for each in self._pool if not any(id(health) in used for health in each.healths.values())]
         self._pool = [each for each in self._pool if each not in idle]
-        for each in idle:
-            while any(health.in_flight for health in each.healths.values()):  # noqa: ASYNC110
+        try:
+            while any(pipeline.running for pipeline in older):  # noqa: ASYNC110
                 await asyncio.sleep(LAST_FLIGHT)
-            await each.provider.close()
+            while any(health.in_flight for each in idle for health in each.healths.values()):  # noqa: ASYNC110
+                await asyncio.sleep(LAST_FLIGHT)
+        finally:
+            for each in idle:
+                await each.provider.close()
 
     async def close(self) -> None:
         for each in self._pool:
@@ -248,4 +263,6 @@ def price_before(route: Route) -> Priced | None:
     """What a request may cost while its target is not chosen; `None` where that of one is not known."""
     prices = [each.price for each in route.backends if not each.free]
     known = [each for each in prices if each is not None]
-    return Dearest(known) if known and len(known) == len(prices) else None
+    if not known or len(known) != len(prices):
+        return None
+    return known[0] if len(known) == 1 else Dearest(known)

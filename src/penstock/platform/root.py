@@ -11,86 +11,51 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 import logging
+import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
+from starlette.applications import Starlette
 
-from penstock.access.ledger import open_ledger
-from penstock.access.store import Access, open_access
-from penstock.config import AppFolder, ModelSettings, Settings
+from penstock.access.store import Access
+from penstock.config import AppFolder
 from penstock.console.routes import routes as console_routes
 from penstock.errors import PenstockError
-from penstock.exchange import LOCAL_PROJECT, Exchange, Message, Operation
-from penstock.gateway.meter import Meter
-from penstock.gateway.pipeline import Pipeline, standard_stages
-from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
-from penstock.gateway.responses.store import ResponseStore
+from penstock.exchange import Exchange, Message
+from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
-from penstock.http.server import build
+from penstock.http.server import build, use
 from penstock.ids import new_id, new_trace_id
-from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
-from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
-from penstock.models.local import OnPull, card_of, start_encoder
-from penstock.models.providers.embedding import EmbeddingProvider
-from penstock.platform.cache import CacheParts, open_cache
-from penstock.platform.limits import open_limits
-from penstock.platform.models import ModelParts, build_registry
-from penstock.prompts.template import Prompt
-from penstock.releases.release import Release, make_release
-from penstock.seams import Embedder, Engine, EngineHealth
-from penstock.storage.location import open_database
+from penstock.knowledge.answer import GroundedApp
+from penstock.knowledge.base import IngestSummary, KnowledgeBase
+from penstock.platform.configured import Configured
+from penstock.platform.lasting import QUIET, Lasting, OnIngest, Opening, Watch
+from penstock.platform.live import LiveConfiguration
+from penstock.releases.release import Release
+from penstock.seams import Engine
 from penstock.storage.lock import FolderLock
-from penstock.traces.recorder import RecorderSettings
 from penstock.traces.store import TraceStore
 
 logger = logging.getLogger(__name__)
-
-OnIngest = Callable[[str, IngestProgress], None]
-MB = 1_000_000
-EMBEDDING: frozenset[Operation] = frozenset({"embed", "rerank"})
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Whom to tell about long work; both are called from other threads, too."""
-
-    on_pull: OnPull = field(default=lambda progress: None)
-    on_ingest: OnIngest = field(default=lambda name, progress: None)
-
-
-QUIET = Watch()
 
 
 class Platform:
     """The running parts of one app. Made by `open`, which also takes them down."""
 
     def __init__(self, folder: AppFolder, watch: Watch) -> None:
-        self.folder = folder
         self._watch = watch
         self._stack = AsyncExitStack()
+        self._http: Starlette | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retention: list[asyncio.Task[None]] = []
         self.lock = FolderLock(folder.make_data_folder())
-        self.meter = Meter()
-        self.registry = Registry()
-        self.embedders: dict[str, Embedder] = {}
-        self._health: dict[str, Callable[[], EngineHealth]] = {}
-        self.engines: dict[str, Engine] = {}
-        self.models = ModelParts(watch.on_pull)
-        self.knowledge: dict[str, KnowledgeBase] = {}
-        self.traces: TraceStore
-        self.responses: ResponseStore | None = None
-        self.access: Access
-        self.pipeline: Pipeline
-        self.app: GroundedApp | None = None
-        self.release: Release | None = None
-        self.services: Services
+        self.lasting: Lasting
+        self.live: LiveConfiguration
 
     @classmethod
     @asynccontextmanager
@@ -102,141 +67,51 @@ class Platform:
         platform = cls(folder, watch)
         async with platform._stack as stack:
             stack.enter_context(platform.lock)
-            await platform._build()
+            platform.lasting = await Opening(folder, watch, stack).open()
+            platform.live = LiveConfiguration(folder, platform.lasting, platform._switch)
+            stack.push_async_callback(platform.live.close)
             yield platform
 
-    async def _build(self) -> None:
-        settings = self.folder.settings
-        data = self.folder.data
-        self.traces = TraceStore.open(
-            data / "traces.db", settings=RecorderSettings(content=settings.traces.content)
-        )
-        self._stack.callback(self.traces.close)
-        self.access = open_access(self.folder)
-        self._stack.push_async_callback(self.access.close)
-        limits = await open_limits(self.folder, self.access, self._stack)
-        semantic = settings.cache.semantic if settings.cache.enabled else None
-        compares = await self._embedder(semantic.embedder) if semantic is not None else None
-        cache = open_cache(self.folder, self._stack, CacheParts(compares, self._generation))
-        if settings.responses.store:
-            self.responses = ResponseStore(data)
-            self._stack.callback(self.responses.close)
-        ledger = open_ledger(
-            open_database(self.folder.database, "ledger", durable=settings.ledger.durability == "power"),
-            data,
-            settings.ledger.durability,
-        )
-        self._stack.callback(ledger.close)
-        stages = standard_stages(
-            self.registry,
-            self.traces,
-            self.meter,
-            max_in_flight=settings.server.max_in_flight,
-            limits=limits,
-            cache=cache,
-            responses=self.responses,
-            ledger=ledger,
-        )
-        self.pipeline = Pipeline(stages)
-        await self._open_knowledge()
-        if self.knowledge:
-            self._add_app()
-        self._add_models()
-        for name, embedder in self.embedders.items():
-            provider = EmbeddingProvider(embedder)
-            self._add(Target(name=name, kind="embedder", provider=provider, operations=EMBEDDING))
-        self.services = Services(
-            app_name=self.folder.name,
-            settings=settings,
-            pipeline=self.pipeline,
-            registry=self.registry,
-            traces=self.traces,
-            knowledge=self.knowledge,
-            sources=self.sources,
-            engines=self.engines,
-            embedders=self.embedders,
-            health=self._health,
-            meter=self.meter,
-            access=self.access,
-            limits=limits,
-            cache=cache,
-            responses=self.responses,
-            ledger=ledger,
-        )
-
-    def _generation(self, app: str) -> int | None:
-        """The generation of the knowledge that an app answers from."""
-        return next((base.generation() for base in self.knowledge.values()), None)
-
-    def _add_models(self) -> None:
-        """The models of the configuration, each a route to what answers."""
-        self._stack.push_async_callback(self.models.close)
-        for target in build_registry(self.folder.settings, self.models):
-            self._add(target)
-        for name, engine in self.models.engines.items():
-            self.engines[name] = engine
-            self._health[f"models.{name}"] = engine.health
-
-    def _add(self, target: Target) -> None:
-        self.registry.add(replace(target, created=int(time.time())))
-
-    async def _embedder(self, name: str) -> Embedder:
-        """The encoder of that name, started the first time that it is needed."""
-        if name not in self.embedders:
-            encoder = await start_encoder(name, self._watch.on_pull)
-            self._stack.push_async_callback(encoder.close)
-            self.embedders[name] = encoder
-            self._health[name] = encoder.health
-        return self.embedders[name]
-
-    async def _open_knowledge(self) -> None:
-        for name, settings in self.folder.settings.knowledge.items():
-            embedder = await self._embedder(settings.embedder)
-            options = KnowledgeOptions(
-                chunk_tokens=settings.chunk_tokens,
-                max_file_bytes=int(settings.max_file_mb * MB),
-                parse_seconds=settings.parse_seconds,
-                parse_memory_bytes=settings.parse_memory_mb * MB,
-            )
-            path = self.folder.data / f"knowledge-{name}.db"
-            self.knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
-            self._stack.callback(self.knowledge[name].close)
-
-    def _add_app(self) -> None:
-        """The app itself: what its folder is called, answered from all its documents."""
-        settings = self.folder.settings
-        default = settings.models.get("default")
-        prompt = answer_prompt(self.folder.root / "prompts" / "answer.md" if self.folder.file else None)
-        answer = AnswerSettings(
-            mode=settings.app.mode,
-            model="default" if default else "",
-            grounds_well=default is not None and grounds_well(default),
-            prompt=prompt,
-        )
-        self.release = make_release(self.folder.name, what_shapes_answers(settings, prompt, self.embedders))
-        ((name, base),) = self.knowledge.items()
-        embedder = self.embedders[settings.knowledge[name].embedder]
-        self.app = GroundedApp(self.folder.name, base, embedder, self.pipeline.call, answer)
-        self._add(
-            Target(
-                name=self.folder.name,
-                kind="app",
-                provider=self.app,
-                operations=frozenset({"chat"}),
-                features=ENGINE_FEATURES if answer.composes else frozenset(),
-                release_id=self.release.id,
-                projects=(LOCAL_PROJECT, *settings.app.projects),
-            )
-        )
+    @property
+    def configured(self) -> Configured:
+        """What new requests get; another one after a reload."""
+        return self.live.current
 
     @property
-    def sources(self) -> dict[str, Sources]:
-        """The files of each knowledge base."""
-        folder = self.folder
-        return {
-            name: Sources(folder.source_root, folder.settings.knowledge[name].sources, folder.excludes(name))
-            for name in self.knowledge
-        }
+    def folder(self) -> AppFolder:
+        return self.configured.folder
+
+    @property
+    def services(self) -> Services:
+        return self.configured.services
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.configured.pipeline
+
+    @property
+    def app(self) -> GroundedApp | None:
+        return self.configured.app
+
+    @property
+    def release(self) -> Release | None:
+        return self.configured.release
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        return dict(self.configured.engines)
+
+    @property
+    def knowledge(self) -> dict[str, KnowledgeBase]:
+        return self.lasting.knowledge
+
+    @property
+    def traces(self) -> TraceStore:
+        return self.lasting.traces
+
+    @property
+    def access(self) -> Access:
+        return self.lasting.access
 
     def exchange(self, messages: Sequence[Message], *, stream: bool = True) -> Exchange:
         """A question to the app from this process."""
@@ -256,8 +131,8 @@ class Platform:
         """
         tell = on_ingest or self._watch.on_ingest
         summaries = {}
-        for name, base in self.knowledge.items():
-            summaries[name] = await base.ingest(self.sources[name], progress=partial(tell, name))
+        for name, base in self.lasting.knowledge.items():
+            summaries[name] = await base.ingest(self.lasting.sources[name], progress=partial(tell, name))
         return summaries
 
     async def warm(self) -> None:
@@ -269,7 +144,10 @@ class Platform:
                 logger.error("%s does not start: %s", name, error)
 
     async def serve(self, on_listening: Callable[[str], None] = lambda url: None) -> None:
-        """Serves until SIGTERM or SIGINT, and lets answers finish. Raises `ConfigError` for the port."""
+        """Serves until SIGTERM or SIGINT, and lets answers finish; SIGHUP reads the configuration again.
+
+        Raises `ConfigError` for the port.
+        """
         settings = self.folder.settings
         address = ServerAddress(
             host=settings.server.host,
@@ -279,63 +157,51 @@ class Platform:
         )
         if self.app is not None:
             await self.app.warm()
-        server = HttpServer(build(self.services, console_routes()), address)
+        self._http = build(self.services, console_routes())
+        server = HttpServer(self._http, address)
         await server.start()
         self.lock.announce(server.url, self.access.keys.owner_token())
-        background = [
-            asyncio.create_task(self.warm()),
-            asyncio.create_task(self.access.follow()),
-            asyncio.create_task(self.traces.retain(settings.traces.keep_days)),
-        ]
-        if self.responses is not None:
-            background.append(asyncio.create_task(self.responses.retain(settings.traces.keep_days)))
+        self._start(self.warm())
+        self._start(self.access.follow())
+        self._retain()
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.
         gc.collect()
         gc.freeze()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.live.reload_on_signal()))
         try:
             await server.serve_forever()
         finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            loop.remove_signal_handler(signal.SIGHUP)
+            await end([*self._tasks, *self._retention])
+            self._http = None
+
+    def _switch(self, configured: Configured) -> None:
+        """Gives another configuration to all requests from now on."""
+        if self._http is None:
+            return
+        use(self._http, configured.services)
+        self._start(self.warm())
+        for task in self._retention:
+            task.cancel()
+        self._retain()
+
+    def _retain(self) -> None:
+        """Deletes what is old, for as long as the configuration says so."""
+        days = self.folder.settings.traces.keep_days
+        self._retention = [asyncio.create_task(self.traces.retain(days))]
+        if self.lasting.responses is not None:
+            self._retention.append(asyncio.create_task(self.lasting.responses.retain(days)))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def composes(settings: Settings) -> bool:
-    """Whether answers of the app are written by a model; if not, none is needed to answer."""
-    default = settings.models.get("default")
-    if settings.app.mode == "auto":
-        return default is not None and grounds_well(default)
-    return settings.app.mode == "compose"
-
-
-def grounds_well(model: ModelSettings) -> bool:
-    """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
-    cards = [card_of(target.use) for target in model.backends if not target.remote]
-    return all(card is not None and card.grounds_well for card in cards)
-
-
-def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
-    """The parts of a release: change one of these, and the same question may get another answer."""
-    return {
-        "penstock": importlib.metadata.version("penstock"),
-        "mode": settings.app.mode,
-        "prompt": prompt.digest,
-        "models": {
-            name: {
-                "targets": [(each.use, each.engine, each.context, each.base_url) for each in model.backends],
-                "leads_to": [other for _, other in model.leads_to],
-                "difficulty": model.difficulty and model.difficulty.model_dump(),
-            }
-            for name, model in settings.models.items()
-        },
-        "knowledge": {
-            name: {
-                "sources": knowledge.sources,
-                "exclude": knowledge.exclude,
-                "chunk_tokens": knowledge.chunk_tokens,
-                "embedder": embedders[knowledge.embedder].fingerprint,
-            }
-            for name, knowledge in settings.knowledge.items()
-        },
-    }
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = tuple(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

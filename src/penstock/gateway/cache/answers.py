@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -72,12 +73,14 @@ class AnswerCache:
         self._clock = clock
         self._chosen: dict[str, bool] = {}
 
-    def use(self, keys: Keys, rules: CacheRules) -> None:
-        """Another configuration, from the next request on."""
-        self._keys = keys
-        self._rules = rules
-        self._chosen = {}
+    def under(self, keys: Keys, rules: CacheRules) -> AnswerCache:
+        """The same cache under another configuration; calls in flight are shared with this one."""
+        other = copy.copy(self)
+        other._keys = keys
+        other._rules = rules
+        other._chosen = {}
         self.flights.max_bytes = rules.max_entry_bytes
+        return other
 
     def request(self, exchange: Exchange, target: Target, directives: Directives | None) -> CacheRequest | None:
         """What a request is to the cache; `None` for one that it does not take."""

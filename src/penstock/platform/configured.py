@@ -1,0 +1,187 @@
+"""What a configuration makes of the lasting parts: the models' routes, the app, the pipeline.
+
+    configured = configure(folder, lasting)
+
+changes nothing that runs, so that a wrong configuration leaves all as it was. `take_over` then tells the lasting
+parts what it says, and whoever hands out `configured.services` decides which requests it is for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from penstock.config import AppFolder, ModelSettings, Settings
+from penstock.exchange import LOCAL_PROJECT, Operation
+from penstock.gateway.pipeline import Pipeline, standard_stages
+from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
+from penstock.gateway.services import Configuration, Services
+from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
+from penstock.models.local import card_of
+from penstock.models.providers.embedding import EmbeddingProvider
+from penstock.platform.cache import keys_of, rules_of
+from penstock.platform.lasting import Lasting, recorder_settings
+from penstock.platform.models import build_registry
+from penstock.prompts.template import Prompt
+from penstock.releases.release import Release, make_release
+from penstock.seams import Embedder, Engine
+
+EMBEDDING: frozenset[Operation] = frozenset({"embed", "rerank"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configured:
+    """One configuration, ready for requests. `app` and `release` are `None` where there is no knowledge."""
+
+    folder: AppFolder
+    registry: Registry
+    pipeline: Pipeline
+    engines: Mapping[str, Engine]
+    app: GroundedApp | None
+    release: Release | None
+    services: Services
+
+
+def configure(folder: AppFolder, lasting: Lasting, live: Configuration | None = None) -> Configured:
+    """Everything of a configuration. Raises `ConfigError`."""
+    settings = folder.settings
+    registry = Registry()
+    cache = lasting.cache
+    if cache is not None:
+        keys = keys_of(settings, lasting.generation, questions=cache.semantic is not None)
+        cache = cache.under(keys, rules_of(settings))
+    pipeline = Pipeline(
+        standard_stages(
+            registry,
+            lasting.traces,
+            lasting.meter,
+            admission=lasting.admission,
+            limits=lasting.limits,
+            cache=cache,
+            responses=lasting.responses,
+            ledger=lasting.ledger,
+        )
+    )
+    now = int(time.time())
+    app = release = None
+    if lasting.knowledge:
+        app, target = grounded(folder, lasting, pipeline)
+        release = make_release(folder.name, what_shapes_answers(settings, app.prompt, lasting.embedders))
+        registry.add(replace(target, release_id=release.id, created=now))
+    for target in build_registry(settings, lasting.models):
+        registry.add(replace(target, created=now))
+    for name, embedder in lasting.embedders.items():
+        provider = EmbeddingProvider(embedder)
+        registry.add(Target(name=name, kind="embedder", provider=provider, operations=EMBEDDING, created=now))
+    engines = lasting.models.engines_of(registry)
+    health = lasting.encoder_health | {f"models.{name}": engine.health for name, engine in engines.items()}
+    services = Services(
+        app_name=folder.name,
+        settings=settings,
+        pipeline=pipeline,
+        registry=registry,
+        traces=lasting.traces,
+        knowledge=lasting.knowledge,
+        sources=lasting.sources,
+        engines=engines,
+        embedders=lasting.embedders,
+        health=health,
+        meter=lasting.meter,
+        access=lasting.access,
+        limits=lasting.limits,
+        cache=cache,
+        responses=lasting.responses,
+        ledger=lasting.ledger,
+        admission=lasting.admission,
+        configuration=live,
+    )
+    return Configured(
+        folder=folder,
+        registry=registry,
+        pipeline=pipeline,
+        engines=engines,
+        app=app,
+        release=release,
+        services=services,
+    )
+
+
+def take_over(settings: Settings, lasting: Lasting) -> None:
+    """Tells the lasting parts what a configuration says. Raises `ConfigError`, and has then changed nothing."""
+    lasting.access.declare(settings.projects, settings.keys)
+    lasting.limits.use(settings.limits)
+    lasting.traces.use(recorder_settings(settings))
+    lasting.admission.limit = settings.server.max_in_flight
+
+
+def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[GroundedApp, Target]:
+    """The app itself: what its folder is called, answered from all its documents."""
+    settings = folder.settings
+    default = settings.models.get("default")
+    answer = AnswerSettings(
+        mode=settings.app.mode,
+        model="default" if default else "",
+        grounds_well=default is not None and grounds_well(default),
+        prompt=prompt_of(folder),
+    )
+    ((name, base),) = lasting.knowledge.items()
+    embedder = lasting.embedders[settings.knowledge[name].embedder]
+    app = GroundedApp(folder.name, base, embedder, pipeline.call, answer)
+    return app, Target(
+        name=folder.name,
+        kind="app",
+        provider=app,
+        operations=frozenset({"chat"}),
+        features=ENGINE_FEATURES if answer.composes else frozenset(),
+        projects=(LOCAL_PROJECT, *settings.app.projects),
+    )
+
+
+def prompt_of(folder: AppFolder) -> Prompt:
+    """The app's own prompt, or the one that comes with Penstock. Raises `ConfigError`."""
+    return answer_prompt(folder.root / "prompts" / "answer.md" if folder.file else None)
+
+
+def composes(settings: Settings) -> bool:
+    """Whether answers of the app are written by a model; if not, none is needed to answer."""
+    default = settings.models.get("default")
+    if settings.app.mode == "auto":
+        return default is not None and grounds_well(default)
+    return settings.app.mode == "compose"
+
+
+def grounds_well(model: ModelSettings) -> bool:
+    """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
+    cards = [card_of(target.use) for target in model.backends if not target.remote]
+    return all(card is not None and card.grounds_well for card in cards)
+
+
+def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
+    """The parts of a release: change one of these, and the same question may get another answer."""
+    return {
+        "penstock": importlib.metadata.version("penstock"),
+        "mode": settings.app.mode,
+        "prompt": prompt.digest,
+        "models": {
+            name: {
+                "targets": [(each.use, each.engine, each.context, each.base_url) for each in model.backends],
+                "leads_to": [other for _, other in model.leads_to],
+                "difficulty": model.difficulty and model.difficulty.model_dump(),
+            }
+            for name, model in settings.models.items()
+        },
+        "knowledge": {
+            name: {
+                "sources": knowledge.sources,
+                "exclude": knowledge.exclude,
+                "chunk_tokens": knowledge.chunk_tokens,
+                "embedder": embedders[knowledge.embedder].fingerprint,
+            }
+            for name, knowledge in settings.knowledge.items()
+        },
+    }

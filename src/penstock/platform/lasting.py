@@ -1,0 +1,154 @@
+"""What lives as long as the process, whatever its configuration: databases, knowledge, encoders, providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from penstock.access.ledger import Ledger, open_ledger
+from penstock.access.limits import Limits
+from penstock.access.store import Access, open_access
+from penstock.config import AppFolder, Settings
+from penstock.gateway.admission import Admission
+from penstock.gateway.cache.answers import AnswerCache
+from penstock.gateway.meter import Meter
+from penstock.gateway.responses.store import ResponseStore
+from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.models.local import OnPull, start_encoder
+from penstock.platform.cache import CacheParts, open_cache
+from penstock.platform.limits import open_limits
+from penstock.platform.models import ModelParts
+from penstock.seams import Embedder, EngineHealth
+from penstock.storage.location import open_database
+from penstock.traces.recorder import RecorderSettings
+from penstock.traces.store import TraceStore
+
+OnIngest = Callable[[str, IngestProgress], None]
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell about long work; both are called from other threads, too."""
+
+    on_pull: OnPull = field(default=lambda progress: None)
+    on_ingest: OnIngest = field(default=lambda name, progress: None)
+
+
+QUIET = Watch()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lasting:
+    """The parts that a changed configuration does not replace; `take_over` tells them what it says."""
+
+    traces: TraceStore
+    access: Access
+    limits: Limits
+    cache: AnswerCache | None
+    responses: ResponseStore | None
+    ledger: Ledger
+    models: ModelParts
+    meter: Meter
+    admission: Admission
+    knowledge: dict[str, KnowledgeBase]
+    sources: dict[str, Sources]
+    embedders: dict[str, Embedder]
+    encoder_health: dict[str, Callable[[], EngineHealth]]
+
+    def generation(self, app: str) -> int | None:
+        """The generation of the knowledge that an app answers from."""
+        return generation(self.knowledge)
+
+
+class Opening:
+    """Opens the parts of a folder one after the other; `stack` closes them again."""
+
+    def __init__(self, folder: AppFolder, watch: Watch, stack: AsyncExitStack) -> None:
+        self._folder = folder
+        self._watch = watch
+        self._stack = stack
+        self._embedders: dict[str, Embedder] = {}
+        self._health: dict[str, Callable[[], EngineHealth]] = {}
+        self._knowledge: dict[str, KnowledgeBase] = {}
+
+    async def open(self) -> Lasting:
+        """Raises what a part raises that cannot start."""
+        folder, stack = self._folder, self._stack
+        settings, data = folder.settings, folder.data
+        traces = TraceStore.open(data / "traces.db", settings=recorder_settings(settings))
+        stack.callback(traces.close)
+        access = open_access(folder)
+        stack.push_async_callback(access.close)
+        limits = await open_limits(folder, access, stack)
+        semantic = settings.cache.semantic if settings.cache.enabled else None
+        compares = await self._embedder(semantic.embedder) if semantic is not None else None
+        cache = open_cache(folder, stack, CacheParts(compares, self._generation))
+        responses = ResponseStore(data) if settings.responses.store else None
+        if responses is not None:
+            stack.callback(responses.close)
+        durable = settings.ledger.durability == "power"
+        ledger = open_ledger(
+            open_database(folder.database, "ledger", durable=durable), data, settings.ledger.durability
+        )
+        stack.callback(ledger.close)
+        await self._open_knowledge()
+        models = ModelParts(self._watch.on_pull)
+        stack.push_async_callback(models.close)
+        return Lasting(
+            traces=traces,
+            access=access,
+            limits=limits,
+            cache=cache,
+            responses=responses,
+            ledger=ledger,
+            models=models,
+            meter=Meter(),
+            admission=Admission(settings.server.max_in_flight),
+            knowledge=self._knowledge,
+            sources=sources_of(folder),
+            embedders=self._embedders,
+            encoder_health=self._health,
+        )
+
+    def _generation(self, app: str) -> int | None:
+        return generation(self._knowledge)
+
+    async def _embedder(self, name: str) -> Embedder:
+        """The encoder of that name, started the first time that it is needed."""
+        if name not in self._embedders:
+            encoder = await start_encoder(name, self._watch.on_pull)
+            self._stack.push_async_callback(encoder.close)
+            self._embedders[name] = encoder
+            self._health[name] = encoder.health
+        return self._embedders[name]
+
+    async def _open_knowledge(self) -> None:
+        for name, settings in self._folder.settings.knowledge.items():
+            embedder = await self._embedder(settings.embedder)
+            options = KnowledgeOptions(
+                chunk_tokens=settings.chunk_tokens,
+                max_file_bytes=int(settings.max_file_mb * MB),
+                parse_seconds=settings.parse_seconds,
+                parse_memory_bytes=settings.parse_memory_mb * MB,
+            )
+            path = self._folder.data / f"knowledge-{name}.db"
+            self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
+            self._stack.callback(self._knowledge[name].close)
+
+
+def generation(knowledge: Mapping[str, KnowledgeBase]) -> int | None:
+    return next((base.generation() for base in knowledge.values()), None)
+
+
+def sources_of(folder: AppFolder) -> dict[str, Sources]:
+    """The files of each knowledge base."""
+    return {
+        name: Sources(folder.source_root, knowledge.sources, folder.excludes(name))
+        for name, knowledge in folder.settings.knowledge.items()
+    }
+
+
+def recorder_settings(settings: Settings) -> RecorderSettings:
+    return RecorderSettings(content=settings.traces.content)
