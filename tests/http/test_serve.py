@@ -7,7 +7,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -98,6 +98,55 @@ async def test_a_signal_lets_streams_finish(tmp_path: Path) -> None:
         out, _ = await process.communicate()
     assert process.returncode == 0
     assert out.split() == [b"served", b"closed"]
+
+
+async def test_a_signal_cuts_off_none_of_200_streams(tmp_path: Path) -> None:
+    async with serving(tmp_path, 30) as (process, url, _):
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session, AsyncExitStack() as open_streams:
+            idle = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            idle[1].write(b"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert (await idle[0].readline()).split()[1] == b"200"
+            streams = [
+                await open_streams.enter_async_context(session.post(url + PATH, json=STREAM)) for _ in range(200)
+            ]
+            for stream in streams:
+                assert b"assistant" in await stream.content.readuntil(b"\n\n")
+            process.send_signal(signal.SIGTERM)
+            assert b"live" in await idle[0].read(), "a connection without a request is closed"
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            assert process.stdin is not None
+            process.stdin.write(b"go on\n")
+            ends = await asyncio.gather(*(stream.content.read() for stream in streams))
+        out, _ = await process.communicate()
+    assert all(b"more." in end and end.endswith(b"data: [DONE]\n\n") for end in ends)
+    assert (process.returncode, out.split()) == (0, [b"served", b"closed"])
+
+
+async def test_an_answer_given_while_stopping_is_the_last_of_its_connection(tmp_path: Path) -> None:
+    async with serving(tmp_path, 30) as (process, url, _):
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+        body = json.dumps(STREAM | {"stream": False}).encode()
+        head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        async with aiohttp.ClientSession() as session:
+            while "in_flight 1.0" not in await (await session.get(url + "/metrics")).text():
+                pass
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        while b"stopping" not in await process.stderr.readline():
+            pass
+        assert process.stdin is not None
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                (await asyncio.open_connection(*url.removeprefix("http://").split(":")))[1].close()
+        process.stdin.write(b"go on\n")
+        answer = await reader.read()
+        await process.communicate()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer
+    assert b"more." in answer
 
 
 async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:

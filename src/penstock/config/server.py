@@ -21,7 +21,7 @@ class ServerSettings(Table):
     max_in_flight: int = Field(256, ge=1, description="Requests in progress; the next ones get status 429.")
     request_seconds: float = Field(300.0, gt=0, description="Longest time for one request, in seconds.")
     drain_seconds: float = Field(
-        20.0, ge=0, description="Time that requests in progress have to finish when the server stops, in seconds."
+        30.0, ge=0, description="Time that requests in progress have to finish when the server stops, in seconds."
     )
 
     @field_validator("host")

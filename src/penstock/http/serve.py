@@ -36,7 +36,7 @@ class ServerAddress(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = 7100
-    drain_seconds: float = 20.0
+    drain_seconds: float = 30.0
     keyed: bool = False
 
 
