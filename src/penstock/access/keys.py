@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from penstock.access import repository
+from penstock.access.directory import ended_key
 from penstock.access.hashing import Pepper, new_secret, shown_prefix
 from penstock.access.principal import owns_server, require, sees
 from penstock.access.rights import refuse_handling, refuse_more, settle
@@ -63,6 +64,21 @@ class Keys:
     def find(self, key_id: str) -> Key | None:
         """A key by its id, whoever asks."""
         return self._directory.key(key_id)
+
+    def standing(self, principal: Principal) -> Principal:
+        """A principal of before, for work that goes on in its name.
+
+        Raises `Unauthenticated` where its key has ended since, or its project was closed.
+        """
+        now, key = self._clock.now_us(), self._directory.keys.get(principal.key_id)
+        if principal.key_id and (key is None or key.revoked_us is not None):
+            raise ended_key("has been revoked")
+        if key is not None and key.expires_us is not None and key.expires_us <= now:
+            raise ended_key("has expired")
+        project = self._directory.projects.get(principal.project_id)
+        if project is None or project.archived_us is not None:
+            raise ended_key("belongs to a project that was closed")
+        return principal
 
     def list(self, principal: Principal, project_id: str | None = None) -> tuple[Key, ...]:
         """The keys of the principal's project, newest first; of all projects, or of one, for the server's owner."""

@@ -49,6 +49,10 @@ class Admission:
         self.shed["interactive" if purpose == "live" else "background"] += 1
         return bound
 
+    def has_room(self, purpose: Purpose) -> bool:
+        """Whether `enter` would take a place: for who can wait instead of being refused."""
+        return self.running < (self._limit if purpose == "live" else self._background)
+
     def leave(self) -> None:
         self.running -= 1
         now = self._monotonic()
