@@ -2,9 +2,9 @@
 
     python benchmarks/streaming.py [--streams 200] [--events 100] [--rate 20] [--rounds 3]
 
-Every event carries the time at which the upstream sent it; the client, a process of its own, notes when it came, and
-how long the first one took from the request. What comes through the gateway is compared with the same streams straight
-from the upstream, in turn, and with a bare pass-through. Events must arrive one by one, as they were sent.
+Every event carries the time at which the upstream sent it; the client, a process of its own, notes when it came,
+and how long the first one took from the request. What comes through the gateway is compared with the same streams
+straight from the upstream, in turn, and with a bare pass-through. Events must arrive one by one, as they were sent.
 """
 
 from __future__ import annotations

@@ -95,6 +95,7 @@ class Flight:
         "lingers",
         "passed",
         "reservation",
+        "reserved_nanos",
         "served_by",
         "source",
         "span",
@@ -118,6 +119,7 @@ class Flight:
         self.source: Chunks | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.reservation: Reservation | None = None
+        self.reserved_nanos: int | None = None
         self.ticket: Ticket | None = None
         self.passed = 0
         self.called = 0.0

@@ -185,7 +185,8 @@ class Answering:
         self._finished = True
 
     async def _whole(self, send: Send, chunks: list[Chunk]) -> None:
-        body = self._make_writer(self._flight.exchange).whole(chunks)
+        raw = chunks[0].raw if len(chunks) == 1 else None
+        body = raw if raw is not None else self._make_writer(self._flight.exchange).whole(chunks)
         media_type = chunks[0].media_type if chunks else None
         kind = JSON if media_type is None else declared(media_type)
         await self._answer(send, 200, kind + self._marks(), body)

@@ -23,7 +23,7 @@ from penstock.exchange import Chunk, Exchange, Usage
 from penstock.ids import new_span_id
 from penstock.seams import SpanKind
 from penstock.traces import content, names
-from penstock.traces.span import SpanRecord, SpanStatus, TraceRecord, TraceStatus, TraceSummary
+from penstock.traces.span import SpanRecord, SpanStatus, TraceRecord, TraceStatus
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,8 @@ class ActiveTrace:
         """Starts a span below `parent_id`. One that starts after the trace was finished is not recorded."""
         span = ActiveSpan(self, parent_id, name, kind)
         span.attributes.update(attributes)
-        self._spans.append(span)
+        if not self._done:
+            self._spans.append(span)
         return span
 
     def span(self, name: str, kind: SpanKind = "chain", **attributes: Any) -> ActiveSpan:
@@ -228,6 +229,8 @@ class ActiveTrace:
             self._keep(self._record(outcome_of(error)))
         except Exception:  # a record that fails must not fail the answer
             logger.exception("trace %s could not be recorded", self.id)
+        # Spans know their trace and the trace its spans: without this, each request would wait for the collector.
+        self._spans = []
 
     def _record(self, outcome: Outcome) -> TraceRecord:
         answer = "".join(self._answer)
@@ -235,7 +238,7 @@ class ActiveTrace:
         self.root.described = self._described(answer)
         spans = tuple([span.record(ended) for span in self._spans])
         size = 2000 + len(answer) + sum([500 + len(span.attributes) for span in spans])
-        return TraceRecord(order_key(self._started_us), self._summary(outcome, answer), spans, size)
+        return TraceRecord(order_key(self._started_us), self._values(outcome, answer), spans, size)
 
     def _described(self, answer: str) -> names.Described:
         """What is known of the request."""
@@ -263,35 +266,51 @@ class ActiveTrace:
             return None
         return msgspec.Raw(body)
 
-    def _summary(self, outcome: Outcome, answer: str) -> TraceSummary:
-        exchange, attributes, usage = self._exchange, self.root.attributes, self._usage
+    def _values(self, outcome: Outcome, answer: str) -> tuple[Any, ...]:
+        """The fields of `TraceSummary`, in their order."""
+        exchange, attributes, usage = self._exchange, self.root.attributes, self._usage or NO_USAGE
+        content_kept = self._settings.content
         session = attributes.get("session")
-        return TraceSummary(
-            id=self.id,
-            project_id=exchange.project_id,
-            operation=exchange.operation,
-            purpose=exchange.purpose,
-            model=content.clean(exchange.model),
-            release_id=self._release_id,
-            knowledge=attributes.get("knowledge"),
-            generation=attributes.get("generation"),
-            status=outcome.status,
-            error_code=outcome.code,
-            error_message=outcome.message,
-            started_us=self._started_us,
-            duration_us=self.root.duration_us or 0,
-            first_chunk_us=self._first_chunk_us,
-            input_tokens=usage.input if usage else None,
-            cached_input_tokens=usage.cached_input if usage else None,
-            output_tokens=usage.output if usage else None,
-            reasoning_tokens=usage.reasoning if usage else None,
-            cost_nanos=usage.cost_nanos if usage else None,
-            answered=attributes.get("answered"),
-            question=content.preview(question_of(exchange)) if self._settings.content else None,
-            answer=content.preview(answer) if self._settings.content else None,
-            user=content.clean(exchange.user) if exchange.user else None,
-            session=content.clean(str(session)) if session else None,
+        return (
+            self.id,
+            exchange.project_id,
+            exchange.operation,
+            exchange.purpose,
+            content.clean(exchange.model),
+            self._release_id,
+            attributes.get("knowledge"),
+            attributes.get("generation"),
+            outcome.status,
+            outcome.code,
+            outcome.message,
+            self._started_us,
+            self.root.duration_us or 0,
+            self._first_chunk_us,
+            usage.input,
+            usage.cached_input,
+            usage.output,
+            usage.reasoning,
+            usage.cost_nanos,
+            attributes.get("answered"),
+            None,
+            content.preview(question_of(exchange)) if content_kept else None,
+            content.preview(answer) if content_kept else None,
+            content.clean(exchange.user) if exchange.user else None,
+            content.clean(str(session)) if session else None,
         )
+
+
+class NoUsage(Struct, frozen=True):
+    """In place of a `Usage` that never came."""
+
+    input: None = None
+    cached_input: None = None
+    output: None = None
+    reasoning: None = None
+    cost_nanos: None = None
+
+
+NO_USAGE = NoUsage()
 
 
 def question_of(exchange: Exchange) -> str:

@@ -26,6 +26,8 @@ from penstock.storage.bulk import BulkInsert
 from penstock.traces.names import AS_ASKED, filled
 from penstock.traces.recorder import TIE_BITS
 from penstock.traces.span import (
+    QUESTION,
+    ContextUse,
     Feedback,
     ModelScore,
     SpanRecord,
@@ -63,7 +65,7 @@ def merge(connection: Connection, records: Sequence[TraceRecord]) -> None:
     used = used_keys(connection, records)
     fresh: list[tuple[int, TraceRecord]] = []
     for record in records:
-        identity = (record.summary.project_id, record.summary.id)
+        identity = (record.project_id, record.id)
         if identity not in known:
             key = record.key
             if key in used:
@@ -71,27 +73,27 @@ def merge(connection: Connection, records: Sequence[TraceRecord]) -> None:
             used.add(key)
             known[identity] = key
             fresh.append((key, record))
-    keys = [known[record.summary.project_id, record.summary.id] for record in records]
+    keys = [known[record.project_id, record.id] for record in records]
     add(connection, fresh, ())
     ADD_NEW_SPANS(connection, span_rows(zip(keys, records, strict=True)))
 
 
 def add(connection: Connection, traces: Sequence[tuple[int, TraceRecord]], spans: Sequence[TraceRecord]) -> None:
     """Adds traces under their keys, and the spans of `spans` under the keys that these have themselves."""
-    ADD_TRACES(connection, [(key, *msgspec.structs.astuple(record.summary)) for key, record in traces])
-    questions = [(key, record.summary.question) for key, record in traces if record.summary.question]
+    ADD_TRACES(connection, [(key, *record.values) for key, record in traces])
+    questions = [(key, asked) for key, record in traces if (asked := record.values[QUESTION])]
     ADD_QUESTIONS(connection, questions)
     ADD_SPANS(connection, span_rows((record.key, record) for record in spans))
 
 
 def span_rows(records: Iterable[tuple[int, TraceRecord]]) -> list[tuple[Any, ...]]:
-    return [span_row(key, record.summary.project_id, span) for key, record in records for span in record.spans]
+    return [span_row(key, record.project_id, span) for key, record in records for span in record.spans]
 
 
 def keys_of(connection: Connection, records: Sequence[TraceRecord]) -> dict[tuple[str, str], int]:
     """The keys of those traces that are stored already, by project and id."""
-    ids = [record.summary.id for record in records]
-    projects = {record.summary.project_id for record in records}
+    ids = [record.id for record in records]
+    projects = {record.project_id for record in records}
     rows = connection.execute(
         select(TRACE.c.project_id, TRACE.c.id, TRACE.c.key).where(
             TRACE.c.project_id.in_(projects), TRACE.c.id.in_(ids)
@@ -188,9 +190,9 @@ def conditions(wanted: TraceFilter, key: ColumnElement[int]) -> list[ColumnEleme
     if wanted.feedback is not None:
         found.append(judged(wanted.feedback))
     if wanted.since_us is not None:
-        found.append(key >= wanted.since_us << TIE_BITS)
+        found.append(key >= min(wanted.since_us, LAST_US) << TIE_BITS)
     if wanted.until_us is not None:
-        found.append(key < wanted.until_us << TIE_BITS)
+        found.append(key < min(wanted.until_us, LAST_US) << TIE_BITS)
     if wanted.min_duration_us is not None:
         found.append(TRACE.c.duration_us >= wanted.min_duration_us)
     for field, value in (
@@ -316,6 +318,40 @@ def scores(connection: Connection, project_id: str | None, since_us: int) -> lis
         ModelScore(model, count, mean, max(0.0, squares - mean * mean))
         for model, count, mean, squares in connection.execute(query)
     ]
+
+
+def context_use(connection: Connection, project_id: str | None, since_us: int, at_most: int) -> list[ContextUse]:
+    """What the newest composed answers used of their passages, by app; `at_most` answers are looked at."""
+    newest = (
+        select(TRACE.c.key, TRACE.c.model)
+        .where(TRACE.c.knowledge.is_not(None), TRACE.c.key >= since_us << TIE_BITS)
+        .order_by(TRACE.c.key.desc())
+        .limit(at_most)
+    )
+    if project_id is not None:
+        newest = newest.where(TRACE.c.project_id == project_id)
+    chosen = newest.subquery()
+    spans = select(chosen.c.model, SPAN.c.attributes).join_from(chosen, SPAN, SPAN.c.trace_key == chosen.c.key)
+    found: dict[str, ContextUse] = {}
+    for app, attributes in connection.execute(spans.where(SPAN.c.name == "attribution")):
+        used = msgspec.json.decode(attributes, type=PassagesUsed)
+        known = found.get(app, ContextUse(app, 0, 0, 0, 0))
+        found[app] = ContextUse(
+            app,
+            known.answers + 1,
+            known.passages + used.passages,
+            known.unused + used.passages - used.passages_used,
+            known.unused_chars + used.unused_chars,
+        )
+    return sorted(found.values(), key=lambda each: each.app)
+
+
+class PassagesUsed(msgspec.Struct, frozen=True):
+    """What is read of the span in which an answer's sentences are matched to passages."""
+
+    passages: int = 0
+    passages_used: int = 0
+    unused_chars: int = 0
 
 
 def prune(connection: Connection, before_us: int, at_most: int) -> int:

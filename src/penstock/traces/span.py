@@ -79,13 +79,33 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
 class TraceRecord(Struct, frozen=True):
     """A whole request as the recorder hands it to the writer; `key` is its place in the order of all.
 
+    `values` are the fields of its summary in their order: a tuple is made and stored in a fraction of the time.
     `size` is about how many bytes this keeps in memory.
     """
 
     key: int
-    summary: TraceSummary
+    values: tuple[Any, ...]
     spans: tuple[SpanRecord, ...]
     size: int
+
+    @property
+    def id(self) -> str:
+        trace_id: str = self.values[0]
+        return trace_id
+
+    @property
+    def project_id(self) -> str:
+        project_id: str = self.values[1]
+        return project_id
+
+    @property
+    def summary(self) -> TraceSummary:
+        names = TraceSummary.__struct_fields__
+        return TraceSummary(**dict(zip(names, self.values, strict=True)))
+
+
+QUESTION = TraceSummary.__struct_fields__.index("question")
+"""The place of the question among the `values` of a record."""
 
 
 class ModelScore(Struct, frozen=True):
@@ -95,6 +115,19 @@ class ModelScore(Struct, frozen=True):
     count: int
     mean: float
     variance: float
+
+
+class ContextUse(Struct, frozen=True):
+    """What became of the passages that were sent to a model: `answers` of one app, counted over the newest ones.
+
+    `passages` were sent, no sentence of the answer stands on `unused` of them, with `unused_chars` characters.
+    """
+
+    app: str
+    answers: int
+    passages: int
+    unused: int
+    unused_chars: int
 
 
 class Feedback(Struct, frozen=True, kw_only=True):

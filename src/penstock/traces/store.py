@@ -15,7 +15,7 @@ from penstock.storage.database import Database
 from penstock.storage.sqlite import SqliteDatabase
 from penstock.traces import repository
 from penstock.traces.recorder import ActiveTrace, RecorderSettings
-from penstock.traces.span import Feedback, ModelScore, TraceDetail, TraceFilter, TracePage
+from penstock.traces.span import ContextUse, Feedback, ModelScore, TraceDetail, TraceFilter, TracePage
 from penstock.traces.writer import TraceWriter, WriterStats
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MAX_QUEUE_BYTES = 64 << 20
 MAX_COUNT = 10_000
 MAX_LIMIT = 500
+MAX_CONTEXTS = 2_000
+"""Answers that are looked at for what they used of their passages."""
 EVERYTHING = RecorderSettings()
 PRUNE_BATCH = 500
 FRESH_SECONDS = 2.0
@@ -129,6 +131,14 @@ class TraceStore:
     def _scores(self, project_id: str | None, since_us: int) -> tuple[ModelScore, ...]:
         with self._database.read() as connection:
             return tuple(repository.scores(connection, project_id, since_us))
+
+    async def context_use(self, project_id: str | None, since_us: int) -> tuple[ContextUse, ...]:
+        """What the newest composed answers since then used of the passages that their model was sent."""
+        return await asyncio.to_thread(self._context_use, project_id, since_us)
+
+    def _context_use(self, project_id: str | None, since_us: int) -> tuple[ContextUse, ...]:
+        with self._database.read() as connection:
+            return tuple(repository.context_use(connection, project_id, since_us, MAX_CONTEXTS))
 
     async def prune(self, before_us: int) -> int:
         """Deletes the traces that started before `before_us`, a batch at a time; returns how many."""

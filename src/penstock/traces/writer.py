@@ -145,7 +145,7 @@ class TraceWriter:
                 self._insert([record])
             except Exception as error:
                 lost += 1
-                logger.error("trace %s cannot be stored: %s", record.summary.id, error)
+                logger.error("trace %s cannot be stored: %s", record.id, error)
         return lost
 
     def _refuses(self, error: StorageError | StorageFull) -> None:

@@ -65,6 +65,8 @@ def most(flight: Flight) -> int | None:
     parameters = flight.exchange.parameters
     if price is None or flight.cache:
         return None
+    if flight.reserved_nanos is not None:
+        return flight.reserved_nanos
     limit = parameters.max_tokens
     if limit is None:
         if flight.exchange.operation != "embed":

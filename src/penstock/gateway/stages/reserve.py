@@ -44,7 +44,7 @@ class Reserve(Stage):
         if plan.tokens or plan.money:
             tokens, output = self._estimator.tokens(exchange, target.name)
             if plan.money:
-                cost = estimated_cost(target, Usage(tokens, output))
+                cost = flight.reserved_nanos = estimated_cost(target, Usage(tokens, output))
         ask = Ask(
             principal=exchange.principal,
             model=target.name,
