@@ -67,10 +67,20 @@ class Directory:
         session = self.sessions.get(digest)
         if session is None or not hmac.compare_digest(session.digest, digest):
             raise unknown_key()
+        over = session.ended_us is not None or self._clock.now_us() >= session.expires_us
+        if session.person is not None and not over:
+            return self._welcome(session.person)
         entry = self._entry_of.get(session.key_id)
-        if entry is None or session.ended_us is not None or self._clock.now_us() >= session.expires_us:
-            raise Unauthenticated("You are not signed in any more.", hint="Sign in again with a key.")
+        if entry is None or over:
+            raise Unauthenticated("You are not signed in any more.", hint="Sign in again.")
         return self._admit(entry)
+
+    def _welcome(self, person: Principal) -> Principal:
+        """Who signed in with an account, while their project is open."""
+        project = self.projects.get(person.project_id)
+        if project is None or project.archived_us is not None:
+            raise Unauthenticated("Your project was closed.", hint="Ask who runs this server.")
+        return person
 
     def _admit(self, entry: Entry) -> Principal:
         now = self._clock.now_us()

@@ -18,6 +18,14 @@ RANK: dict[str, int] = {"viewer": 0, "developer": 1, "admin": 2, "owner": 3}
 ROLES: tuple[Role, ...] = ("viewer", "developer", "admin", "owner")
 
 
+PERSON = "user_"
+"""The beginning of the id of somebody who signed in with an account, where others have their key's."""
+
+
+def is_person(principal: Principal) -> bool:
+    return principal.key_id.startswith(PERSON)
+
+
 def at_least(principal: Principal, role: Role) -> bool:
     return RANK[principal.role] >= RANK[role]
 

@@ -17,6 +17,7 @@ from penstock.access.tables import KEY, PROJECT, SESSION, STATE
 from penstock.access.values import Changes, Key, Project, Session, StoredKey
 from penstock.config.limits import LimitSettings
 from penstock.errors import Conflict, NotFound
+from penstock.exchange import Principal
 
 T = TypeVar("T")
 Change = Callable[[Connection, int], T]
@@ -196,6 +197,7 @@ def add_session(connection: Connection, number: int, made: Session) -> Session:
             key_id=made.key_id,
             created_us=made.created_us,
             expires_us=made.expires_us,
+            person=None if made.person is None else msgspec.json.encode(made.person).decode(),
             version=number,
         )
     )
@@ -248,6 +250,7 @@ def session(row: Row[Any]) -> Session:
         created_us=row.created_us,
         expires_us=row.expires_us,
         ended_us=row.ended_us,
+        person=None if row.person is None else msgspec.json.decode(row.person, type=Principal),
     )
 
 

@@ -14,7 +14,7 @@ from penstock.audit.log import Audit
 from penstock.audit.record import Actor, Event
 from penstock.clock import Clock
 from penstock.config.secret import Secret
-from penstock.errors import RateLimited, Unauthenticated
+from penstock.errors import Forbidden, RateLimited, Unauthenticated
 from penstock.exchange import LOCAL_PROJECT, Principal
 
 COOKIE = "penstock_session"
@@ -58,13 +58,45 @@ class Sessions:
             created_us=now,
             expires_us=now + SESSION_SECONDS * 1_000_000,
         )
-        event = Event(action="signin", target=principal.key_id, project_id=principal.project_id)
-        await self._shared.change(
-            Actor(principal, address),
-            lambda connection, number: repository.add_session(connection, number, made),
-            lambda _: event,
-        )
+        await self._begin(made, Actor(principal, address))
         return Secret(cookie), principal
+
+    def check(self, address: str) -> None:
+        """Raises `RateLimited` after too many failures from an address."""
+        self._attempts.check(address)
+
+    async def failed(self, address: str, why: str) -> None:
+        """Counts a failed attempt with an account, and records it."""
+        self._attempts.failed(address)
+        event = Event(action="signin.failed", target="", project_id=LOCAL_PROJECT, after={"reason": why})
+        await self._audit.record(event, Actor(Principal(name="unknown", role="viewer"), address))
+
+    async def admit(self, person: Principal, expires_us: int, address: str) -> Secret:
+        """The cookie of a session of somebody whom the issuer has named. Raises `Forbidden` without a project."""
+        project = self._directory.projects.get(person.project_id)
+        if project is None or project.archived_us is not None:
+            raise Forbidden(
+                f"{person.name} has a role in project {person.project_id!r}, and there is no such project.",
+                hint=f"Make it with `penstock projects create --id {person.project_id}`.",
+            )
+        cookie = new_secret(SESSION_PREFIX)
+        made = Session(
+            digest=self._pepper.digest(cookie.encode()),
+            key_id=person.key_id,
+            created_us=self._clock.now_us(),
+            expires_us=expires_us,
+            person=person,
+        )
+        await self._begin(made, Actor(person, address))
+        return Secret(cookie)
+
+    async def _begin(self, made: Session, actor: Actor) -> None:
+        principal = actor.principal
+        after = None if made.person is None else {"name": principal.name, "role": principal.role}
+        event = Event(action="signin", target=principal.key_id, project_id=principal.project_id, after=after)
+        await self._shared.change(
+            actor, lambda connection, number: repository.add_session(connection, number, made), lambda _: event
+        )
 
     async def _principal(self, secret: bytes) -> Principal:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.access import repository
 from penstock.access.declared import declared_keys, declared_projects
@@ -18,10 +19,14 @@ from penstock.audit.log import Audit
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.config import AppFolder
 from penstock.config.access import KeySettings, ProjectSettings
+from penstock.config.oidc import OidcSettings
 from penstock.config.secret import Secret
 from penstock.errors import ConfigError, PenstockError
 from penstock.storage.database import Database
 from penstock.storage.location import open_database
+
+if TYPE_CHECKING:
+    from penstock.access.oidc.flow import OidcFlow
 
 SCHEMA = "access"
 
@@ -42,6 +47,8 @@ class Access:
         self.keys = Keys(self._shared, pepper, clock)
         self.projects = Projects(self._shared, clock)
         self.sessions = Sessions(self._shared, pepper, self.audit, clock)
+        self.oidc: OidcFlow | None = None
+        self._clock = clock
         self._shared.load()
 
     @classmethod
@@ -70,6 +77,24 @@ class Access:
         declared = declared_projects(projects, made)
         known = {*made, *(each.id for each in declared)}
         self._directory.declare(declared, declared_keys(keys, known, self._pepper))
+
+    def trust(self, settings: OidcSettings | None) -> None:
+        """Lets people sign in with accounts of an issuer, in place of the one before; `None` lets nobody.
+
+        From then on every request needs a key or a session. Raises `ConfigError` where a package is missing.
+        """
+        if settings is None:
+            self.oidc = None
+            return
+        try:
+            from penstock.access.oidc.flow import OidcFlow
+        except ImportError:
+            raise ConfigError(
+                "[access.oidc] needs the packages PyJWT and cryptography.",
+                hint="Install them with: pip install 'penstock[oidc]'",
+            ) from None
+        self.oidc = OidcFlow(settings, self._pepper, self._clock)
+        self._directory.required = True
 
     async def follow(self) -> None:
         """Keeps up with what other processes change, until it is cancelled."""
@@ -118,6 +143,7 @@ def open_access(folder: AppFolder) -> Access:
     access = Access.open(folder.database, folder.data, settings.access.pepper)
     try:
         access.declare(settings.projects, settings.keys)
+        access.trust(settings.access.oidc)
     except BaseException:
         access.abandon()
         raise
@@ -126,4 +152,4 @@ def open_access(folder: AppFolder) -> Access:
 
 def is_keyed(folder: AppFolder) -> bool:
     """Whether an app's requests need a key."""
-    return bool(folder.settings.keys) or ever_had_keys(folder.database)
+    return bool(folder.settings.keys) or folder.settings.access.oidc is not None or ever_had_keys(folder.database)

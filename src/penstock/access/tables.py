@@ -55,4 +55,5 @@ SESSION = Table(
     Column("expires_us", BigInteger),
     Column("ended_us", BigInteger),
     Column("version", BigInteger),
+    Column("person", Text),
 )

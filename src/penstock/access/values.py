@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from penstock.config.limits import LimitSettings
 from penstock.config.secret import Secret
-from penstock.exchange import LOCAL_PROJECT, Role
+from penstock.exchange import LOCAL_PROJECT, Principal, Role
 
 HashScheme = Literal["hmac-sha256"]
 """How the digest of a key was made."""
@@ -81,13 +81,17 @@ class MadeKey(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """Somebody signed in to the console with a key; it ends with the key, too. `digest` is that of its cookie."""
+    """Somebody signed in to the console with a key; it ends with the key, too. `digest` is that of its cookie.
+
+    `person` is who signed in with an account of the issuer instead; what they may do stays until the session ends.
+    """
 
     digest: bytes
     key_id: str
     created_us: int
     expires_us: int
     ended_us: int | None = None
+    person: Principal | None = None
 
 
 class Changes(Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from penstock.config.oidc import OidcSettings
 from penstock.config.secret import Secret
 from penstock.config.table import Table, Texts
 
@@ -19,6 +20,7 @@ class AccessSettings(Table):
         "characters; processes on several machines that share a database need the same. Default: a file `pepper` "
         "in the data folder, made once.",
     )
+    oidc: OidcSettings | None = None
 
 
 class ProjectSettings(Table):

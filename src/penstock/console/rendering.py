@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from penstock.access.principal import at_least
+from penstock.access.principal import at_least, is_person
 from penstock.access.routes import GuardedRoute
 from penstock.console import formats
 from penstock.console.assets import ASSETS
@@ -58,6 +58,11 @@ class ErrorPage(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     message: str
+    @property
+    def by_account(self) -> bool:
+        """Whether somebody signed in with an account, not with a key."""
+        return self.principal is not None and is_person(self.principal)
+
     hint: str
 
 

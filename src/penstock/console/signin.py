@@ -14,6 +14,7 @@ from penstock.access.routes import principal_of
 from penstock.access.sessions import SESSION_SECONDS, cookie_name
 from penstock.access.store import Access
 from penstock.audit.record import Actor
+from penstock.config.secret import Secret
 from penstock.console.rendering import PageRoute, View, render
 from penstock.errors import InvalidRequest, PenstockError, RateLimited, Unauthenticated
 from penstock.exchange import Principal
@@ -24,10 +25,14 @@ LONGEST_FORM = 10_000
 
 
 class SignInPage(Struct, frozen=True, kw_only=True):
-    """`to` is the page that was asked for. `problem` says why the last attempt failed, "" for the first."""
+    """`to` is the page that was asked for. `problem` says why the last attempt failed, "" for the first.
+
+    `issuer` is what the page calls the issuer of accounts, "" where there is none.
+    """
 
     title: str
     to: str
+    issuer: str = ""
     problem: str = ""
     hint: str = ""
 
@@ -36,7 +41,7 @@ async def show(request: Request) -> Response:
     to = own_page(request.query_params.get("to", ""))
     if access_of(request) is None:
         return RedirectResponse(to or "/", 303)
-    return render(request, SIGN_IN, SignInPage(title="Sign in", to=to))
+    return render(request, SIGN_IN, SignInPage(title="Sign in", to=to, issuer=issuer_of(request)))
 
 
 async def sign_in(request: Request) -> Response:
@@ -50,16 +55,20 @@ async def sign_in(request: Request) -> Response:
     except (Unauthenticated, RateLimited) as error:
         return try_again(request, to, error)
     answer = RedirectResponse(to or first_page(principal), 303)
+    keep_session(answer, request, cookie, seconds=SESSION_SECONDS)
+    return answer
+
+
+def keep_session(answer: Response, request: Request, cookie: Secret, *, seconds: int) -> None:
     scheme = request.scope["scheme"]
     answer.set_cookie(
         cookie_name(scheme),
         cookie.reveal(),
-        max_age=SESSION_SECONDS,
+        max_age=seconds,
         httponly=True,
         samesite="strict",
         secure=scheme == "https",
     )
-    return answer
 
 
 async def sign_out(request: Request) -> Response:
@@ -73,7 +82,7 @@ async def sign_out(request: Request) -> Response:
 
 
 def try_again(request: Request, to: str, error: PenstockError) -> Response:
-    page = SignInPage(title="Sign in", to=to, problem=error.message, hint=error.hint)
+    page = SignInPage(title="Sign in", to=to, issuer=issuer_of(request), problem=error.message, hint=error.hint)
     headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after else {}
     answer = render(request, SIGN_IN, page, headers)
     answer.status_code = error.status
@@ -84,6 +93,11 @@ def access_of(request: Request) -> Access | None:
     """Where keys are; `None` in local mode, where nobody signs in."""
     services: Services = request.app.state.services
     return services.access if services.access is not None and services.access.keys.required else None
+
+
+def issuer_of(request: Request) -> str:
+    access = access_of(request)
+    return "" if access is None or access.oidc is None else access.oidc.settings.title
 
 
 def read_form(body: bytes) -> dict[str, str]:
