@@ -246,7 +246,16 @@ class GroundedApp:
         with span(asked.exchange.tracer, "attribution") as recorded:
             found = await attribute(text, asked.evidence.question.text, sentences, self._vectors)
             if recorded is not None:
-                recorded.set(supported=len(found.supports), unsupported=len(found.unsupported), tokens=found.tokens)
+                used_passages = {support.number for support in found.supports}
+                unused = [hit for number, hit in enumerate(passages, start=1) if number not in used_passages]
+                recorded.set(
+                    supported=len(found.supports),
+                    unsupported=len(found.unsupported),
+                    tokens=found.tokens,
+                    passages=len(passages),
+                    passages_used=len(passages) - len(unused),
+                    unused_chars=sum(len(hit.text) for hit in unused),
+                )
         cited = await self._quoting.verified([supporting(support) for support in found.supports])
         used = {quotation.place for quotation in cited}
         cited += [quotation for quotation in evidence if quotation.place not in used]

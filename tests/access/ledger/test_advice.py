@@ -3,16 +3,19 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from support.ledgers import call, made, opened
+from support.tracing import exchange, record
 
 from penstock.access.advice.advice import Advice, Evidence, read_advice
 from penstock.access.costs.values import CostFilter
 from penstock.access.ledger import Ledger, LedgerEntry, LedgerOutcome
 from penstock.access.ledger.fingerprint import fingerprint
 from penstock.clock import ManualClock
-from penstock.exchange import Message, Parameters, Principal, Usage
-from penstock.traces.span import ModelScore
+from penstock.exchange import LOCAL_PROJECT, Message, Parameters, Principal, Usage
+from penstock.traces.span import ContextUse, Feedback, ModelScore
+from penstock.traces.store import TraceStore
 
 LONG = "You are the assistant of a power plant. " * 200
 START_US = 1_767_225_600_000_000
@@ -127,6 +130,51 @@ async def test_a_cheaper_model_that_is_liked_as_much(ledger: Ledger, clock: Manu
     unsure = [ModelScore("big", 40, 0.80, 0.2), ModelScore("small", 40, 0.79, 0.2)]
     assert await said(ledger, clock, scores=few) == []
     assert await said(ledger, clock, scores=unsure) == []
+
+
+async def test_passages_that_no_answer_stands_on(ledger: Ledger, clock: ManualClock) -> None:
+    made(ledger, call(model="big", app="handbook"), ok())
+    clock.advance(1)
+    wasteful = ContextUse("handbook", answers=40, passages=320, unused=250, unused_chars=400_000)
+    thrifty = ContextUse("faq", answers=40, passages=320, unused=150, unused_chars=400_000)
+    few = ContextUse("new", answers=29, passages=320, unused=300, unused_chars=400_000)
+    prices = {"big": (2_000_000_000, 500_000_000)}
+    (found,) = await said(ledger, clock, contexts=[wasteful, thrifty, few], rates=prices.get)
+    assert (found.kind, found.app, found.model, found.calls) == ("context", "handbook", "big", 40)
+    assert (found.saves_nanos, found.estimated) == (100_000 * 2000, True)
+    assert "250 of 320 passages" in found.title
+    assert "Send fewer: 2 a question" in found.action
+
+
+async def test_what_answers_used_of_their_passages_stands_in_their_traces(tmp_path: Path) -> None:
+    store = TraceStore.open(tmp_path / "traces.db")
+    for passages, used in ((8, 2), (8, 1), (4, 4)):
+        trace = store.begin(exchange(model="handbook"))
+        with trace.span("attribution") as span:
+            span.set(passages=passages, passages_used=used, unused_chars=100 * (passages - used), supported=3)
+        trace.set(knowledge="docs")
+        trace.finish()
+    record(store, model="handbook")  # one without
+    assert await store.flush()
+    assert await store.context_use(LOCAL_PROJECT, 0) == (ContextUse("handbook", 3, 20, 13, 1300),)
+    assert await store.context_use(None, 0) == (ContextUse("handbook", 3, 20, 13, 1300),)
+    assert await store.context_use("other", 0) == ()
+    store.close()
+
+
+async def test_scores_by_model(tmp_path: Path) -> None:
+    store = TraceStore.open(tmp_path / "traces.db")
+    for score in (1.0, -1.0, 1.0):
+        trace = record(store, model="big")
+        assert await store.flush()
+        await store.add_feedback(LOCAL_PROJECT, Feedback(trace_id=trace, score=score))
+    record(store, model="small")
+    assert await store.flush()
+    (found,) = await store.scores(LOCAL_PROJECT, 0)
+    assert (found.model, found.count) == ("big", 3)
+    assert (found.mean, found.variance) == (pytest.approx(1 / 3), pytest.approx(8 / 9))
+    assert await store.scores("other", 0) == ()
+    store.close()
 
 
 def test_fingerprints_tell_questions_apart_and_not_people() -> None:

@@ -2,6 +2,7 @@
 
 repeated   the same question again, which a cache would have answered
 prefix     the same long beginning again, which the provider read anew each time
+context    passages that were sent to a model and that no sentence of an answer stands on
 cheaper    another model whose answers people liked as much
 length     a limit on answers that none came near, for which budgets set money aside
 peak       one hour with far more calls than the others
@@ -22,15 +23,16 @@ from penstock.access.advice.repository import Bounds, Rows
 from penstock.access.costs.values import CostFilter
 from penstock.access.ledger import Ledger
 from penstock.access.ledger.tables import HOUR_US
-from penstock.traces.span import ModelScore
+from penstock.traces.span import ContextUse, ModelScore
 
-Kind = Literal["repeated", "prefix", "cheaper", "length", "peak"]
+Kind = Literal["repeated", "prefix", "context", "cheaper", "length", "peak"]
 
 CHARS_PER_TOKEN = 4
 ENOUGH_CALLS = 100
 BOUNDS = Bounds(repeated_us=HOUR_US, prefix_us=5 * 60 * 1_000_000, calls=ENOUGH_CALLS)
 """Providers keep a prompt in their cache for five minutes."""
 ENOUGH_SCORES = 30
+ENOUGH_ANSWERS = 30
 PEAK = 5
 """Times the average hour."""
 AS_GOOD = 0.1
@@ -64,6 +66,7 @@ class Evidence(Struct, frozen=True):
     """What advice is drawn from, beside the ledger."""
 
     scores: Sequence[ModelScore] = ()
+    contexts: Sequence[ContextUse] = ()
     rates: Rates = lambda model: None
 
 
@@ -79,6 +82,7 @@ def advice(ledger: Ledger, wanted: CostFilter, evidence: Evidence) -> tuple[Advi
     drawn = [
         *repeated(found.repeated),
         *prefixes(found.prefixes, evidence.rates),
+        *unused(evidence.contexts, found.apps, evidence.rates, wanted),
         *cheaper(found.averages, evidence.scores, wanted),
         *lengths(found.lengths),
         *peaks(found.hours, wanted),
@@ -117,6 +121,29 @@ def prefixes(rows: Rows, rates: Rates) -> Iterator[Advice]:
             saves_nanos=saves,
             estimated=True,
             **whose(row),
+        )
+
+
+def unused(contexts: Sequence[ContextUse], apps: Rows, rates: Rates, wanted: CostFilter) -> Iterator[Advice]:
+    """For the answers that were looked at; the model is the one that the app calls most."""
+    for each in contexts:
+        if each.answers < ENOUGH_ANSWERS or each.unused * 2 < each.passages:
+            continue
+        model = next((row.model for row in apps if row.app == each.app), "")
+        price = rates(model) if model else None
+        tokens = each.unused_chars // CHARS_PER_TOKEN
+        kept = math.ceil((each.passages - each.unused) / each.answers)
+        yield Advice(
+            kind="context",
+            title=f"{each.unused:,} of {each.passages:,} passages that {each.app!r} sent to its model in "
+            f"{each.answers:,} answers support none of their sentences.",
+            action=f"Send fewer: {kept} a question were used on average.",
+            project_id=wanted.project_id,
+            app=each.app,
+            model=model,
+            calls=each.answers,
+            saves_nanos=None if price is None else tokens * price[0] // MILLION,
+            estimated=True,
         )
 
 

@@ -25,6 +25,7 @@ class Found(Struct, frozen=True):
     lengths: Rows
     hours: Rows
     averages: Rows
+    apps: Rows
 
 
 class Bounds(Struct, frozen=True):
@@ -42,6 +43,7 @@ def find(connection: Connection, wanted: CostFilter, bounds: Bounds) -> Found:
         lengths(connection, wanted, bounds.calls),
         hours(connection, wanted),
         averages(connection, wanted),
+        apps(connection, wanted),
     )
 
 
@@ -123,4 +125,12 @@ def averages(connection: Connection, wanted: CostFilter) -> Rows:
         SELECT d.model, count(*) AS calls, sum(c.cost_nanos) AS cost
         {CALLS} AND d.app = '' AND c.status = 'ok' AND c.cost_nanos IS NOT NULL
         GROUP BY d.model ORDER BY d.model"""
+    return connection.execute(text(statement), values(wanted)).all()
+
+
+def apps(connection: Connection, wanted: CostFilter) -> Rows:
+    """The models that apps call, the one with the most calls first: `app`, `model`, `calls`."""
+    statement = f"""
+        SELECT d.app, d.model, count(*) AS calls {CALLS} AND d.app <> '' AND d.operation = 'chat'
+        GROUP BY d.app, d.model ORDER BY calls DESC"""
     return connection.execute(text(statement), values(wanted)).all()

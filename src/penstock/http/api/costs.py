@@ -165,7 +165,8 @@ async def get_advice(request: Request) -> Response:
     now = time.time_ns() // 1000
     wanted = CostFilter(project_id=project_id, since_us=now - query.days * DAY_US, until_us=now)
     scores = await services.traces.scores(project_id, wanted.since_us)
-    evidence = Evidence(scores, partial(input_rates, services.registry))
+    contexts = await services.traces.context_use(project_id, wanted.since_us)
+    evidence = Evidence(scores, contexts, partial(input_rates, services.registry))
     found = await read_advice(ledger_of(request), wanted, evidence)
     return reply(AdviceList(since=moment(wanted.since_us), until=moment(now), data=found))
 
