@@ -13,8 +13,11 @@ from starlette.routing import BaseRoute
 
 from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
+from penstock.access.store import Access
 from penstock.config import AppSettings, ServerSettings, Settings
+from penstock.config.batches import BatchSettings
 from penstock.exchange import LOCAL_PROJECT
+from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
@@ -26,6 +29,7 @@ from penstock.http.server import build
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote
+from penstock.platform.batches import open_batches
 from penstock.seams import Provider
 from penstock.testing import FakeEmbedder, FakeProvider, ProviderServer
 from penstock.traces.span import TraceDetail, TraceFilter
@@ -121,23 +125,32 @@ async def site(
     cache: AnswerCache | None = None,
     limits: Limits | None = None,
     ledger: Ledger | None = None,
+    batches: BatchSettings | None = None,
+    access: Access | None = None,
     **server: Any,
 ) -> AsyncIterator[Site]:
-    """Serves the targets, by default a model "tiny", until the block ends."""
+    """Serves the targets, by default a model "tiny", until the block ends; batches where they have settings."""
     traces = TraceStore.open(folder / "traces.db")
     responses = ResponseStore(folder)
     registry = Registry(targets or (model(),))
     meter = Meter()
     settings = ServerSettings(**{"request_seconds": 20.0} | server)
+    admission = Admission(settings.max_in_flight)
     services = Services(
         app_name="docs",
-        settings=Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=settings),
+        settings=Settings(
+            app=AppSettings(name="docs"),
+            models={},
+            knowledge={},
+            server=settings,
+            batches=batches or BatchSettings(),
+        ),
         pipeline=Pipeline(
             standard_stages(
                 registry,
                 traces,
                 meter,
-                max_in_flight=settings.max_in_flight,
+                admission=admission,
                 responses=responses,
                 cache=cache,
                 limits=limits,
@@ -151,8 +164,13 @@ async def site(
         cache=cache,
         limits=limits,
         ledger=ledger,
+        admission=admission,
+        access=access,
     )
-    running = HttpServer(build(services, routes), ServerAddress(port=0, drain_seconds=drain))
+    stack = AsyncExitStack()
+    batching = open_batches(folder, lambda: services, stack) if batches is not None else None
+    working = asyncio.create_task(batching.work()) if batching is not None else None
+    running = HttpServer(build(services, routes, batching), ServerAddress(port=0, drain_seconds=drain))
     await running.start()
     try:
         connector = aiohttp.TCPConnector(limit=0)
@@ -160,6 +178,10 @@ async def site(
             yield Site(services, running, session, clients)
     finally:
         await asyncio.wait_for(running.stop(), 30)
+        if working is not None:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        await stack.aclose()
         for target in registry:
             await target.provider.close()
         traces.close()

@@ -14,6 +14,7 @@ FIXED = (
     "access",
     "app.data",
     "app.name",
+    "batches",
     "cache.enabled",
     "cache.max_mb",
     "cache.semantic",

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from penstock.config.access import AccessSettings, KeySettings, ProjectSettings
 from penstock.config.app import AppSettings
+from penstock.config.batches import BatchSettings
 from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
 from penstock.config.database import DatabaseSettings
@@ -54,6 +55,7 @@ class Settings(Table):
     prices: dict[ModelUse, PriceSettings] = Field(default_factory=dict)
     database: DatabaseSettings = DatabaseSettings()
     responses: ResponseSettings = ResponseSettings()
+    batches: BatchSettings = BatchSettings()
     access: AccessSettings = AccessSettings()
     projects: dict[Name, ProjectSettings] = Field(default_factory=dict)
     keys: dict[Name, KeySettings] = Field(default_factory=dict)

@@ -17,14 +17,18 @@ LINGER_BYTES = 256 << 20
 
 
 class BodyLimits(Struct, kw_only=True):
-    """`bytes` of a JSON body, `upload_bytes` of a file, `seconds` for either to arrive.
+    """`bytes` of a JSON body, `upload_bytes` of a document, `file_bytes` of a file in a form that is kept.
+
+    `seconds` is how long a body may take to arrive, `file_seconds` one with a file.
 
     One object for a server; it is changed when the configuration is.
     """
 
     bytes: int = 20 << 20
     upload_bytes: int = 64 << 20
+    file_bytes: int = 200 << 20
     seconds: float = 60.0
+    file_seconds: float = 900.0
 
 
 class BodyLimit:
@@ -33,18 +37,20 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, limits: BodyLimits, uploads: Sequence[ApiRoute] = ()) -> None:
         self._app = app
         self._limits = limits
-        self._uploads = [(route.method, route.path_regex) for route in uploads]
+        self._uploads = [(route.method, route.path_regex, route.description.form) for route in uploads]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            receive = LimitedBody(scope, receive, self._limit(scope), self._limits.seconds)
+            receive = LimitedBody(scope, receive, *self._limit(scope))
         await self._app(scope, receive, send)
 
-    def _limit(self, scope: Scope) -> int:
-        for method, pattern in self._uploads:
+    def _limit(self, scope: Scope) -> tuple[int, float]:
+        """Bytes and seconds."""
+        limits = self._limits
+        for method, pattern, is_form in self._uploads:
             if method == scope["method"] and pattern.match(scope["path"]):
-                return self._limits.upload_bytes
-        return self._limits.bytes
+                return (limits.file_bytes if is_form else limits.upload_bytes), limits.file_seconds
+        return limits.bytes, limits.seconds
 
 
 class LimitedBody:
@@ -92,7 +98,8 @@ class LimitedBody:
         self._done = True
         return BodyTooLarge(
             f"The body is larger than {self._limit / (1 << 20):.4g} MB, the most that is taken here.",
-            hint="Send less, or raise max_body_mb under [server] (for files: max_file_mb of the knowledge).",
+            hint="Send less, or raise max_body_mb under [server] (for files: max_file_mb of the knowledge, or "
+            "under [batches]).",
         )
 
     async def _discard(self) -> None:

@@ -40,8 +40,8 @@ class Description(Struct, frozen=True, kw_only=True):
     `role` is the least that is needed, `None` for everybody: what does not say so is the owner's.
 
     The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit. With `form`, `body`
-    are the fields of a form. All others take JSON. `answer_type` is the answer's media type, where it is another,
-    and `status` what it says when all went well.
+    are the fields of a form, with both of one whose file is read as it comes. All others take JSON. `answer_type`
+    is the answer's media type, where it is another, and `status` what it says when all went well.
     """
 
     summary: str
@@ -57,9 +57,9 @@ class Description(Struct, frozen=True, kw_only=True):
     @property
     def media_type(self) -> str:
         """What the body must be declared as."""
-        if self.upload:
-            return UPLOAD_TYPE
-        return FORM_TYPE if self.form else JSON_TYPE
+        if self.form:
+            return FORM_TYPE
+        return UPLOAD_TYPE if self.upload else JSON_TYPE
 
 
 class ApiRoute(GuardedRoute):

@@ -9,8 +9,9 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from penstock.access.routes import GuardedRoute
+from penstock.batches.service import Batches
 from penstock.gateway.services import Services
-from penstock.http import anthropic, health, metrics, openai, openapi, operations, responses
+from penstock.http import anthropic, batches, files, health, metrics, openai, openapi, operations, responses
 from penstock.http.answering import Running
 from penstock.http.api import (
     audit,
@@ -49,10 +50,11 @@ API: list[ApiRoute] = [
 """Penstock's own API, one list per module of `http/api`."""
 
 
-def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+def build(services: Services, extra_routes: Sequence[BaseRoute] = (), batching: Batches | None = None) -> Starlette:
     """The application: the OpenAI dialect, Penstock's API, health, metrics, and `extra_routes` (the console).
 
     Handlers find `Services` at `request.app.state.services`. `app.state.running` are the answers on their way.
+    Without `batching` there are no files and no batches.
     """
     running = Running()
     bodies = body_limits(services)
@@ -61,6 +63,8 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         *anthropic.routes(running),
         *responses.routes(running),
         *operations.routes(running),
+        *files.ROUTES,
+        *batches.ROUTES,
     ]
     described = [*dialects, *API, *health.routes(running)]
     described += [route for route in extra_routes if isinstance(route, ApiRoute)]
@@ -81,6 +85,7 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         exception_handlers=HANDLERS,
     )
     app.state.services = services
+    app.state.batches = batching
     app.state.running = running
     app.state.bodies = bodies
     endpoints = {route.path: route.endpoint for route in described if isinstance(route.endpoint, openai.Endpoint)}
@@ -94,6 +99,7 @@ def use(app: Starlette, services: Services) -> None:
     limits = body_limits(services)
     bodies: BodyLimits = app.state.bodies
     bodies.bytes, bodies.upload_bytes = limits.bytes, limits.upload_bytes
+    bodies.file_bytes = limits.file_bytes
     app.state.services = services
 
 
@@ -107,4 +113,7 @@ def refuse_unguarded(routes: Sequence[BaseRoute]) -> None:
 def body_limits(services: Services) -> BodyLimits:
     body = services.settings.server.max_body_mb
     file = max((each.max_file_mb for each in services.settings.knowledge.values()), default=body)
-    return BodyLimits(bytes=int(body * (1 << 20)), upload_bytes=int(file * (1 << 20)))
+    most = services.settings.batches.max_file_mb
+    return BodyLimits(
+        bytes=int(body * (1 << 20)), upload_bytes=int(file * (1 << 20)), file_bytes=int(most * (1 << 20))
+    )

@@ -22,6 +22,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from penstock.access.store import Access
+from penstock.batches.service import Batches
 from penstock.config import AppFolder
 from penstock.console.routes import routes as console_routes
 from penstock.errors import PenstockError
@@ -33,6 +34,7 @@ from penstock.http.server import build, use
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.base import IngestSummary, KnowledgeBase
+from penstock.platform.batches import open_batches
 from penstock.platform.configured import Configured
 from penstock.platform.lasting import QUIET, Lasting, OnIngest, Opening, Watch
 from penstock.platform.live import LiveConfiguration
@@ -55,6 +57,7 @@ class Platform:
         self._retention: list[asyncio.Task[None]] = []
         self.lock = FolderLock(folder.make_data_folder())
         self.lasting: Lasting
+        self.batches: Batches
         self.live: LiveConfiguration
 
     @classmethod
@@ -70,6 +73,7 @@ class Platform:
             platform.lasting = await Opening(folder, watch, stack).open()
             platform.live = LiveConfiguration(folder, platform.lasting, platform._switch)
             stack.push_async_callback(platform.live.close)
+            platform.batches = open_batches(folder.data, lambda: platform.services, stack)
             yield platform
 
     @property
@@ -157,12 +161,13 @@ class Platform:
         )
         if self.app is not None:
             await self.app.warm()
-        self._http = build(self.services, console_routes())
+        self._http = build(self.services, console_routes(), self.batches)
         server = HttpServer(self._http, address)
         await server.start()
         self.lock.announce(server.url, self.access.keys.owner_token())
         self._start(self.warm())
         self._start(self.access.follow())
+        self._start(self.batches.work())
         self._retain()
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.

@@ -1,0 +1,1 @@
+"""Files that were sent, and those that batches wrote: rows in `jobs.db`, contents beside it."""

@@ -1,0 +1,41 @@
+"""Batches as a running app has them: their files and database in its data folder, their lines for its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from penstock.batches.answering import Answerer
+from penstock.batches.files.store import FileStore
+from penstock.batches.run import Surroundings
+from penstock.batches.runner import BatchRunner
+from penstock.batches.service import Batches
+from penstock.batches.values import KIND
+from penstock.clock import SYSTEM_CLOCK
+from penstock.exchange import Principal
+from penstock.gateway.services import Services
+from penstock.http.batches import WORDING
+from penstock.jobs.store import JobStore
+from penstock.jobs.worker import Worker
+
+
+def open_batches(data: Path, services: Callable[[], Services], stack: AsyncExitStack) -> Batches:
+    """The batches of a data folder; `Batches.work` does the work.
+
+    `services` are those of the present configuration, by which new lines are asked.
+    """
+    settings, access = services().settings, services().access
+    store = JobStore(data)
+    stack.callback(store.close)
+    files = FileStore(store, settings.batches.max_project_mb)
+    standing = access.keys.standing if access is not None else unchanged
+    around = Surroundings(store, Answerer(services, WORDING), standing, settings.batches.concurrency, SYSTEM_CLOCK)
+    longest = int(settings.server.max_body_mb * (1 << 20))
+    worker = Worker(store, {KIND: BatchRunner(files, around, settings.batches, longest)})
+    return Batches(files, store, worker, settings.batches, SYSTEM_CLOCK)
+
+
+def unchanged(principal: Principal) -> Principal:
+    """For a server without keys, none of which can end."""
+    return principal
