@@ -68,7 +68,8 @@ def costs(connection: Connection, question: Question) -> tuple[list[CostRow], Su
     if not keys:
         return [], whole(connection.execute(text(f"SELECT {sums} FROM ({sources}) s"), values).one())
     positions = ", ".join(str(at + 1) for at in range(len(keys)))
-    order = f"{len(keys)}, cost_nanos DESC" if question.step else f"cost_nanos DESC, calls DESC, {positions}"
+    first = f"{len(keys)}, " if question.step else ""
+    order = f"{first}cost_nanos DESC, calls DESC, {positions}"
     statement = (
         f"SELECT {', '.join(keys)}, {sums} FROM ({sources}) s JOIN dimension d ON d.id = s.dimension_id "
         f"GROUP BY {positions} ORDER BY {order} LIMIT {MOST_ROWS + 1}"
