@@ -29,6 +29,7 @@ from penstock.errors import PenstockError
 from penstock.exchange import Exchange, Message
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.services import Services
+from penstock.http.metrics import own_figures
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build, use
 from penstock.ids import new_id, new_trace_id
@@ -38,6 +39,9 @@ from penstock.platform.batches import open_batches
 from penstock.platform.configured import Configured
 from penstock.platform.lasting import QUIET, Lasting, OnIngest, Opening, Watch
 from penstock.platform.live import LiveConfiguration
+from penstock.platform.tls import certificate_of, certificates
+from penstock.platform.workers.peers import Answer, Peers
+from penstock.platform.workers.worker import Worker
 from penstock.releases.release import Release
 from penstock.seams import Engine
 from penstock.storage.lock import FolderLock
@@ -45,12 +49,17 @@ from penstock.traces.store import TraceStore
 
 logger = logging.getLogger(__name__)
 
+COLLECT_AFTER = (50_000, 20, 50)
+"""When the collector looks for cycles: requests leave none behind, so that looking often only costs time."""
+
 
 class Platform:
     """The running parts of one app. Made by `open`, which also takes them down."""
 
-    def __init__(self, folder: AppFolder, watch: Watch) -> None:
+    def __init__(self, folder: AppFolder, watch: Watch, worker: Worker | None = None) -> None:
         self._watch = watch
+        self._worker = worker
+        self._peers: Peers | None = None
         self._stack = AsyncExitStack()
         self._http: Starlette | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,19 +71,32 @@ class Platform:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: AppFolder, watch: Watch = QUIET) -> AsyncIterator[Platform]:
+    async def open(
+        cls, folder: AppFolder, watch: Watch = QUIET, worker: Worker | None = None
+    ) -> AsyncIterator[Platform]:
         """Takes the data folder's lock and builds every part; encoders are running then, engines start when needed.
+
+        A `worker` is one of several processes, whose supervisor has the lock.
 
         Raises `StorageError` where another process holds the folder, and what a part raises that cannot start.
         """
-        platform = cls(folder, watch)
+        platform = cls(folder, watch, worker)
         async with platform._stack as stack:
-            stack.enter_context(platform.lock)
-            platform.lasting = await Opening(folder, watch, stack).open()
-            platform.live = LiveConfiguration(folder, platform.lasting, platform._switch)
+            if worker is None:
+                stack.enter_context(platform.lock)
+            else:
+                platform._peers = Peers(worker, platform._answers())
+            coordinator = worker.limits if worker else None
+            platform.lasting = await Opening(folder, watch, stack, coordinator).open()
+            platform.live = LiveConfiguration(folder, platform.lasting, platform._switch, platform._peers)
             stack.push_async_callback(platform.live.close)
             platform.batches = open_batches(folder.data, lambda: platform.services, stack)
             yield platform
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process does what is to be done once, such as deleting old traces and running batches."""
+        return self._worker is None or self._worker.leads
 
     @property
     def configured(self) -> Configured:
@@ -155,32 +177,55 @@ class Platform:
         settings = self.folder.settings
         address = ServerAddress(
             host=settings.server.host,
-            port=settings.server.port,
+            port=self._worker.port if self._worker else settings.server.port,
             drain_seconds=settings.server.drain_seconds,
             keyed=self.access.keys.required,
+            shared=self._worker is not None,
+            tls=certificates(self.folder),
         )
         if self.app is not None:
             await self.app.warm()
         self._http = build(self.services, console_routes(), self.batches)
         server = HttpServer(self._http, address)
         await server.start()
-        self.lock.announce(server.url, self.access.keys.owner_token())
+        if self._worker is None:
+            self.lock.announce(server.url, self.access.keys.owner_token(), certificate_of(self.folder))
+        else:
+            self.access.keys.owner_token(self._worker.token)
+        if self._peers is not None:
+            await self._peers.start()
         self._start(self.warm())
         self._start(self.access.follow())
+        if address.tls is not None:
+            self._start(address.tls.follow())
         self._start(self.batches.work())
         self._retain()
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.live.reload_on_signal()))
         try:
             await server.serve_forever()
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
+            if self._peers is not None:
+                await self._peers.close()
             await end([*self._tasks, *self._retention])
             self._http = None
+
+    def _answers(self) -> dict[str, Answer]:
+        """What other workers may ask this one."""
+
+        async def figures() -> bytes:
+            return own_figures(self.services)
+
+        async def reload() -> bytes:
+            return await self.live.reload_for_peer()
+
+        return {"metrics": figures, "reload": reload}
 
     def _switch(self, configured: Configured) -> None:
         """Gives another configuration to all requests from now on."""
@@ -193,7 +238,9 @@ class Platform:
         self._retain()
 
     def _retain(self) -> None:
-        """Deletes what is old, for as long as the configuration says so."""
+        """Deletes what is old, for as long as the configuration says so; of several processes only the first."""
+        if not self.leads:
+            return
         days = self.folder.settings.traces.keep_days
         self._retention = [asyncio.create_task(self.traces.retain(days))]
         if self.lasting.responses is not None:
