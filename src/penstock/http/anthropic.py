@@ -10,11 +10,12 @@ from starlette.types import Scope
 
 from penstock.exchange import Exchange
 from penstock.gateway.services import Services
+from penstock.http import examples
 from penstock.http.answering import AnswerWriter, Running
 from penstock.http.openai import Endpoint, begin, header
-from penstock.http.routes import ApiRoute, Description, principal_of, reply
+from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, reply
 from penstock.models.dialects.anthropic import bodies, requests
-from penstock.models.dialects.anthropic.answers import MessagesWriter
+from penstock.models.dialects.anthropic.answers import AnthropicError, MessagesWriter
 from penstock.models.dialects.features import droppable, unmet, without
 from penstock.models.dialects.needs import uncounted, unsupported
 from penstock.seams import TokenCounter
@@ -62,12 +63,21 @@ async def count_tokens(request: Request) -> Response:
 def routes(running: Running) -> list[ApiRoute]:
     """The routes of the dialect; `running` knows the answers that are on their way."""
     messages = MessagesEndpoint("/v1/messages", requests.read_messages, write_message, running)
-    messages_says = Description(role="developer", summary="Answers a conversation.", body=bodies.MessagesBody)
+    messages_says = Description(
+        role="developer",
+        summary="Answers a conversation.",
+        body=bodies.MessagesBody,
+        example=examples.ANTHROPIC,
+        answer_types=EVENTS,
+        error=AnthropicError,
+    )
     count_says = Description(
         role="developer",
         summary="Counts the tokens of a conversation.",
         body=bodies.MessagesBody,
+        example=examples.COUNT,
         answer=TokenCount,
+        error=AnthropicError,
     )
     return [
         ApiRoute("POST", messages.route, messages, messages_says),

@@ -16,13 +16,13 @@ from penstock.exchange import Exchange, Principal
 from penstock.gateway.cache.control import DIRECTIVES, read_directives
 from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
-from penstock.http import models
+from penstock.http import examples, models
 from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
 from penstock.http.bodies import ClientLeft, read_body
 from penstock.http.connection import direct
 from penstock.http.errors import as_penstock, dialect_of, response_of, status_of
 from penstock.http.gate import HEADERS
-from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
+from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, read_query, reply
 from penstock.ids import new_id, new_trace_id
 from penstock.models.dialects.openai import answers, bodies, requests
 
@@ -161,9 +161,26 @@ def routes(running: Running) -> list[ApiRoute]:
     chat = Endpoint("/v1/chat/completions", requests.read_chat, write_chat, running)
     completion = Endpoint("/v1/completions", requests.read_completion, write_completion, running)
     embedding = Endpoint("/v1/embeddings", requests.read_embedding, write_embeddings, running)
-    chat_says = Description(role="developer", summary="Answers a conversation.", body=bodies.ChatBody)
-    completion_says = Description(role="developer", summary="Continues a text.", body=bodies.CompletionBody)
-    embedding_says = Description(role="developer", summary="Turns texts into vectors.", body=bodies.EmbeddingBody)
+    chat_says = Description(
+        role="developer",
+        summary="Answers a conversation.",
+        body=bodies.ChatBody,
+        example=examples.CHAT,
+        answer_types=EVENTS,
+    )
+    completion_says = Description(
+        role="developer",
+        summary="Continues a text.",
+        body=bodies.CompletionBody,
+        example=examples.COMPLETION,
+        answer_types=EVENTS,
+    )
+    embedding_says = Description(
+        role="developer",
+        summary="Turns texts into vectors.",
+        body=bodies.EmbeddingBody,
+        example=examples.EMBEDDING,
+    )
     list_says = Description(role="viewer", summary="Lists what can be asked.", answer=ModelList)
     model_says = Description(role="viewer", summary="One model or app.", answer=ModelWire)
     return [

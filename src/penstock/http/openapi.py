@@ -19,6 +19,7 @@ PATH = "/api/v1/openapi.json"
 DESCRIPTION = Description(role="viewer", summary="This file.", answer=dict[str, Any])
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 FILE = {UPLOAD_TYPE: BYTES}
+OBJECT = {"type": "object"}
 
 
 def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
@@ -26,7 +27,8 @@ def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
     kinds: list[Any] = [ErrorBody]
     for route in routes:
         described = route.description
-        kinds += [kind for kind in (described.query, described.body, described.answer) if kind is not None]
+        said = (described.query, described.body, described.answer, described.error)
+        kinds += [kind for kind in said if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
     schema_of = dict(zip(map(repr, kinds), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -45,7 +47,7 @@ def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
 def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     described = route.description
     done = str(described.status)
-    error = json_content(schema_of[repr(ErrorBody)])
+    error = json_content(schema_of[repr(described.error or ErrorBody)])
     operation: dict[str, Any] = {
         "operationId": operation_id(route),
         "summary": described.summary,
@@ -58,10 +60,10 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
         operation["security"] = []
     else:
         operation["description"] = f"Needs the role {described.role}."
-    if described.answer is not None:
-        operation["responses"][done]["content"] = json_content(schema_of[repr(described.answer)])
-    elif described.answer_type != JSON_TYPE:
-        operation["responses"][done]["content"] = {described.answer_type: BYTES}
+    answer = OBJECT if described.answer is None else schema_of[repr(described.answer)]
+    operation["responses"][done]["content"] = {
+        kind: {"schema": answer} if kind == JSON_TYPE else BYTES for kind in described.answer_types
+    }
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in route.param_convertors
@@ -71,8 +73,10 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     if parameters:
         operation["parameters"] = parameters
     if described.body is not None:
-        content = {described.media_type: {"schema": schema_of[repr(described.body)]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        body: dict[str, Any] = {"schema": schema_of[repr(described.body)]}
+        if described.example is not None:
+            body["example"] = described.example
+        operation["requestBody"] = {"required": True, "content": {described.media_type: body}}
     elif described.upload:
         operation["requestBody"] = {"required": True, "content": FILE}
     return operation

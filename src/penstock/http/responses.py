@@ -14,9 +14,10 @@ from penstock.exchange import Exchange
 from penstock.gateway.responses.repository import StoredResponse
 from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.services import Services
+from penstock.http import examples
 from penstock.http.answering import AnswerWriter, Running
 from penstock.http.openai import Endpoint, base_url
-from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
+from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, read_query, reply
 from penstock.models.dialects.responses.answers import ResponsesWriter, with_addresses
 from penstock.models.dialects.responses.bodies import ResponseBody
 from penstock.models.dialects.responses.requests import read_response
@@ -114,7 +115,13 @@ def routes(running: Running) -> list[ApiRoute]:
             "POST",
             PATH,
             create,
-            Description(role="developer", summary="Answers items with items.", body=ResponseBody),
+            Description(
+                role="developer",
+                summary="Answers items with items.",
+                body=ResponseBody,
+                example=examples.RESPONSE,
+                answer_types=EVENTS,
+            ),
         ),
         ApiRoute(
             "GET",

@@ -6,7 +6,7 @@ and finds everything at `request.app.state.services`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -32,6 +32,8 @@ UPLOAD_TYPE = "application/octet-stream"
 
 
 FORM_TYPE = "multipart/form-data"
+EVENTS = (JSON_TYPE, "text/event-stream")
+"""The media types of an answer that is streamed where the request says so."""
 
 
 class Description(Struct, frozen=True, kw_only=True):
@@ -51,8 +53,10 @@ class Description(Struct, frozen=True, kw_only=True):
     answer: Any = None
     upload: bool = False
     form: bool = False
-    answer_type: str = JSON_TYPE
+    example: Mapping[str, Any] | None = None
+    answer_types: tuple[str, ...] = (JSON_TYPE,)
     status: int = 200
+    error: type[Struct] | None = None
 
     @property
     def media_type(self) -> str:

@@ -44,6 +44,7 @@ ADD_TRACES = BulkInsert("trace", ["key", *TraceSummary.__struct_fields__])
 ADD_SPANS = BulkInsert("span", SPAN_COLUMNS)
 ADD_NEW_SPANS = BulkInsert("span", SPAN_COLUMNS, ignore_known=True)
 ADD_QUESTIONS = BulkInsert("trace_text", ["rowid", "question"])
+LAST_KEY = (1 << 63) - 1
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
 
@@ -178,6 +179,11 @@ def filtered(query: Select[Any], wanted: TraceFilter) -> tuple[Select[Any], Colu
     return query, key
 
 
+def first_key(time_us: int) -> int:
+    """The first key of a time, or the first or last that SQLite can hold: years from 1 to 9999 are asked for."""
+    return max(0, min(time_us << TIE_BITS, LAST_KEY))
+
+
 def conditions(wanted: TraceFilter, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
     """Constants are written out where an index covers only some rows: SQLite must see that it applies."""
     found: list[ColumnElement[bool]] = []
@@ -190,9 +196,9 @@ def conditions(wanted: TraceFilter, key: ColumnElement[int]) -> list[ColumnEleme
     if wanted.feedback is not None:
         found.append(judged(wanted.feedback))
     if wanted.since_us is not None:
-        found.append(key >= min(wanted.since_us, LAST_US) << TIE_BITS)
+        found.append(key >= first_key(wanted.since_us))
     if wanted.until_us is not None:
-        found.append(key < min(wanted.until_us, LAST_US) << TIE_BITS)
+        found.append(key < first_key(wanted.until_us))
     if wanted.min_duration_us is not None:
         found.append(TRACE.c.duration_us >= wanted.min_duration_us)
     for field, value in (

@@ -15,6 +15,7 @@ from penstock.access.values import Key, MadeKey, NewKey, Source
 from penstock.config.limits import Limits, LimitSettings
 from penstock.errors import InvalidRequest
 from penstock.exchange import Role
+from penstock.http import examples
 from penstock.http.acting import access_of, actor_of
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 
@@ -170,7 +171,12 @@ ROUTES = [
         "/api/v1/keys",
         create_key,
         Description(
-            role="admin", summary="Makes a key; it is shown once.", status=201, body=KeyBody, answer=MadeKeyWire
+            role="admin",
+            summary="Makes a key; it is shown once.",
+            status=201,
+            body=KeyBody,
+            example=examples.KEY,
+            answer=MadeKeyWire,
         ),
     ),
     ApiRoute(

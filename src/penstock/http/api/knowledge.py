@@ -13,6 +13,7 @@ from penstock.access.principal import require_local
 from penstock.audit.record import Event
 from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
+from penstock.http import examples
 from penstock.http.acting import record
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
@@ -265,7 +266,11 @@ ROUTES = [
         ONE + "/search",
         search_by_body,
         Description(
-            role="viewer", summary="Finds passages, for long questions.", body=SearchQuery, answer=SearchAnswer
+            role="viewer",
+            summary="Finds passages, for long questions.",
+            body=SearchQuery,
+            example=examples.SEARCH,
+            answer=SearchAnswer,
         ),
     ),
 ]

@@ -13,6 +13,7 @@ from penstock.access.projects import ProjectChange
 from penstock.access.values import Project, Source
 from penstock.exchange import Role
 from penstock.gateway.services import Services
+from penstock.http import examples
 from penstock.http.acting import access_of, actor_of
 from penstock.http.api.keys import LimitTables, limits_wire, read_limits
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, reply
@@ -131,7 +132,14 @@ ROUTES = [
         "POST",
         ALL,
         create_project,
-        Description(role="owner", summary="Makes a project.", status=201, body=ProjectBody, answer=ProjectWire),
+        Description(
+            role="owner",
+            summary="Makes a project.",
+            status=201,
+            body=ProjectBody,
+            example=examples.PROJECT,
+            answer=ProjectWire,
+        ),
     ),
     ApiRoute(
         "GET",

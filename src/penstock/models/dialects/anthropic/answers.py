@@ -250,7 +250,7 @@ TYPES = {
 }
 
 
-class ErrorDetail(Struct, omit_defaults=True):
+class AnthropicErrorDetail(Struct, omit_defaults=True):
     """`code` and `param` are Penstock's own: what exactly went wrong, and in which field."""
 
     type: str
@@ -259,14 +259,14 @@ class ErrorDetail(Struct, omit_defaults=True):
     param: str | None = None
 
 
-class ErrorBody(Struct):
+class AnthropicError(Struct):
     """The body of every error."""
 
-    error: ErrorDetail
+    error: AnthropicErrorDetail
     type: str = "error"
 
 
 def error_body(error: PenstockError, status: int) -> bytes:
     """The body of an error that goes with an HTTP status."""
     kind = TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
-    return ENCODER.encode(ErrorBody(ErrorDetail(kind, str(error), error.code, error.param)))
+    return ENCODER.encode(AnthropicError(AnthropicErrorDetail(kind, str(error), error.code, error.param)))
