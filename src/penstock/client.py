@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 from penstock.errors import PenstockError, Unavailable
 
 if TYPE_CHECKING:
+    import ssl
+
     from penstock.config import AppFolder
     from penstock.exchange import Chunk, Message
     from penstock.storage.lock import RunningServer
@@ -37,16 +39,20 @@ def running_server(folder: AppFolder) -> RunningServer | None:
 class Server:
     """A Penstock server's HTTP API, without proxies: it is on this machine. `token` is sent as a key."""
 
-    def __init__(self, url: str, timeout: float = ANSWER_SECONDS, token: str = "") -> None:
+    def __init__(
+        self, url: str, timeout: float = ANSWER_SECONDS, token: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=tls)] if tls else ())
+        )
 
     @classmethod
     def of(cls, running: RunningServer, timeout: float = ANSWER_SECONDS) -> Server:
         """The server that works in a data folder, with the token that it left there."""
-        return cls(running.url, timeout, running.token)
+        return cls(running.url, timeout, running.token, own_certificate(running) if running.certificate else None)
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON of a GET. Raises `PenstockError` with the server's own message."""
@@ -109,6 +115,27 @@ class Server:
             raise Unavailable(
                 f"The server at {self.url} does not answer: {reason}.", hint="Start it again with `penstock up`."
             ) from None
+
+
+def own_certificate(running: RunningServer) -> ssl.SSLContext:
+    """Trusts the certificate of this machine's own server and no other, whatever the name in it is.
+
+    Shows it, too, for a server that wants to see one. Raises `Unavailable` where its files cannot be read.
+    """
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(running.certificate)
+        context.load_cert_chain(running.certificate, running.key)
+    except (OSError, ValueError):
+        raise Unavailable(
+            f"The server at {running.url} shows the certificate {running.certificate}, which cannot be read.",
+            hint="Run the command as the user that runs the server.",
+        ) from None
+    return context
 
 
 class RemoteAnswer:

@@ -7,6 +7,7 @@ import ipaddress
 from pydantic import Field, field_validator
 
 from penstock.config.table import Table
+from penstock.config.tls import TlsSettings
 
 
 class ServerSettings(Table):
@@ -31,4 +32,6 @@ class ServerSettings(Table):
             ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
         except ValueError:
             raise ValueError(f"must be an address such as '127.0.0.1', '0.0.0.0' or '::', not {host!r}") from None
+    tls: TlsSettings | None = None
+
         return host

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from penstock.errors import ConfigError
 from penstock.http.answering import Running
 from penstock.http.connection import HttpConnection
+from penstock.http.tls import Certificates
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class ServerAddress(Struct, frozen=True, kw_only=True):
     drain_seconds: float = 30.0
     keyed: bool = False
 
+    shared: bool = False
+    tls: Certificates | None = None
 
 class HttpServer:
     """One listening server. `start`, then `serve_forever` or `stop`."""
@@ -61,14 +64,16 @@ class HttpServer:
             timeout_graceful_shutdown=None,
         )
         self._server = DrainingServer(config, self._running, address.drain_seconds)
+        config.load()
+        if address.tls is not None:
+            config.ssl = address.tls.context
         self.port = address.port
         self._task: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Where this machine reaches it, once it was started."""
-        host = THIS_MACHINE.get(self._address.host, self._address.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return url_of(self._address.host, self.port, tls=self._address.tls is not None)
 
     async def start(self) -> None:
         """Listens. Raises `ConfigError` for a port in use, or an address for others while there is no key."""
@@ -142,8 +147,13 @@ class DrainingServer(uvicorn.Server):
             timer.cancel()
 
 
-def listen(host: str, port: int, *, keyed: bool = False) -> socket.socket:
-    """A bound socket. Raises `ConfigError` that names the address and what to do.
+def url_of(host: str, port: int, *, tls: bool = False) -> str:
+    host = THIS_MACHINE.get(host, host)
+    return f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def listen(host: str, port: int, *, keyed: bool = False, shared: bool = False) -> socket.socket:
+    """A socket that listens. Raises `ConfigError` that names the address and what to do.
 
     `keyed` says that every request will need a key; without, an address that others reach is refused.
     """

@@ -23,12 +23,14 @@ class RunningServer(Struct, frozen=True):
     """The server that works in a data folder: its process and its address, such as `http://127.0.0.1:7100`.
 
     `token` is what commands of the same user show it. It stands in a file that only they can read, holds for the
-    life of the process, and is not printed.
+    life of the process, and is not printed. `certificate` and `key` are the files of what it shows under TLS.
     """
 
     pid: int
     url: str
     token: str = ""
+    certificate: str = ""
+    key: str = ""
 
     def __repr__(self) -> str:
         return f"RunningServer(pid={self.pid}, url={self.url!r})"
@@ -77,9 +79,9 @@ class FolderLock:
             hint="Wait for it to finish, or stop it" + (f" with `kill {holder}`." if holder else "."),
         )
 
-    def announce(self, url: str, token: str = "") -> None:
+    def announce(self, url: str, token: str = "", certificate: tuple[str, str] = ("", "")) -> None:
         """Tells commands of this user where the server of this folder listens; `release` takes it back."""
-        record = msgspec.json.encode(RunningServer(os.getpid(), url, token))
+        record = msgspec.json.encode(RunningServer(os.getpid(), url, token, *certificate))
         draft = self.folder / "server.json.new"
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
