@@ -50,9 +50,12 @@ class Keys:
         await self._shared.catch_up()
         return self.authenticate(secret)
 
-    def owner_token(self) -> str:
-        """A secret of this process's life that stands for the owner of the server: for commands on this machine."""
-        token = new_secret(OWNER_TOKEN_PREFIX)
+    def owner_token(self, token: str = "") -> str:
+        """A secret of the server's life that stands for its owner: for commands on this machine.
+
+        `token` is the one that another process of this server has made.
+        """
+        token = token or new_secret(OWNER_TOKEN_PREFIX)
         self._directory.admit(token.encode(), Principal(name="command line"))
         return token
 

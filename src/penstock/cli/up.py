@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import shlex
 import signal
 from pathlib import Path
@@ -55,9 +54,11 @@ def up(
     host, port = folder.settings.server.host, folder.settings.server.port
     listen(host, port, keyed=is_keyed(folder)).close()  # better known before the long work
     fetch_models(local_models(folder))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("penstock").setLevel(logging.INFO)
     import uvloop
+
+    from penstock.platform.logs import open_logs
+
+    open_logs(folder.settings.logs)
 
     with contextlib.suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(folder, open_, tuple(offers(folder))))
@@ -84,17 +85,23 @@ def _open_browser(url: str) -> None:
 
 async def _serve(folder: AppFolder, open_: bool, offered: tuple[str, ...]) -> None:
     """Serves until it is told to stop; SIGTERM stops it in order before it listens, too."""
+    from penstock.access.store import is_keyed
     from penstock.platform import Platform
+    from penstock.platform.workers.supervisor import Supervisor
 
     serving = asyncio.current_task()
     assert serving is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
 
     def on_listening(url: str) -> None:
-        _show_address(folder, url, offered, keyed=platform.access.keys.required)
+        _show_address(folder, url, offered, keyed=is_keyed(folder))
         if open_:
             _open_browser(url)
 
+    if folder.settings.server.workers > 1:
+        async with Supervisor.open(folder) as supervisor:
+            await supervisor.serve(on_listening)
+        return
     async with Platform.open(folder) as platform:
         with ingestion_bar() as draw:
             summaries = await platform.ingest(draw)

@@ -19,6 +19,7 @@ from penstock.config.database import DatabaseSettings
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
 from penstock.config.ledger import LedgerSettings
 from penstock.config.limits import EventSettings, Limits
+from penstock.config.logs import LogSettings
 from penstock.config.models import ModelSettings
 from penstock.config.prices import ModelUse, PriceSettings, check_prices
 from penstock.config.responses import ResponseSettings
@@ -51,6 +52,7 @@ class Settings(Table):
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()
+    logs: LogSettings = LogSettings()
     ledger: LedgerSettings = LedgerSettings()
     prices: dict[ModelUse, PriceSettings] = Field(default_factory=dict)
     database: DatabaseSettings = DatabaseSettings()
@@ -70,6 +72,29 @@ class Settings(Table):
     @model_validator(mode="after")
     def _prices_are_of_models(self) -> Self:
         check_prices(self.prices, self.models)
+        return self
+
+    @model_validator(mode="after")
+    def _workers_share(self) -> Self:
+        """What runs on this machine would run once in every worker."""
+        if self.server.workers == 1:
+            return self
+        here = [
+            *(f"[knowledge.{name}]" for name in self.knowledge),
+            *(
+                f"[models.{name}]"
+                for name, model in self.models.items()
+                if not all(b.remote for b in model.backends)
+            ),
+            *(["[cache.semantic]"] if self.cache.enabled and self.cache.semantic else []),
+        ]
+        if here:
+            raise conflict(
+                f"must be 1 with {here[0]}, which would run once in each of {self.server.workers} workers: serve "
+                "it with an app of its own, and name that here as a model with a base_url",
+                "server",
+                "workers",
+            )
         return self
 
     @model_validator(mode="after")

@@ -46,6 +46,14 @@ class Configuration(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """The other processes that serve the same app."""
+
+    async def ask(self, what: str) -> Mapping[int, bytes]:
+        """What each of them says, by its number; one that does not answer is left out."""
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts of a running Penstock. Handlers find it at `request.app.state.services`.
@@ -53,7 +61,8 @@ class Services:
     `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
     `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none
-    are kept. `configuration` is `None` where none is read from a file.
+    are kept. `configuration` is `None` where none is read from a file,
+    `peers` where this process is the only one that serves.
     """
 
     app_name: str
@@ -74,6 +83,7 @@ class Services:
     ledger: Ledger | None = None
     admission: Admission | None = None
     configuration: Configuration | None = None
+    peers: Peers | None = None
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

@@ -16,6 +16,7 @@ from penstock.access.routes import GuardedRoute, principal_of
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.routing.metrics import route_metrics
 from penstock.gateway.services import Services
+from penstock.http.figures import summed
 from penstock.seams import EngineHealth
 
 
@@ -76,10 +77,17 @@ def gauge(
 async def metrics(request: Request) -> Response:
     require_local(principal_of(request), "Reading the server's figures")
     services: Services = request.app.state.services
+    text = own_figures(services)
+    if services.peers is not None:
+        text = summed([text, *(await services.peers.ask("metrics")).values()])
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def own_figures(services: Services) -> bytes:
+    """The figures of this process alone."""
     parts = CollectorRegistry(auto_describe=False)
     parts.register(Parts(services))
-    text = generate_latest(services.meter.registry) + generate_latest(parts)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    return generate_latest(services.meter.registry) + generate_latest(parts)
 
 
 def routes() -> list[BaseRoute]:

@@ -32,16 +32,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class ServerAddress(Struct, frozen=True, kw_only=True):
     """Where to listen, and how long running answers may go on after `stop`. Port 0 takes a free one.
 
-    `keyed` says that every request needs a key; without, only a loopback address is listened on.
+    `keyed` says that every request needs a key; without, only a loopback address is listened on. `shared` lets
+    other processes of the same user listen there, too, and the kernel choose for each connection.
     """
 
     host: str = "127.0.0.1"
     port: int = 7100
     drain_seconds: float = 30.0
     keyed: bool = False
-
     shared: bool = False
     tls: Certificates | None = None
+
 
 class HttpServer:
     """One listening server. `start`, then `serve_forever` or `stop`."""
@@ -63,10 +64,10 @@ class HttpServer:
             proxy_headers=False,
             timeout_graceful_shutdown=None,
         )
-        self._server = DrainingServer(config, self._running, address.drain_seconds)
         config.load()
         if address.tls is not None:
             config.ssl = address.tls.context
+        self._server = DrainingServer(config, self._running, address.drain_seconds)
         self.port = address.port
         self._task: asyncio.Task[None] | None = None
 
@@ -77,7 +78,8 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listens. Raises `ConfigError` for a port in use, or an address for others while there is no key."""
-        bound = listen(self._address.host, self._address.port, keyed=self._address.keyed)
+        address = self._address
+        bound = listen(address.host, address.port, keyed=address.keyed, shared=address.shared)
         self.port = bound.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve([bound]))
         listening = asyncio.create_task(self._server.listening.wait())
@@ -157,6 +159,25 @@ def listen(host: str, port: int, *, keyed: bool = False, shared: bool = False) -
 
     `keyed` says that every request will need a key; without, an address that others reach is refused.
     """
+    found = bound(host, port, keyed=keyed, shared=shared)
+    try:
+        found.listen(BACKLOG)
+    except OSError as error:
+        found.close()
+        raise unusable(host, port, error) from None
+    found.setblocking(False)
+    return found
+
+
+def reserve(host: str, port: int, *, keyed: bool = False) -> socket.socket:
+    """Holds a port for processes that will listen with `shared`, without listening. Raises like `listen`."""
+    free = listen(host, port, keyed=keyed)  # is not in use by anybody, not even by who shares
+    port = free.getsockname()[1]
+    free.close()
+    return bound(host, port, keyed=keyed, shared=True)
+
+
+def bound(host: str, port: int, *, keyed: bool = False, shared: bool = False) -> socket.socket:
     name = "127.0.0.1" if host == "localhost" else host
     try:
         address = ipaddress.ip_address(name)
@@ -169,20 +190,24 @@ def listen(host: str, port: int, *, keyed: bool = False, shared: bool = False) -
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer takes 40 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        bound.bind((name, port))
-        bound.listen(BACKLOG)
+        found.bind((name, port))
     except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {port} on {host} is in use.",
-                hint=f"Stop what uses it, or choose another: --port {port + 1 if port < 65535 else 7100}.",
-            ) from None
-        if error.errno == errno.EACCES:
-            raise ConfigError(f"Port {port} needs rights that this user lacks.", hint="Use --port 7100.") from None
-        raise ConfigError(f"{host}:{port} cannot be listened on: {error.strerror}.") from None
-    bound.setblocking(False)
-    return bound
+        found.close()
+        raise unusable(host, port, error) from None
+    return found
+
+
+def unusable(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"Port {port} on {host} is in use.",
+            hint=f"Stop what uses it, or choose another: --port {port + 1 if port < 65535 else 7100}.",
+        )
+    if error.errno == errno.EACCES:
+        return ConfigError(f"Port {port} needs rights that this user lacks.", hint="Use --port 7100.")
+    return ConfigError(f"{host}:{port} cannot be listened on: {error.strerror}.")

@@ -20,7 +20,7 @@ from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.exchange import LOCAL_PROJECT, Operation
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
-from penstock.gateway.services import Configuration, Services
+from penstock.gateway.services import Configuration, Peers, Services
 from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
 from penstock.models.local import card_of
 from penstock.models.providers.embedding import EmbeddingProvider
@@ -47,7 +47,9 @@ class Configured:
     services: Services
 
 
-def configure(folder: AppFolder, lasting: Lasting, live: Configuration | None = None) -> Configured:
+def configure(
+    folder: AppFolder, lasting: Lasting, live: Configuration | None = None, peers: Peers | None = None
+) -> Configured:
     """Everything of a configuration. Raises `ConfigError`."""
     settings = folder.settings
     registry = Registry()
@@ -99,6 +101,7 @@ def configure(folder: AppFolder, lasting: Lasting, live: Configuration | None = 
         ledger=lasting.ledger,
         admission=lasting.admission,
         configuration=live,
+        peers=peers,
     )
     return Configured(
         folder=folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from penstock.access.ledger import Ledger, open_ledger
 from penstock.access.limits import Limits
@@ -65,10 +66,14 @@ class Lasting:
 class Opening:
     """Opens the parts of a folder one after the other; `stack` closes them again."""
 
-    def __init__(self, folder: AppFolder, watch: Watch, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, folder: AppFolder, watch: Watch, stack: AsyncExitStack, coordinator: Path | None = None
+    ) -> None:
+        """`coordinator` is the socket of the process that counts for the limits, where this is one of several."""
         self._folder = folder
         self._watch = watch
         self._stack = stack
+        self._coordinator = coordinator
         self._embedders: dict[str, Embedder] = {}
         self._health: dict[str, Callable[[], EngineHealth]] = {}
         self._knowledge: dict[str, KnowledgeBase] = {}
@@ -81,7 +86,7 @@ class Opening:
         stack.callback(traces.close)
         access = open_access(folder)
         stack.push_async_callback(access.close)
-        limits = await open_limits(folder, access, stack)
+        limits = await open_limits(folder, access, stack, self._coordinator)
         semantic = settings.cache.semantic if settings.cache.enabled else None
         compares = await self._embedder(semantic.embedder) if semantic is not None else None
         cache = open_cache(folder, stack, CacheParts(compares, self._generation))

@@ -20,6 +20,7 @@ from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.services import Tell
 from penstock.platform.configured import Configured, configure, prompt_of, take_over
 from penstock.platform.lasting import Lasting
+from penstock.platform.workers.peers import Peers
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +28,25 @@ PROMPT = "prompts/answer.md"
 SHOWN = 12
 """Characters of a prompt's digest that tell it from another."""
 
+TAKEN = b"taken over"
+
 OnSwitch = Callable[[Configured], None]
 
 
 class LiveConfiguration:
     """`gateway.services.Configuration` over the parts of one process. `current` is what new requests get."""
 
-    def __init__(self, folder: AppFolder, lasting: Lasting, on_switch: OnSwitch) -> None:
+    def __init__(
+        self, folder: AppFolder, lasting: Lasting, on_switch: OnSwitch, peers: Peers | None = None
+    ) -> None:
         """Raises `ConfigError`."""
         self._lasting = lasting
         self._on_switch = on_switch
+        self._peers = peers
         self._lock = asyncio.Lock()
         self._older: list[Pipeline] = []
         self._retiring: set[asyncio.Task[None]] = set()
-        self.current = configure(folder, lasting, self)
+        self.current = configure(folder, lasting, self, peers)
         self.loaded_us = SYSTEM_CLOCK.now_us()
 
     async def differences(self) -> tuple[Difference, ...]:
@@ -48,7 +54,34 @@ class LiveConfiguration:
         return (await asyncio.to_thread(self._read))[1]
 
     async def reload(self, tell: Tell) -> tuple[Difference, ...]:
-        """Raises `ConfigError`, and what `tell` raises: then nothing has changed."""
+        """Raises `ConfigError`, and what `tell` raises: then nothing has changed.
+
+        The other workers follow; one that cannot is named in the error.
+        """
+        changes = await self._reload(tell)
+        if self._peers is not None:
+            told = await self._peers.ask("reload")
+            problems = [f"worker {number}: {error.decode()}" for number, error in told.items() if error != TAKEN]
+            if problems:
+                raise ConfigError(
+                    f"Not all workers took the configuration over: {'; '.join(problems)}",
+                    hint="Reload again; if it stays so, restart Penstock.",
+                )
+        return changes
+
+    async def reload_for_peer(self) -> bytes:
+        """Follows another worker, which has put it on record. `TAKEN`, or what went wrong."""
+
+        async def tell(changes: tuple[Difference, ...]) -> None:
+            pass
+
+        try:
+            await self._reload(tell)
+        except PenstockError as error:
+            return str(error).encode()
+        return TAKEN
+
+    async def _reload(self, tell: Tell) -> tuple[Difference, ...]:
         async with self._lock:
             try:
                 folder, changes = await asyncio.to_thread(self._read)
@@ -102,7 +135,7 @@ class LiveConfiguration:
 
     async def _make(self, folder: AppFolder, changes: tuple[Difference, ...], tell: Tell) -> Configured:
         try:
-            made = configure(folder, self._lasting, self)
+            made = configure(folder, self._lasting, self, self._peers)
             if made.app is not None:
                 await made.app.warm()
             await tell(changes)
