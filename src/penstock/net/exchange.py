@@ -112,7 +112,7 @@ class Response:
         self._connection = connection
         self._release = release
         self._loop = loop
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._size = 0
         self._head = 0
@@ -140,6 +140,7 @@ class Response:
             self._length_known = True
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200:
             return
@@ -170,13 +171,14 @@ class Response:
             self._length_known = False
             return
         self.complete = True
+        assert self._parser is not None
         self._keep = self._parser.should_keep_alive() and self._length_known
         self._wake()
 
     # What the connection calls.
 
     def feed(self, data: bytes) -> None:
-        if self.complete:
+        if self.complete or self._parser is None:
             self._keep = False  # more than one answer: this connection is not to be trusted
             self._connection.abort()
             return
@@ -267,6 +269,7 @@ class Response:
         if self._over:
             return
         self._over = True
+        self._parser = None  # it knows this, and this knows it: nobody but the collector would find them
         connection = self._connection
         connection.done(self)
         if self.complete and self._keep and self._error is None and not connection.closed:

@@ -76,7 +76,7 @@ class ActiveSpan:
         "status",
     )
 
-    def __init__(self, trace: ActiveTrace, parent_id: str | None, name: str, kind: SpanKind) -> None:
+    def __init__(self, trace: ActiveTrace | Over, parent_id: str | None, name: str, kind: SpanKind) -> None:
         self.id = new_span_id()
         self.parent_id = parent_id
         self.name = name
@@ -111,6 +111,10 @@ class ActiveSpan:
         self.status = "ok" if outcome.status == "ok" else "error"
         self.error = outcome.message
 
+    def part_with_trace(self) -> None:
+        """The trace is recorded: what is done with this step from now on is not."""
+        self._trace = OVER
+
     def __enter__(self) -> Self:
         return self
 
@@ -138,6 +142,19 @@ class ActiveSpan:
             duration_us=trace.duration_us - self.started if self.duration_us is None else self.duration_us,
             attributes=content.bounded(encoded, trace.settings.max_span_bytes),
         )
+
+
+class Over:
+    """In place of the trace of a step that outlives it."""
+
+    def elapsed_us(self) -> int:
+        return 0
+
+    def start(self, parent_id: str | None, name: str, kind: SpanKind, attributes: dict[str, Any]) -> ActiveSpan:
+        return ActiveSpan(self, parent_id, name, kind)
+
+
+OVER = Over()
 
 
 class ActiveTrace:
@@ -229,7 +246,9 @@ class ActiveTrace:
             self._keep(self._record(outcome_of(error)))
         except Exception:  # a record that fails must not fail the answer
             logger.exception("trace %s could not be recorded", self.id)
-        # Spans know their trace and the trace its spans: without this, each request would wait for the collector.
+        # Spans know their trace and the trace its spans: without this, only the collector would find them.
+        for span in self._spans:
+            span.part_with_trace()
         self._spans = []
 
     def _record(self, outcome: Outcome) -> TraceRecord:
