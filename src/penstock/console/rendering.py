@@ -51,6 +51,11 @@ class Shell(Struct, frozen=True, kw_only=True):
     principal: Principal | None
     keyed: bool
 
+    @property
+    def by_account(self) -> bool:
+        """Whether somebody signed in with an account, not with a key."""
+        return self.principal is not None and is_person(self.principal)
+
 
 class ErrorPage(Struct, frozen=True, kw_only=True):
     """A page that could not be made, and what to do about it."""
@@ -58,11 +63,6 @@ class ErrorPage(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     message: str
-    @property
-    def by_account(self) -> bool:
-        """Whether somebody signed in with an account, not with a key."""
-        return self.principal is not None and is_person(self.principal)
-
     hint: str
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from penstock.console import chat, document, knowledge, signin, trace, traces
+from penstock.console import accounts, chat, document, knowledge, signin, trace, traces
 from penstock.console.assets import ASSETS
 
 
 def routes() -> list[BaseRoute]:
     return [
         *signin.routes(),
+        *accounts.routes(),
         *chat.routes(),
         *traces.routes(),
         *trace.routes(),
