@@ -70,20 +70,35 @@ class Later(Struct, frozen=True):
     result: Result
 
 
+class Place:
+    """A line that is about to enter, among the others that are."""
+
+    def __init__(self, coming: set[Place]) -> None:
+        self._coming = coming
+        coming.add(self)
+
+    def free(self) -> None:
+        self._coming.discard(self)
+
+
 class Answerer:
     """`services` are those of the present configuration, which may be another one with every line."""
 
     def __init__(self, services: Callable[[], Services], wording: Wording) -> None:
         self._services = services
         self._wording = wording
+        self._coming: set[Place] = set()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the server has a place for a request for which nobody waits."""
+    def place(self) -> Place | None:
+        """A place for a line that is about to be asked, to be freed; `None` where the server has none now."""
         admission = self._services().admission
-        return admission is None or admission.has_room("batch")
+        if admission is not None and not admission.has_room("batch", len(self._coming)):
+            return None
+        return Place(self._coming)
 
-    async def answer(self, batch: Batch, line: Line, data: bytes, principal: Principal) -> Result | Later:
+    async def answer(
+        self, batch: Batch, line: Line, data: bytes, principal: Principal, place: Place
+    ) -> Result | Later:
         """What a line came to. `data` is the line; cancelling this cancels the work behind it."""
         services = self._services()
         custom_id, body = body_of(data)
@@ -103,6 +118,7 @@ class Answerer:
             if exchange.stream:
                 raise InvalidRequest("'stream' cannot be true in a batch.", hint="Leave it out.", param="stream")
             flight = services.pipeline.run(exchange)
+            place.free()  # what counts it from here on is its first step, before anything else runs
             status, said = 200, one_line(await self._fly(flight, batch.endpoint))
         except Exception as error:
             wait = when(error)

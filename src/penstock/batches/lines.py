@@ -119,7 +119,7 @@ class InputReader:
         try:
             if data is None or length > self._longest + 1:
                 raise InvalidRequest(f"The line is longer than {self._longest / (1 << 20):.4g} MB.")
-            asked = decode(ASKED, data)
+            asked = decode(ASKED, data.strip())
             custom_id = asked.custom_id
             self._check(asked)
         except InvalidRequest as error:

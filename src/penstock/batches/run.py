@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from penstock.batches import repository
-from penstock.batches.answering import Answerer, Later
+from penstock.batches.answering import Answerer, Later, Place
 from penstock.batches.values import Batch, Line, Result
 from penstock.clock import Clock
 from penstock.errors import PenstockError, Unauthenticated
@@ -128,21 +128,30 @@ class BatchRun:
         """Waits a while where there is a reason to; whether there was."""
         seconds = self._paused_until - asyncio.get_running_loop().time()
         if seconds <= 0:
-            if self._around.answerer.has_room:
-                return False
-            seconds = ROOM_SECONDS
+            return False
+        await self._rest(seconds)
+        return True
+
+    async def _rest(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
         except TimeoutError:
             pass
-        return True
 
     async def _next(self) -> bool:
-        """Begins a line and brings it to its end, or gives it back. False where no line is to be begun.
+        """Begins a line and brings it to its end, or gives it back. False where no line is to be begun."""
+        place = self._around.answerer.place()
+        if place is None:
+            await self._rest(ROOM_SECONDS)
+            return True
+        try:
+            return await self._bring(place)
+        finally:
+            place.free()
 
-        Whoever gives a line back goes on, so that there is always one left to take it again.
-        """
+    async def _bring(self, place: Place) -> bool:
+        """Whoever gives a line back goes on, so that there is always one left to take it again."""
         around, batch = self._around, self._batch
         principal = None if self._over.is_set() else self._principal()
         if principal is None:
@@ -151,7 +160,7 @@ class BatchRun:
         if line is None:
             return False
         data = await asyncio.to_thread(piece, self._path, line)
-        result = await around.answerer.answer(batch, line, data, principal)
+        result = await around.answerer.answer(batch, line, data, principal, place)
         if isinstance(result, Later):
             tries = self._tries.get(line.number, 0) + 1
             if result.wait.patient or tries < MOST_TRIES:

@@ -49,9 +49,9 @@ class Admission:
         self.shed["interactive" if purpose == "live" else "background"] += 1
         return bound
 
-    def has_room(self, purpose: Purpose) -> bool:
-        """Whether `enter` would take a place: for who can wait instead of being refused."""
-        return self.running < (self._limit if purpose == "live" else self._background)
+    def has_room(self, purpose: Purpose, coming: int = 0) -> bool:
+        """Whether there is a place beside `coming` others that are about to enter: for who can wait instead."""
+        return self.running + coming < (self._limit if purpose == "live" else self._background)
 
     def leave(self) -> None:
         self.running -= 1
