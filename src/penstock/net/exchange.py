@@ -23,7 +23,7 @@ MAX_HEAD = 128 << 10
 """Bytes of status line and headers."""
 HIGH_WATER = 256 << 10
 """Bytes that wait to be read before the server is asked to pause."""
-MAX_INFLATED = 64 << 20
+MAX_INFLATED = 32 << 20
 """Bytes that what came at once may become when it is unpacked."""
 ENCODINGS = {b"gzip": 31, b"deflate": 15, b"x-gzip": 31}
 """`wbits` of zlib for what a server may send although nothing but `identity` was asked for."""
@@ -132,6 +132,8 @@ class Response:
     # What the parser calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
         name = name.lower()
         if name in self.headers:
             value = self.headers[name] + b", " + value
@@ -142,7 +144,7 @@ class Response:
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if 100 <= status < 200:
+        if self.complete or 100 <= status < 200:
             return
         self.status = status
         encoding = self.headers.get(b"content-encoding", b"identity").strip().lower()
@@ -153,6 +155,8 @@ class Response:
         self._wake()
 
     def on_body(self, data: bytes) -> None:
+        if self.complete:
+            return
         if self._inflate is not None:
             data = self._inflate.decompress(data, HIGH_WATER)
             while data:
@@ -169,6 +173,9 @@ class Response:
         if not self.status:  # an interim answer, such as 100 Continue
             self.headers.clear()
             self._length_known = False
+            return
+        if self.complete:
+            self._keep = False  # a second answer to one request: the connection is not to be trusted
             return
         self.complete = True
         assert self._parser is not None
