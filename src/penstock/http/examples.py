@@ -20,7 +20,7 @@ RERANK: Example = {
     "documents": ["We ship on Mondays.", "A product can be returned within 30 days."],
     "top_n": 1,
 }
-IMAGE: Example = {"model": "images", "prompt": "A gate above a turbine hall"}
+IMAGE: Example = {"model": "images", "prompt": "A gate in the mountains"}
 SPEECH: Example = {"model": "speech", "voice": "alloy", "input": "The gate is closed."}
 KEY: Example = {"name": "shop", "role": "developer", "models": ["docs"]}
 PROJECT: Example = {"id": "shop", "title": "The shop"}

@@ -20,6 +20,8 @@ DESCRIPTION = Description(role="viewer", summary="This file.", answer=dict[str, 
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 FILE = {UPLOAD_TYPE: BYTES}
 OBJECT = {"type": "object"}
+ANYTHING: dict[str, dict[str, Any]] = {"text/event-stream": {}}
+"""Types whose content no schema describes."""
 
 
 def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
         operation["description"] = f"Needs the role {described.role}."
     answer = OBJECT if described.answer is None else schema_of[repr(described.answer)]
     operation["responses"][done]["content"] = {
-        kind: {"schema": answer} if kind == JSON_TYPE else BYTES for kind in described.answer_types
+        kind: {"schema": answer} if kind == JSON_TYPE else ANYTHING.get(kind, BYTES)
+        for kind in described.answer_types
     }
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

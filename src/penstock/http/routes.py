@@ -27,6 +27,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 """What answers a request; an ASGI application does, too."""
 
 
+LARGEST = (1 << 63) - 1
+"""The largest number that a database takes."""
+
 UPLOAD_TYPE = "application/octet-stream"
 """Unlike a form, a page of another origin cannot send this without being asked first."""
 

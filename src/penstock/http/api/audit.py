@@ -12,7 +12,7 @@ from penstock.access.principal import owns_server
 from penstock.access.projects import require_owner
 from penstock.audit.record import AuditFilter, AuditRecord, Verdict
 from penstock.http.acting import access_of
-from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
+from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_query, reply
 
 MAX_LIMIT = 500
 
@@ -22,7 +22,7 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
 
     project_id: str | None = None
     action: Annotated[str, Meta(max_length=64)] | None = None
-    before: Annotated[int, Meta(ge=1)] | None = None
+    before: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
 
 

@@ -15,7 +15,7 @@ from penstock.errors import InvalidRequest, NotFound
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.acting import record
-from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
+from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
 
 MAX_LIMIT = 500
@@ -41,7 +41,7 @@ class DocumentQuery(Struct, frozen=True, kw_only=True):
 
     q: str = ""
     status: Status | None = None
-    offset: Annotated[int, Meta(ge=0)] = 0
+    offset: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
 
 

@@ -15,7 +15,7 @@ from penstock.gateway.services import Services
 from penstock.http.acting import record
 from penstock.http.routes import ApiRoute, Description, principal_of, reply
 
-TARGET = "/api/v1/models/{name:path}/targets/{number:int}"
+TARGET = "/api/v1/models/{name:path}/targets/{number}"
 
 
 async def list_models(request: Request) -> Response:
@@ -36,8 +36,7 @@ async def change(request: Request, *, out: bool) -> Response:
     """Takes a target out of service, or puts it back; recorded before it is done."""
     require_local(principal_of(request), "Changing the targets of a model")
     services: Services = request.app.state.services
-    number: int = request.path_params["number"]
-    model, target = target_of(services, request.path_params["name"], number)
+    model, number, target = target_of(services, request.path_params["name"], request.path_params["number"])
     before = target_report(number, target, model.process.now())
     event = Event(
         action="target.ejected" if out else "target.restored",
@@ -53,20 +52,21 @@ async def change(request: Request, *, out: bool) -> Response:
     return reply(target_report(number, target, model.process.now()))
 
 
-def target_of(services: Services, name: str, number: int) -> tuple[Route, Backend]:
+def target_of(services: Services, name: str, number: str) -> tuple[Route, int, Backend]:
     """The target of that number, from 1, of a model by any of its names. Raises `NotFound`."""
     found = services.registry.find(name)
     routes = [route for route in routes_of(services.registry) if route.name == name]
     route = found.provider if found is not None and isinstance(found.provider, Route) else next(iter(routes), None)
     if route is None:
         raise NotFound(f"There is no model {name!r}.", hint="GET /api/v1/models lists them.", param="name")
-    if not 1 <= number <= len(route.backends):
+    numbered = {str(at): (at, backend) for at, backend in enumerate(route.backends, 1)}
+    if number not in numbered:
         raise NotFound(
-            f"{name!r} has no target {number}; its targets are 1 to {len(route.backends)}.",
+            f"{name!r} has no target {number[:40]}; its targets are 1 to {len(route.backends)}.",
             hint="GET /api/v1/models lists them.",
             param="number",
         )
-    return route, route.backends[number - 1]
+    return route, *numbered[number]
 
 
 ROUTES = [
