@@ -71,7 +71,7 @@ def repeated(connection: Connection, wanted: CostFilter, within_us: int) -> Rows
             {CALLS} AND c.digest IS NOT NULL AND c.status = 'ok'
         ) AS asked
         WHERE before_us IS NOT NULL AND started_us - before_us <= :within
-        GROUP BY project_id, app, model ORDER BY cost DESC, calls DESC"""
+        GROUP BY project_id, app, model ORDER BY cost DESC, calls DESC, project_id, app, model"""
     return connection.execute(text(statement), values(wanted) | {"within": within_us}).all()
 
 
@@ -86,7 +86,7 @@ def prefixes(connection: Connection, wanted: CostFilter, within_us: int) -> Rows
             {CALLS} AND c.prefix IS NOT NULL AND c.status = 'ok'
         ) AS asked
         WHERE before_us IS NOT NULL AND started_us - before_us <= :within AND coalesce(cached_input, 0) = 0
-        GROUP BY project_id, app, model ORDER BY chars DESC"""
+        GROUP BY project_id, app, model ORDER BY chars DESC, project_id, app, model"""
     return connection.execute(text(statement), values(wanted) | {"within": within_us}).all()
 
 
@@ -100,7 +100,7 @@ def lengths(connection: Connection, wanted: CostFilter, at_least: int) -> Rows:
         {CALLS} AND c.max_output IS NOT NULL AND c.output IS NOT NULL AND c.status = 'ok'
         GROUP BY d.project_id, d.app, d.model, c.max_output
         HAVING count(*) >= :least AND max({output}) * 2 <= c.max_output
-        ORDER BY calls DESC"""
+        ORDER BY calls DESC, d.project_id, d.app, d.model"""
     return connection.execute(text(statement), values(wanted) | {"least": at_least}).all()
 
 
@@ -132,5 +132,5 @@ def apps(connection: Connection, wanted: CostFilter) -> Rows:
     """The models that apps call, the one with the most calls first: `app`, `model`, `calls`."""
     statement = f"""
         SELECT d.app, d.model, count(*) AS calls {CALLS} AND d.app <> '' AND d.operation = 'chat'
-        GROUP BY d.app, d.model ORDER BY calls DESC"""
+        GROUP BY d.app, d.model ORDER BY calls DESC, d.app, d.model"""
     return connection.execute(text(statement), values(wanted)).all()
