@@ -54,7 +54,7 @@ async def test_several_bases_are_listed_and_an_empty_one_says_how_to_fill_it(
 async def test_an_app_without_knowledge_says_what_to_do(services: Services) -> None:
     with client(replace(services, knowledge={})) as browser:
         assert "This app has no knowledge" in browser.get("/knowledge").text
-        assert "This app has no documents" in browser.get("/").text
+        assert "This app has no documents" in browser.get("/chat").text
         assert browser.get("/knowledge/manuals").status_code == 404
 
 
@@ -62,7 +62,7 @@ async def test_several_models_can_be_asked_each_by_one_name(services: Services) 
     tiny = model(name="tiny")
     registry = Registry([tiny, model(tiny.provider, name="default"), *services.registry])
     with client(replace(services, registry=registry)) as browser:
-        page = browser.get("/").text
+        page = browser.get("/chat").text
     assert page.index('<option value="plant" data-grounded>') < page.index("(no documents)")
     assert page.count("(no documents)") == 1
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from penstock.access.routes import principal_of
@@ -37,6 +37,12 @@ class ChatPage(Struct, frozen=True, kw_only=True):
     knowledge: bool
     documents: int
     examples: tuple[str, ...]
+
+
+async def home(request: Request) -> Response:
+    """An app is there to be asked; a gateway is watched first."""
+    services: Services = request.app.state.services
+    return await show(request) if services.knowledge else RedirectResponse("/overview", 307)
 
 
 async def show(request: Request) -> Response:
@@ -83,4 +89,4 @@ def fits(row: DocumentRow) -> bool:
 
 
 def routes() -> list[BaseRoute]:
-    return [page_route("/", show, role="developer")]
+    return [page_route("/", home, role="developer"), page_route("/chat", show, role="developer")]

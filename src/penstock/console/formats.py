@@ -46,6 +46,50 @@ def cost(nanos: int | None) -> str:
     return f"${dollars:,.2f}" if dollars >= 1 or nanos == 0 else f"${dollars:.6f}".rstrip("0")
 
 
+def money(nanos: int | None) -> str:
+    """Nano-dollars to read, not to book: $0.00012, $0.742, $12.34, $1,234."""
+    if nanos is None:
+        return UNKNOWN
+    dollars = nanos / 1e9
+    if dollars >= 1 or nanos == 0:
+        return f"${dollars:,.0f}" if dollars >= 1000 else f"${dollars:,.2f}"
+    if dollars >= 0.1:
+        return f"${dollars:.3f}".removesuffix("0")
+    return f"${dollars:.3g}" if dollars >= 0.0001 else f"${dollars:.6f}".rstrip("0")
+
+
+def compact(number: int | None) -> str:
+    """412, 98,214, 271K, 1.24M, 3.1B: at most six characters or so."""
+    if number is None or number < 100_000:
+        return count(number)
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}" if number < 1000 * size else f"{number / size:,.0f}{unit}"
+    return count(number)
+
+
+def rate(per_second: float) -> str:
+    """0.03/s, 4.2/s, 1,310/s."""
+    if per_second and per_second < 0.01:
+        return f"{per_second * 3600:.2g}/h"
+    return f"{per_second:,.0f}/s" if per_second >= 99.5 else f"{per_second:.2g}/s"
+
+
+def share(value: float | None) -> str:
+    """0.013 as 1.3%; small ones are not rounded to nothing."""
+    if value is None:
+        return UNKNOWN
+    percents = 100 * value
+    if 0 < percents < 0.1:
+        return "<0.1%"
+    return f"{percents:.1f}%" if percents < 9.95 and percents != 0 else f"{percents:.0f}%"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds as `duration`."""
+    return duration(None if value is None else round(value * 1e6))
+
+
 def score(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
 

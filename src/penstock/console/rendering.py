@@ -36,18 +36,25 @@ class Section(Struct, frozen=True):
     role: Role = "viewer"
 
 
-SECTIONS = (Section("Chat", "/", "developer"), Section("Traces", "/traces"), Section("Knowledge", "/knowledge"))
+TRACES, KNOWLEDGE = Section("Traces", "/traces"), Section("Knowledge", "/knowledge")
+OVERVIEW, MODELS, COSTS = Section("Overview", "/overview"), Section("Models", "/models"), Section("Costs", "/costs")
+KEYS = Section("Keys", "/keys", "admin")
+OF_APPS = (Section("Chat", "/", "developer"), TRACES, KNOWLEDGE, OVERVIEW, MODELS, COSTS, KEYS)
+OF_GATEWAYS = (OVERVIEW, MODELS, TRACES, COSTS, KEYS, Section("Chat", "/chat", "developer"))
+"""An app is there to be asked, a gateway to be watched: what comes first is where one begins."""
 
 
 class Shell(Struct, frozen=True, kw_only=True):
     """What the frame around every page shows; `section` is "" where no entry of the bar is current.
 
-    `principal` is who looks at it, `None` before signing in; `keyed` whether signing in is needed at all.
+    `home` is where the name leads, the first of the `sections`. `principal` is who looks at it, `None` before
+    signing in; `keyed` whether signing in is needed at all.
     """
 
     app: str
     section: str
     sections: tuple[Section, ...]
+    home: str
     principal: Principal | None
     keyed: bool
 
@@ -81,6 +88,11 @@ def environment() -> Environment:
         formats.count,
         formats.size,
         formats.cost,
+        formats.money,
+        formats.compact,
+        formats.rate,
+        formats.share,
+        formats.seconds,
         formats.score,
         formats.percent,
         formats.moment,
@@ -107,10 +119,12 @@ def render(request: Request, view: View, page: Struct, headers: Mapping[str, str
     """The page, or its block where htmx asks."""
     services: Services = request.app.state.services
     principal: Principal | None = request.scope.get("principal")
+    shown = sections(services, principal)
     shell = Shell(
         app=services.app_name,
         section=view.section,
-        sections=tuple(each for each in SECTIONS if principal is not None and at_least(principal, each.role)),
+        sections=shown,
+        home=shown[0].href if shown else "/",
         principal=principal,
         keyed=services.access is not None and services.access.keys.required,
     )
@@ -121,6 +135,12 @@ def render(request: Request, view: View, page: Struct, headers: Mapping[str, str
     else:
         html = "".join(template.root_render_func(context))
     return HTMLResponse(html, headers={**HEADERS, **(headers or {})})
+
+
+def sections(services: Services, principal: Principal | None) -> tuple[Section, ...]:
+    """The bar on top: what the server is for comes first, and nothing that the principal may not see."""
+    every = OF_APPS if services.knowledge else OF_GATEWAYS
+    return tuple(each for each in every if principal is not None and at_least(principal, each.role))
 
 
 def history(address: str, *, is_new: bool) -> dict[str, str]:

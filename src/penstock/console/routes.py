@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from penstock.console import accounts, chat, document, knowledge, signin, trace, traces
+from penstock.console import (
+    accounts,
+    audit,
+    chat,
+    costs,
+    document,
+    keys,
+    knowledge,
+    models,
+    overview,
+    projects,
+    signin,
+    trace,
+    traces,
+)
 from penstock.console.assets import ASSETS
 
 
@@ -13,6 +27,12 @@ def routes() -> list[BaseRoute]:
         *signin.routes(),
         *accounts.routes(),
         *chat.routes(),
+        *overview.routes(),
+        *models.routes(),
+        *costs.routes(),
+        *keys.routes(),
+        *projects.routes(),
+        *audit.routes(),
         *traces.routes(),
         *trace.routes(),
         *knowledge.routes(),

@@ -117,7 +117,7 @@ def own_page(to: str) -> str:
 
 
 def first_page(principal: Principal) -> str:
-    return "/" if at_least(principal, "developer") else "/traces"
+    return "/" if at_least(principal, "developer") else "/overview"
 
 
 def address_of(request: Request) -> str:

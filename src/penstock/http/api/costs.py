@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.access.advice.advice import Advice, Evidence, read_advice
+from penstock.access.advice.advice import Advice, read_advice
 from penstock.access.costs.reading import read_costs
 from penstock.access.costs.repository import Question
 from penstock.access.costs.values import CostFilter, CostReport, CostRow, Group, Step, Sums
@@ -19,7 +18,7 @@ from penstock.access.ledger import Ledger
 from penstock.access.ledger.tables import DAY_US
 from penstock.access.principal import seen_project
 from penstock.errors import InvalidRequest, Unavailable
-from penstock.gateway.rates import input_rates
+from penstock.gateway.evidence import evidence
 from penstock.gateway.services import Services
 from penstock.http.api.traces import Moment, Words, microseconds
 from penstock.http.routes import ApiRoute, Description, principal_of, read_query, reply
@@ -164,10 +163,8 @@ async def get_advice(request: Request) -> Response:
     project_id = seen_project(principal_of(request), query.project)
     now = time.time_ns() // 1000
     wanted = CostFilter(project_id=project_id, since_us=now - query.days * DAY_US, until_us=now)
-    scores = await services.traces.scores(project_id, wanted.since_us)
-    contexts = await services.traces.context_use(project_id, wanted.since_us)
-    evidence = Evidence(scores, contexts, partial(input_rates, services.registry))
-    found = await read_advice(ledger_of(request), wanted, evidence)
+    known = await evidence(services, project_id, wanted.since_us)
+    found = await read_advice(ledger_of(request), wanted, known)
     return reply(AdviceList(since=moment(wanted.since_us), until=moment(now), data=found))
 
 

@@ -50,5 +50,13 @@ document.addEventListener("htmx:sendError", (event) => {
   note.textContent = "The server did not answer. Check that penstock is still running, then try again.";
   target.replaceChildren(note);
 });
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+});
 localiseTimes(document);
 showCited(document);
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
