@@ -174,6 +174,8 @@ class Platform:
 
         Raises `ConfigError` for the port.
         """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.live.reload_on_signal()))
         settings = self.folder.settings
         address = ServerAddress(
             host=settings.server.host,
@@ -205,8 +207,6 @@ class Platform:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.live.reload_on_signal()))
         try:
             await server.serve_forever()
         finally:
