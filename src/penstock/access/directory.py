@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 
@@ -46,6 +47,8 @@ class Directory:
         self._digest = pepper.digest
         self._clock = clock
         self._entries: dict[bytes, Entry] = {}
+        self._plain: dict[bytes, Entry] = {}
+        self._upgraded: dict[str, bytes] = {}
         self._entry_of: dict[str, Entry] = {}
         self.projects: dict[str, Project] = {LOCAL_PROJECT: Project(id=LOCAL_PROJECT, title="This server")}
         self.keys: dict[str, Key] = {}
@@ -57,9 +60,28 @@ class Directory:
         """Who shows this key. Raises `Unauthenticated`, `UnknownKey` where it is not among those in memory."""
         digest = self._digest(secret)
         entry = self._entries.get(digest)
+        if entry is None and self._plain:
+            entry = self._upgrade(secret, digest)
         if entry is None or not hmac.compare_digest(entry.digest, digest):
             raise unknown_key()
         return self._admit(entry)
+
+    def _upgrade(self, secret: bytes, digest: bytes) -> Entry | None:
+        """Finds a key of which another gateway left the SHA-256, and from now on by its digest under the pepper."""
+        plain = hashlib.sha256(secret).digest()
+        entry = self._plain.get(plain)
+        if entry is None or not hmac.compare_digest(entry.digest, plain):
+            return None
+        del self._plain[plain]
+        entry.digest = digest
+        self._entries[digest] = entry
+        self._upgraded[entry.principal.key_id] = digest
+        return entry
+
+    def take_upgraded(self) -> dict[str, bytes]:
+        """The digests under the pepper of keys that were first used since the last call, by their id."""
+        taken, self._upgraded = self._upgraded, {}
+        return taken
 
     def resume(self, cookie: bytes) -> Principal:
         """Who signed in under this cookie. Raises `Unauthenticated`, `UnknownKey` for one not in memory."""
@@ -139,8 +161,10 @@ class Directory:
         if known is not None:
             entry.used_us, entry.written_us = known.used_us, known.written_us
             self._entries.pop(known.digest, None)
+            self._plain.pop(known.digest, None)
         self.keys[key.id] = key
-        self._entries[stored.digest] = self._entry_of[key.id] = entry
+        self._entry_of[key.id] = entry
+        (self._entries if stored.scheme == "hmac-sha256" else self._plain)[stored.digest] = entry
         self.required = True
 
     def _problem(self, key: Key) -> str:

@@ -134,6 +134,23 @@ class Keys:
         )
         return MadeKey(key, Secret(secret))
 
+    async def take_over(self, actor: Actor, stored: StoredKey, source: str) -> bool:
+        """Takes in a key that another gateway made, by its digest; false where it is here already.
+
+        `source` is that gateway, for the record. Raises `NotFound` and `Conflict` for the project.
+        """
+        key = stored.key
+        if key.id in self._directory.keys:
+            return False
+        self._open_project(key.project_id)
+        event = Event(
+            action="key.created", target=key.id, project_id=key.project_id, after=shown(key) | {"from": source}
+        )
+        await self._shared.change(
+            actor, lambda connection, number: repository.add_key(connection, number, stored), lambda _: event
+        )
+        return True
+
     async def revoke(self, actor: Actor, key_id: str, *, children_too: bool = True) -> tuple[Key, ...]:
         """Ends a key, and by default all that were made with it; returns those that worked until now."""
         key = self.get(actor.principal, key_id)

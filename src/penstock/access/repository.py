@@ -133,6 +133,7 @@ def add_key(connection: Connection, number: int, made: StoredKey) -> Key:
             created_by=key.created_by,
             created_us=key.created_us,
             expires_us=key.expires_us,
+            revoked_us=key.revoked_us,
             version=number,
         )
     )
@@ -179,6 +180,17 @@ def replace_key(connection: Connection, number: int, successor: StoredKey, old_i
         .values(expires_us=ends_us, version=number)
     )
     return successor.key
+
+
+def upgrade(connection: Connection, digests: dict[str, bytes]) -> None:
+    """Replaces the plain SHA-256 of keys by their digest under the pepper."""
+    number = next_version(connection)
+    for key_id, digest in digests.items():
+        connection.execute(
+            update(KEY)
+            .where(KEY.c.id == key_id, KEY.c.hash_scheme == "sha256")
+            .values(digest=digest.hex(), hash_scheme="hmac-sha256", version=number)
+        )
 
 
 def note_use(connection: Connection, used: dict[str, int]) -> None:

@@ -73,6 +73,11 @@ class SharedState:
             seen = self.directory.version
             return repository.changes(connection, seen) if repository.version(connection) > seen else None
 
+    async def upgrade(self) -> None:
+        """Writes the digests of keys of another gateway that were used for the first time."""
+        if upgraded := self.directory.take_upgraded():
+            await self._database.write(lambda connection: repository.upgrade(connection, upgraded))
+
     async def note_use(self) -> None:
         """Writes when keys were last used."""
         if used := self.directory.take_used():
@@ -85,6 +90,7 @@ class SharedState:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
+                await self.upgrade()
                 await self.catch_up()
                 if loop.time() - written >= USE_SECONDS:
                     written = loop.time()

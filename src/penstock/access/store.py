@@ -107,6 +107,7 @@ class Access:
     async def close(self) -> None:
         """Writes what is still to be written and closes the database."""
         try:
+            await self._shared.upgrade()
             await self._shared.note_use()
         except PenstockError as error:
             logger.error("the times of last use could not be written: %s", error)

@@ -10,8 +10,9 @@ from penstock.config.limits import LimitSettings
 from penstock.config.secret import Secret
 from penstock.exchange import LOCAL_PROJECT, Principal, Role
 
-HashScheme = Literal["hmac-sha256"]
-"""How the digest of a key was made."""
+HashScheme = Literal["hmac-sha256", "sha256"]
+"""How the digest of a key was made: under the pepper, or, of a key that another gateway made, without one until it
+is first used."""
 
 Source = Literal["made", "config"]
 """Made with a command or the API, or declared in penstock.toml and then read-only."""

@@ -24,7 +24,7 @@ from penstock.config.models import ModelSettings
 from penstock.config.prices import ModelUse, PriceSettings, check_prices
 from penstock.config.responses import ResponseSettings
 from penstock.config.server import ServerSettings
-from penstock.config.table import Name, Table, conflict
+from penstock.config.table import ModelName, Name, Table, conflict
 from penstock.config.traces import TraceSettings
 
 
@@ -47,7 +47,7 @@ class Settings(Table):
     """Everything that `penstock.toml` says, defaults filled in."""
 
     app: AppSettings
-    models: dict[Name, ModelSettings]
+    models: dict[ModelName, ModelSettings]
     knowledge: dict[Name, KnowledgeSettings]
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()

@@ -16,12 +16,20 @@ def check_name(value: object) -> object:
     return value
 
 
+def check_model_name(value: object) -> object:
+    """What clients may send as `model`: many are used to names such as `gpt-4.1` and `openai/gpt-4o`."""
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,127}", value):
+        raise ValueError("must be a name of at most 128 letters, digits and _ . : / @ + -")
+    return value
+
+
 def conflict(reason: str, *path: str | int) -> PydanticCustomError:
     """An error about a key inside the value that is validated."""
     return PydanticCustomError("conflict", "{reason}", {"reason": reason, "path": path})
 
 
 Name = Annotated[str, BeforeValidator(check_name)]
+ModelName = Annotated[str, BeforeValidator(check_model_name)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 """A list of text."""
 
