@@ -30,6 +30,7 @@ from penstock.gateway.routing.backend import Backend
 from penstock.gateway.routing.counts import Counts
 from penstock.gateway.routing.difficulty import Difficulty
 from penstock.gateway.routing.health import Health
+from penstock.gateway.routing.line import Line
 from penstock.gateway.routing.paced import PacedProvider
 from penstock.gateway.routing.policy import Policy, Process
 from penstock.gateway.routing.report import routes_of
@@ -65,6 +66,7 @@ class ModelParts:
         self._on_pull = on_pull
         self._pool: list[Pooled] = []
         self._counts: dict[str, Counts] = {}
+        self._lines: dict[str, Line] = {}
         self.process = Process()
 
     def engines_of(self, registry: Registry) -> dict[str, Engine]:
@@ -91,6 +93,9 @@ class ModelParts:
             provider = local_engine(wanted[1].use, wanted[1], self._on_pull)
         self._pool.append(Pooled(wanted, provider, {}, BusyTime()))
         return self._pool[-1]
+
+    def line(self, name: str) -> Line:
+        return self._lines.setdefault(name, Line())
 
     def counts(self, name: str) -> Counts:
         return self._counts.setdefault(name, Counts())
@@ -160,6 +165,7 @@ class Routes:
         )
         route = Route(name, backends, Policy.of(model), self._parts.process)
         route.counts = self._parts.counts(name)
+        route.stand(self._parts.line(name))
         route.fallbacks = tuple(self.of(other) for other in model.fallback)
         route.longer = self.of(model.longer) if model.longer else None
         route.difficulty = (

@@ -146,7 +146,8 @@ class Attempt:
         if self.probe:
             health.probing = False
         if self._route.bounded:
-            self._route.wake()
+            self._route.line.served(self._process.now() - self.started)
+            self._route.line.wake()
         if self.span is not None:
             self.span.__exit__(None, None, None)
         if not self._done:  # otherwise it has ended by itself

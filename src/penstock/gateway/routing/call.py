@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0
 """Seconds: with another model to fall back to, no longer wait than this is made for a target."""
-FULL_RETRY_AFTER = 1.0
+FULL_RETRY_AFTER, LONGEST_RETRY_AFTER = 1.0, 60.0
 FIRST = Why("first", 1)
 
 
@@ -199,9 +199,11 @@ class RouteCall:
             if room:
                 return self.route.pick(room, self.exchange)
             left = min(until, self.exchange.deadline) - self.route.process.now()
-            if left <= 0 or not await self.route.room(left):
+            if left <= 0 or not await self.route.room(left, self.exchange):
+                background = self.exchange.purpose != "live"
+                wait = self.route.line.predicted(background=background)
                 raise Overloaded(
                     f"All targets of {self.route.name!r} answer as many requests as they may at once.",
                     hint="Try again in a moment, or raise max_in_flight of its targets.",
-                    retry_after=FULL_RETRY_AFTER,
+                    retry_after=min(LONGEST_RETRY_AFTER, max(FULL_RETRY_AFTER, wait)),
                 )

@@ -9,10 +9,8 @@ A fallback is a route of its own, so retries are providers around providers and 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 from penstock.errors import PenstockError, UnsupportedFeature, UpstreamFailed
@@ -25,6 +23,7 @@ from penstock.gateway.routing.delivery import Delivery
 from penstock.gateway.routing.difficulty import Difficulty
 from penstock.gateway.routing.hedge import race
 from penstock.gateway.routing.kinds import kind_of
+from penstock.gateway.routing.line import Line
 from penstock.gateway.routing.policy import Policy, Process
 from penstock.gateway.routing.strategies import strategy
 from penstock.models.dialects.features import unmet
@@ -50,7 +49,7 @@ class Route:
         self.chooses = len(self.backends) > 1
         self.bounded = any(backend.limit is not None for backend in backends)
         self.counts = Counts()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.stand(Line())
         self._mixed = len({(backend.features, backend.forwards, backend.lacks) for backend in backends}) > 1
         self._by_operation: dict[Operation, tuple[Backend, ...]] = {
             operation: tuple(backend for backend in backends if operation in backend.operations)
@@ -86,6 +85,11 @@ class Route:
         """The other routes that it may ask."""
         further = (self.longer, self.difficulty.easy if self.difficulty else None)
         return self.fallbacks + tuple(route for route in further if route is not None)
+
+    def stand(self, line: Line) -> None:
+        """Sets the line of those who wait for a target, which may have begun under an older configuration."""
+        self.line = line
+        line.places = sum(backend.limit or 0 for backend in self.backends) or 1
 
     def lead(self, fallbacks: tuple[Route, ...], longer: Route | None, difficulty: Difficulty | None) -> None:
         """Sets the ways to other routes, once these exist."""
@@ -159,32 +163,9 @@ class Route:
             way.available() for way in self.fallbacks
         )
 
-    async def room(self, seconds: float) -> bool:
-        """Waits in line for a place at a target; false when there is none within `seconds`."""
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            async with asyncio.timeout(seconds):
-                await place
-        except TimeoutError:
-            return False
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.wake()
-            raise
-        else:
-            return True
-        finally:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(place)
-
-    def wake(self) -> None:
-        """Tells the first that waits that there is a place."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
+    async def room(self, seconds: float, exchange: Exchange) -> bool:
+        """Waits in line for a place at a target; false, mostly at once, when none is to be had within `seconds`."""
+        return await self.line.wait(self.process.now(), seconds, background=exchange.purpose != "live")
 
     def _ended(self, source: Attempt | Detour, delivery: Delivery) -> Chunk | None:
         """Counts an answer that came to its end; a chunk with its usage, where the provider counted none."""
