@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -70,6 +71,21 @@ class Server:
     def post(self, path: str, body: object, method: str = "POST") -> Any:
         """The JSON that answers a JSON body."""
         with self._open(self._request(path, body, method)) as response:
+            return _json(response.read(), self.url + path)
+
+    def send_file(self, path: str, fields: Mapping[str, str], filename: str, data: bytes) -> Any:
+        """The JSON that answers a form with one file."""
+        boundary = secrets.token_hex(16)
+        head = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        )
+        plain = filename.replace("\\", "_").replace('"', "_")
+        head += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{plain}"\r\n\r\n'
+        body = b"".join((head.encode(), data, f"\r\n--{boundary}--\r\n".encode()))
+        headers = {"content-type": f"multipart/form-data; boundary={boundary}"} | self._headers
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310
+        with self._open(request) as response:
             return _json(response.read(), self.url + path)
 
     def stream(self, path: str, body: object) -> Iterator[dict[str, Any]]:

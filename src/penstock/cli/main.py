@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from penstock.cli import (
     ask,
     audit,
+    batches,
     config,
     costs,
     doctor,
@@ -113,6 +114,7 @@ app.command("doctor", epilog=doctor.EXAMPLES, short_help="Check this machine and
 app.command("limits", epilog=limits.EXAMPLES, short_help="Show what is used of limits.")(limits.limits)
 app.add_typer(traces.app, name="traces")
 app.add_typer(models.app, name="models")
+app.add_typer(batches.app, name="batches")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(audit.app, name="audit")

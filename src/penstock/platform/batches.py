@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from penstock.batches.answering import Answerer
@@ -13,6 +13,7 @@ from penstock.batches.runner import BatchRunner
 from penstock.batches.service import Batches
 from penstock.batches.values import KIND
 from penstock.clock import SYSTEM_CLOCK
+from penstock.config import AppFolder
 from penstock.exchange import Principal
 from penstock.gateway.services import Services
 from penstock.http.batches import WORDING
@@ -34,6 +35,18 @@ def open_batches(data: Path, services: Callable[[], Services], stack: AsyncExitS
     longest = int(settings.server.max_body_mb * (1 << 20))
     worker = Worker(store, {KIND: BatchRunner(files, around, settings.batches, longest)})
     return Batches(files, store, worker, settings.batches, SYSTEM_CLOCK)
+
+
+@contextmanager
+def look_into(folder: AppFolder) -> Iterator[Batches]:
+    """The batches of a folder to look at, without anything that could work on them."""
+    store = JobStore(folder.data)
+    settings = folder.settings.batches
+    try:
+        files = FileStore(store, settings.max_project_mb)
+        yield Batches(files, store, Worker(store, {}), settings, SYSTEM_CLOCK)
+    finally:
+        store.close()
 
 
 def unchanged(principal: Principal) -> Principal:
