@@ -7,7 +7,7 @@ counters take a lock for each step, and a request takes many.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -53,6 +53,7 @@ class Traffic:
 class Meter(Collector):
     """The counters of one server. `model` is only ever a configured name, so that labels stay few.
 
+    `connections` are those that are open; `bytes_in` and `bytes_out` count bodies of model calls.
     `registry` takes further metrics of the parts of the gateway, which are counted more seldom.
     """
 
@@ -60,6 +61,9 @@ class Meter(Collector):
         self.registry = CollectorRegistry(auto_describe=True)
         self.registry.register(self)
         self.in_flight = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.connections: Sized = ()
         self._traffic: dict[tuple[str, str], Traffic] = {}
         self._tokens: dict[str, list[int]] = {}
 
@@ -116,6 +120,9 @@ class Meter(Collector):
         yield GaugeMetricFamily(
             "penstock_requests_in_flight", "Requests that were admitted and go on.", self.in_flight
         )
+        yield CounterMetricFamily("penstock_bytes_in", "Bytes of the bodies of model calls.", self.bytes_in)
+        yield CounterMetricFamily("penstock_bytes_out", "Bytes of the bodies of their answers.", self.bytes_out)
+        yield GaugeMetricFamily("penstock_connections", "Connections that are open.", len(self.connections))
         used = CounterMetricFamily(
             "penstock_tokens",
             "Tokens by model and class; the classes do not overlap.",

@@ -7,9 +7,10 @@ cancelled, which cancels the provider's work, and what can still be said is said
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Send
 
@@ -21,6 +22,8 @@ from penstock.http.connection import DirectRequest
 from penstock.http.errors import as_penstock, body_of, headers_of, status_of
 
 CLIENT_LEFT = 499
+REQUESTS = logging.getLogger("penstock.requests")
+"""Has a line for each request, where `[logs] requests` says so."""
 EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -86,7 +89,7 @@ class Running:
 
 
 class Answering:
-    """One answer on its way. `status` is what the client was told, 499 where it left before that."""
+    """One answer on its way. `status` is what the client was told (499: it left before that), `sent` the bytes."""
 
     __slots__ = (
         "_cause",
@@ -101,6 +104,7 @@ class Answering:
         "_task",
         "_writer",
         "deadline",
+        "sent",
         "status",
     )
 
@@ -120,6 +124,7 @@ class Answering:
         self._cause: PenstockError | None = None
         self._writer: AnswerWriter | None = None
         self.status = 200
+        self.sent = 0
 
     def stop(self, cause: PenstockError | None) -> None:
         """Ends the answer: `cause` is told to the client, `None` means that it left."""
@@ -178,6 +183,7 @@ class Answering:
                 kind = EVENT_STREAM if chunk.media_type is None else declared(chunk.media_type)
                 await self._start(send, 200, kind + self._marks())
             if data := writer.event(chunk):
+                self.sent += len(data)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         if writer is None:
             raise PenstockError("The model gave no answer at all.", hint="Try again.")
@@ -193,6 +199,7 @@ class Answering:
         self._finished = True
 
     async def _answer(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.sent = len(body)
         if self._direct is not None and self._direct.answer(status, headers, body):
             self._started = True
             self.status = status
@@ -243,12 +250,48 @@ def declared(media_type: str) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", media_type.encode("latin-1", "replace")), (b"x-content-type-options", b"nosniff")]
 
 
-def measure(meter: Meter, route: str, status: int, flight: Flight | None) -> None:
-    """Counts one request that is over."""
+def measure(meter: Meter, route: str, status: int, flight: Flight | None, sent: int = 0) -> None:
+    """Counts one request that is over, and gives it its line in the log where that is wanted."""
     if flight is None:
         meter.count_request(route, "", status)
+        if REQUESTS.isEnabledFor(logging.INFO):
+            REQUESTS.info("%s %d", route, status, extra={"fields": {"route": route, "status": status}})
         return
     started = flight.started
     first = None if flight.first_chunk is None else flight.first_chunk - started
     model = flight.target.name if flight.target is not None else ""
-    meter.count_request(route, model, status, time.monotonic() - started, first)
+    seconds = time.monotonic() - started
+    meter.count_request(route, model, status, seconds, first)
+    meter.bytes_in += len(flight.exchange.body)
+    meter.bytes_out += sent
+    if REQUESTS.isEnabledFor(logging.INFO):
+        write_line(route, status, flight, Measured(seconds, sent))
+
+
+class Measured(NamedTuple):
+    """What a request took: seconds, and the bytes of its answer's body."""
+
+    seconds: float
+    sent: int
+
+
+def write_line(route: str, status: int, flight: Flight, measured: Measured) -> None:
+    """The request's line: what it was and what it took, and nothing of what was said in it."""
+    exchange, usage = flight.exchange, flight.usage
+    fields = {
+        "route": route,
+        "model": flight.target.name if flight.target is not None else "",
+        "status": status,
+        "ms": round(measured.seconds * 1000, 1),
+        "input_tokens": usage.prompt_tokens if usage is not None else None,
+        "output_tokens": usage.completion_tokens if usage is not None else None,
+        "bytes_in": len(exchange.body),
+        "bytes_out": measured.sent,
+        "key": exchange.principal.key_id,
+        "project": exchange.project_id,
+        "cache": flight.cache,
+        "served_by": flight.served_by,
+        "trace_id": exchange.trace_id,
+    }
+    text = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ""))
+    REQUESTS.info("%s", text, extra={"fields": fields})

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from penstock.access.limits.values import DIMENSIONS
 from penstock.access.principal import require_local
 from penstock.access.routes import GuardedRoute, principal_of
 from penstock.gateway.cache.answers import AnswerCache
@@ -41,6 +42,25 @@ class Parts(Collector):
         yield CounterMetricFamily("penstock_traces_dropped", "Traces that did not fit the queue.", stats.dropped)
         yield GaugeMetricFamily("penstock_traces_queued", "Traces that wait for the disk.", stats.queued)
         yield GaugeMetricFamily("penstock_traces_queued_bytes", "Memory that they take.", stats.queued_bytes)
+        services = self._services
+        if services.ledger is not None:
+            yield GaugeMetricFamily(
+                "penstock_ledger_queued", "Calls that wait for the ledger.", services.ledger.queued
+            )
+        if services.limits is not None:
+            denied = CounterMetricFamily(
+                "penstock_limit_denials", "Requests that a limit refused.", labels=["dimension"]
+            )
+            for dimension, count in zip(DIMENSIONS, services.limits.denied, strict=True):
+                denied.add_metric([dimension], count)
+            yield denied
+        if services.admission is not None:
+            shed = CounterMetricFamily(
+                "penstock_shed", "Requests refused because the server was full.", labels=["priority"]
+            )
+            for priority, count in services.admission.shed.items():
+                shed.add_metric([priority], count)
+            yield shed
         if self._services.cache is not None:
             yield from cache_metrics(self._services.cache)
         yield from route_metrics(self._services.registry)

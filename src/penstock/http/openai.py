@@ -66,7 +66,7 @@ class Endpoint:
         try:
             await answering.deliver(receive, send)
         finally:
-            measure(services.meter, self.route, answering.status, flight)
+            measure(services.meter, self.route, answering.status, flight, answering.sent)
 
     def read(self, scope: Scope, body: bytes, exchange: Exchange) -> Exchange:
         """The exchange with what the body says. Raises `InvalidRequest`."""

@@ -68,6 +68,7 @@ class HttpServer:
         if address.tls is not None:
             config.ssl = address.tls.context
         self._server = DrainingServer(config, self._running, address.drain_seconds)
+        app.state.services.meter.connections = self._server.server_state.connections
         self.port = address.port
         self._task: asyncio.Task[None] | None = None
 

@@ -48,3 +48,4 @@ def open_logs(settings: LogSettings, worker: int | None = None) -> None:
         handler.setFormatter(logging.Formatter(TEXT if worker is None else WORKER.format(number=worker)))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("penstock").setLevel(settings.level.upper())
+    logging.getLogger("penstock.requests").setLevel(logging.INFO if settings.requests else logging.WARNING)

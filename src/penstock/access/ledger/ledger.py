@@ -83,6 +83,11 @@ class Ledger:
         self._served: dict[tuple[int, str], int] = {}
         self._writer = LedgerWriter(database, self._journal, self._keep_slot, eager=durability == "power")
 
+    @property
+    def queued(self) -> int:
+        """Calls that wait for the database."""
+        return len(self._writer.rows)
+
     def reserve(self, entry: LedgerEntry) -> Ticket:
         """Puts a call down before it is made.
 

@@ -8,7 +8,7 @@ from penstock.access.limits.base import WARNED, Counter, LimitStore
 from penstock.access.limits.headers import Headers, remaining, warnings
 from penstock.access.limits.refusal import refusal, unpriced
 from penstock.access.limits.rules import NoOwnLimits, OwnLimits, Rule, is_own, rule
-from penstock.access.limits.values import NANOS, TOKENS, Amounts, Ask, CounterUsage, Part
+from penstock.access.limits.values import DIMENSIONS, NANOS, TOKENS, Amounts, Ask, CounterUsage, Part
 from penstock.access.limits.windows import window
 from penstock.config.limits import LimitSettings
 from penstock.errors import RateLimited
@@ -46,7 +46,10 @@ class Plan:
 
 
 class Limits:
-    """All limits of a server. `own` gives those that come with a principal's key and project."""
+    """All limits of a server. `own` gives those that come with a principal's key and project.
+
+    `denied` counts refused requests by the dimension that lacked.
+    """
 
     def __init__(
         self, store: LimitStore, settings: Iterable[LimitSettings] = (), own: OwnLimits | None = None
@@ -57,6 +60,7 @@ class Limits:
         self._rules = [rule(each) for each in settings]
         self._plans: dict[tuple[str, str, str, Part], Plan] = {}
         self._swept = store.now_us()
+        self.denied = [0] * len(DIMENSIONS)
 
     def use(self, settings: Iterable[LimitSettings]) -> None:
         """Another configuration, from the next request on; what is counted the same goes on."""
@@ -157,6 +161,7 @@ class Limits:
 
     def _refusal(self, counters: Sequence[Counter], lacking: Counter, amounts: Amounts) -> RateLimited:
         now = self.store.now_us()
+        self.denied[lacking.dimension] += 1
         error = refusal(lacking, amounts[lacking.dimension], now)
         error.headers = (*remaining(counters, now), *warnings(counters, now))
         return error

@@ -62,7 +62,13 @@ def model_metrics(models: tuple[ModelReport, ...]) -> Iterator[Metric]:
     saved = CounterMetricFamily(
         "penstock_difficulty_saved_dollars", "What answers by the easy model did not cost.", labels=["model"]
     )
+    waiting = GaugeMetricFamily("penstock_model_waiting", "Requests in line for a target.", labels=["model"])
+    shed = CounterMetricFamily(
+        "penstock_model_shed", "Requests refused because they would have waited too long.", labels=["model"]
+    )
     for model in models:
+        waiting.add_metric((model.name,), model.waiting)
+        shed.add_metric((model.name,), model.shed)
         retries.add_metric((model.name,), model.retries)
         fallbacks.add_metric((model.name, "failed"), model.fallbacks)
         fallbacks.add_metric((model.name, "longer"), model.longer_requests)
@@ -71,4 +77,4 @@ def model_metrics(models: tuple[ModelReport, ...]) -> Iterator[Metric]:
             difficulty.add_metric((model.name, "easy"), model.difficulty.easy)
             difficulty.add_metric((model.name, "hard"), model.difficulty.hard)
             saved.add_metric((model.name,), model.difficulty.saved_nanos / 1e9)
-    yield from (retries, fallbacks, hedges, difficulty, saved)
+    yield from (waiting, shed, retries, fallbacks, hedges, difficulty, saved)

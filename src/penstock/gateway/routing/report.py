@@ -53,7 +53,8 @@ class DifficultyReport(Struct, frozen=True, kw_only=True):
 class ModelReport(Struct, frozen=True, kw_only=True):
     """One model: its targets, the ways on to others, and how often these and further attempts were needed.
 
-    `names` are those it can be asked by; none for one that is only a fallback.
+    `names` are those it can be asked by; none for one that is only a fallback. `waiting` are in line for a target,
+    `shed` those that were refused because they would have waited too long.
     """
 
     name: str
@@ -66,6 +67,8 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     fallbacks: int
     longer_requests: int
     hedges: int
+    waiting: int
+    shed: int
     difficulty: DifficultyReport | None
 
 
@@ -131,6 +134,8 @@ def model_report(route: Route, names: tuple[str, ...]) -> ModelReport:
         fallbacks=counts.fallbacks,
         longer_requests=counts.longer,
         hedges=counts.hedges,
+        waiting=len(route.line),
+        shed=route.line.shed,
         difficulty=difficulty,
     )
 
