@@ -1,15 +1,14 @@
 """A gateway to look at: models at simulated providers, as `penstock up` serves them, with a week of traffic."""
 
+import math
 import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from penstock.access.ledger import Ledger, LedgerOutcome
+from penstock.access.ledger import Ledger
 from penstock.access.ledger import repository as ledger_rows
-from penstock.access.values import NewKey
-from penstock.audit.record import COMMAND_LINE
 from penstock.config import load
 from penstock.gateway.services import Services
 from penstock.platform import Platform
@@ -88,7 +87,7 @@ def fill(ledger: Ledger, days: int = 30, calls: int = 24_000) -> None:
     ]
     rows = []
     for _ in range(calls):
-        age = chance.choice((3600, DAY, 7 * DAY, days * DAY)) * chance.random()
+        age = chance.random() * 3600 if chance.random() < 0.15 else age_by_day(chance, days)
         started = now - round(age * 1e6) - chance.randrange(1000)
         kind = chance.choices(range(len(kinds)), [each[4] for each in kinds])[0]
         took = round(chance.lognormvariate(13.4 if kind < 2 else 12.6, 0.6))
@@ -105,3 +104,12 @@ def fill(ledger: Ledger, days: int = 30, calls: int = 24_000) -> None:
         rows.append(row)
     unique = list({row[0]: row for row in rows}.values())
     ledger.database.submit(lambda c: ledger_rows.put(c, unique, dimensions, first=True)).result()
+
+
+def age_by_day(chance: random.Random, days: int) -> float:
+    """Seconds ago, more of them in the day than at night."""
+    while True:
+        age = chance.random() * days * DAY
+        hour = (time.time() - age) % DAY / 3600
+        if chance.random() < 0.15 + 0.85 * math.sin(math.pi * hour / 24) ** 2 * (0.6 + 0.4 * math.sin(age / 2e5)):
+            return age

@@ -55,7 +55,7 @@ def money(nanos: int | None) -> str:
         return f"${dollars:,.0f}" if dollars >= 1000 else f"${dollars:,.2f}"
     if dollars >= 0.1:
         return f"${dollars:.3f}".removesuffix("0")
-    return f"${dollars:.3g}" if dollars >= 0.0001 else f"${dollars:.6f}".rstrip("0")
+    return f"${dollars:.3g}" if dollars >= 0.0001 else "<$0.0001"
 
 
 def compact(number: int | None) -> str:
@@ -64,7 +64,8 @@ def compact(number: int | None) -> str:
         return count(number)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
-            return f"{number / size:.3g}{unit}" if number < 1000 * size else f"{number / size:,.0f}{unit}"
+            value = number / size
+            return f"{value:.3g}{unit}" if value < 999.5 else f"{value:,.0f}{unit}"
     return count(number)
 
 

@@ -147,7 +147,7 @@ def tiles(overview: Overview) -> Iterable[Tile]:
     )
     yield Tile(
         label="Spent",
-        value=formats.money(total.cost_nanos) if total.cost_nanos or not total.unpriced else formats.UNKNOWN,
+        value=spent(total),
         note=f"{formats.compact(total.unpriced)} unpriced" if total.unpriced else "all calls priced",
         help="What calls cost by the prices of their day. Those whose price is not known, unpriced, are not in it.",
         bad=total.unpriced > 0,
@@ -159,6 +159,13 @@ def tiles(overview: Overview) -> Iterable[Tile]:
         note=f"saved {formats.money(total.saved_nanos)}" if total.cached else "nothing yet",
         help="Calls that Penstock's own cache answered, as a share of all, and what they would have cost.",
     )
+
+
+def spent(figures: Figures) -> str:
+    """Money of which a part may not be known, so that what is known is the least."""
+    if not figures.unpriced:
+        return formats.money(figures.cost_nanos)
+    return f"≥ {formats.money(figures.cost_nanos)}" if figures.cost_nanos else formats.UNKNOWN
 
 
 def part(some: int, all: int) -> float | None:

@@ -45,6 +45,7 @@ function options(spec, step, width) {
   return {
     width,
     height: HEIGHT,
+    ...(step >= 86400 && { tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC") }),
     padding: [10, 18, 0, 0],
     cursor: { sync: { key: "figures" }, y: false, points: { size: 7 }, drag: { x: false, y: false } },
     legend: { live: true, isolate: false },
