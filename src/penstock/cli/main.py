@@ -19,11 +19,13 @@ from penstock.cli import (
     batches,
     config,
     costs,
+    dashboard,
     doctor,
     ingest,
     init,
     keys,
     limits,
+    migrate,
     models,
     projects,
     pull,
@@ -111,6 +113,7 @@ app.command("init", epilog=init.EXAMPLES, short_help="Write down an app's settin
 app.command("ingest", epilog=ingest.EXAMPLES, short_help="Take in new and changed documents.")(ingest.ingest)
 app.command("pull", epilog=pull.EXAMPLES, short_help="Fetch models into the cache.")(pull.pull)
 app.command("doctor", epilog=doctor.EXAMPLES, short_help="Check this machine and an app.")(doctor.doctor)
+app.command("dashboard", epilog=dashboard.EXAMPLES, short_help="Print a Grafana dashboard.")(dashboard.dashboard)
 app.command("limits", epilog=limits.EXAMPLES, short_help="Show what is used of limits.")(limits.limits)
 app.add_typer(traces.app, name="traces")
 app.add_typer(models.app, name="models")
@@ -119,6 +122,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
 app.add_typer(audit.app, name="audit")
 app.add_typer(costs.app, name="costs")
+app.add_typer(migrate.app, name="migrate")
 app.add_typer(config.app, name="config")
 
 
