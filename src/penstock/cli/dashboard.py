@@ -12,5 +12,5 @@ FILE = Path(__file__).with_name("dashboard.json")
 
 
 def dashboard() -> None:
-    """Print a Grafana dashboard of the figures at /metrics; Grafana asks for the data source when it is imported."""
+    """Print a Grafana dashboard of the figures at /metrics; it asks for its data source when imported."""
     sys.stdout.write(FILE.read_text("utf-8"))
