@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that are made from the code: every setting, and every command's help.
+"""Writes the parts of the docs that are made from the code: every setting, every command's help, every route.
 
     python scripts/write_docs.py
 
@@ -17,6 +17,9 @@ from typer.testing import CliRunner
 
 from penstock.cli.main import app
 from penstock.config.reference import sections
+from penstock.http import openapi
+from penstock.http.answering import Running
+from penstock.http.server import described_routes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 100
@@ -54,7 +57,17 @@ def names(command: object) -> Iterator[tuple[str, ...]]:
             yield (name,)
 
 
-PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings, "cli.md": commands}
+def routes() -> str:
+    """A row for each route of the OpenAPI file."""
+    lines = ["| route | what it does | least role |", "|---|---|---|"]
+    described = described_routes(Running())
+    for route in [*described, openapi.route(described)]:
+        said = route.description
+        lines.append(f"| `{route.method} {route.path_format}` | {said.summary} | {said.role or 'none'} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES: dict[str, Callable[[], str]] = {"configuration.md": settings, "cli.md": commands, "api.md": routes}
 
 
 def page(name: str) -> str:

@@ -1,7 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     from support.postgres_server import PostgresServer
 
 SUPPORT = Path(__file__).parent / "support"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Checks what a test with the mark `drives` says of itself."""
+    routes = [route for mark in item.iter_markers("drives") for route in mark.args]
+    if not routes:
+        return (yield)
+    from support.driven import official_requests, undriven
+
+    with official_requests() as made:
+        result = yield
+    assert not undriven(routes, made), f"no official client asked for {undriven(routes, made)}, only for {made}"
+    return result
 
 
 @pytest.fixture

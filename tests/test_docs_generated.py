@@ -23,7 +23,7 @@ def writer() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "cli.md"])
+@pytest.mark.parametrize("name", ["configuration.md", "cli.md", "api.md"])
 def test_the_page_is_what_the_code_says(writer: ModuleType, name: str) -> None:
     assert (DOCS / name).read_text() == writer.page(name), "run `python scripts/write_docs.py`"
 

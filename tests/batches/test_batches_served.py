@@ -27,6 +27,7 @@ from penstock.traces.span import TraceFilter
 BATCHES = BatchSettings()
 
 
+@pytest.mark.drives("POST /v1/batches", "GET /v1/batches/{batch_id}")
 async def test_a_batch_from_its_file_to_its_answers(tmp_path: Path) -> None:
     async with ProviderServer() as upstream, site(tmp_path, remote_model(upstream), batches=BATCHES) as it:
         client = it.client()
@@ -175,6 +176,7 @@ async def test_what_is_asked_wrongly_is_refused_at_once(tmp_path: Path) -> None:
             await client.batches.retrieve("batch_x")
 
 
+@pytest.mark.drives("POST /v1/batches/{batch_id}/cancel")
 async def test_a_batch_that_is_cancelled_keeps_what_was_answered(tmp_path: Path) -> None:
     held = asyncio.Event()
 
@@ -364,6 +366,7 @@ def expire(folder: Path) -> None:
     database.close()
 
 
+@pytest.mark.drives("GET /v1/batches")
 async def test_batches_are_listed_newest_first(tmp_path: Path) -> None:
     async with ProviderServer() as upstream, site(tmp_path, remote_model(upstream), batches=BATCHES) as it:
         client = it.client()

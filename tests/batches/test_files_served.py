@@ -28,6 +28,9 @@ def stored(folder: Path) -> list[Path]:
     return sorted((folder / "files").iterdir())
 
 
+@pytest.mark.drives(
+    "POST /v1/files", "GET /v1/files/{file_id}", "GET /v1/files/{file_id}/content", "DELETE /v1/files/{file_id}"
+)
 async def test_a_file_is_kept_listed_read_and_deleted(tmp_path: Path) -> None:
     async with site(tmp_path, batches=BATCHES) as it:
         files = it.client().files
@@ -56,6 +59,7 @@ async def test_a_file_is_kept_listed_read_and_deleted(tmp_path: Path) -> None:
             await files.content(file.id)
 
 
+@pytest.mark.drives("GET /v1/files")
 async def test_pages_of_files(tmp_path: Path) -> None:
     async with site(tmp_path, batches=BATCHES) as it:
         files = it.client().files

@@ -7,7 +7,7 @@ pytest.importorskip("schemathesis", reason="fuzzing: pip install schemathesis")
 from support.fuzzing import Fuzz, aim
 from support.real_gateway import RealGateway
 
-MODELS = ["big", "claude", "gem", "spread", "docs"]
+MODELS = ["big", "claude", "gem", "spread", "any", "docs"]
 ENDS_LOCAL_MODE = "POST /api/v1/keys"
 
 

@@ -243,6 +243,7 @@ class CountingProvider(FakeProvider):
         return sum(len(message.text.split()) for message in exchange.messages)
 
 
+@pytest.mark.drives("POST /v1/messages/count_tokens")
 async def test_tokens_are_counted_by_who_can(tmp_path: Path) -> None:
     async with ProviderServer() as upstream:
         targets = [remote_target(name, upstream) for name in ("anthropic", "openai")]
@@ -261,6 +262,7 @@ async def test_tokens_are_counted_by_who_can(tmp_path: Path) -> None:
                 await client.messages.count_tokens(model="openai", messages=HI)
 
 
+@pytest.mark.drives("GET /v1/models", "GET /v1/models/{name}")
 async def test_models_in_either_form(tmp_path: Path) -> None:
     async with site(tmp_path, *(model(name=f"model-{at}") for at in range(5))) as it:
         client = client_of(it)

@@ -61,6 +61,7 @@ def grounded_app() -> Target:
     return Target(name="docs", kind="app", provider=provider, operations=operations, release_id="rel_abc")
 
 
+@pytest.mark.drives("POST /v1/chat/completions")
 async def test_the_official_client_gets_an_answer(tmp_path: Path) -> None:
     async with site(tmp_path) as it:
         answer = await it.client().chat.completions.create(model="tiny", messages=HI)
@@ -95,6 +96,7 @@ async def test_usage_comes_last_in_a_stream_that_asks_for_it(tmp_path: Path) -> 
     assert usage["usage"]["total_tokens"] == 4
 
 
+@pytest.mark.drives("POST /v1/completions")
 async def test_completions(tmp_path: Path) -> None:
     async with site(tmp_path) as it:
         client = it.client()
@@ -120,6 +122,7 @@ async def test_log_probabilities(tmp_path: Path) -> None:
     assert completion.choices[0].logprobs.text_offset == [0, 1]
 
 
+@pytest.mark.drives("POST /v1/embeddings")
 async def test_embeddings_as_numbers_and_as_base64(tmp_path: Path) -> None:
     async with site(tmp_path, embedder()) as it:
         client = it.client()
@@ -186,6 +189,7 @@ async def test_evidence_arrives_before_the_answer_is_written(tmp_path: Path) -> 
         assert (await response.content.read()).endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.drives("GET /v1/models", "GET /v1/models/{name}")
 async def test_models_are_listed_and_found(tmp_path: Path) -> None:
     targets = (grounded_app(), model(), embedder(), model(name="org/large"))
     async with site(tmp_path, *targets) as it:

@@ -103,6 +103,7 @@ async def test_json_goes_out_and_comes_back_as_it_was(tmp_path: Path) -> None:
             assert (sent.path, json.loads(sent.body)) == (path, {"model": "upstream-model", **fields})
 
 
+@pytest.mark.drives("POST /v1/moderations", "POST /v1/images/generations")
 async def test_the_official_client_moderates_and_draws(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (it, upstream):
         client = it.client()
@@ -121,6 +122,7 @@ async def test_the_official_client_moderates_and_draws(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.drives("POST /v1/images/edits", "POST /v1/images/variations")
 async def test_the_official_client_edits_pictures(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (it, upstream):
         upstream.replies(dumped(IMAGES))
@@ -161,6 +163,7 @@ async def test_pictures_in_a_stream(tmp_path: Path) -> None:
         assert got.startswith(events[0] + b'data: {"error":{"message":"corp/upstream-model closed the connection')
 
 
+@pytest.mark.drives("POST /v1/audio/speech")
 async def test_speech_is_streamed_as_it_comes(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (it, upstream):
         upstream.streams(SOUND[:100], SOUND[100:], content_type="audio/pcm; rate=24000")
@@ -215,6 +218,7 @@ async def test_a_form_goes_out_as_it_came_but_for_the_model(tmp_path: Path, oper
         assert (await it.last_trace()).trace.answer == "Close the gate."
 
 
+@pytest.mark.drives("POST /v1/audio/transcriptions", "POST /v1/audio/translations")
 async def test_the_official_client_transcribes(tmp_path: Path) -> None:
     async with gateway(tmp_path) as (it, upstream):
         transcriptions = it.client().audio.transcriptions
@@ -393,4 +397,4 @@ async def test_the_openapi_file_says_what_forms_and_sounds_are(tmp_path: Path) -
     assert schema["properties"]["file"] == {"type": "string", "contentMediaType": "application/octet-stream"}
     assert schema["required"] == ["file"]
     answer = document["paths"]["/v1/audio/speech"]["post"]["responses"]["200"]["content"]
-    assert answer == {"audio/*": {"schema": {"type": "string", "format": "binary"}}}
+    assert answer == {"audio/*": {"schema": {"type": "string", "format": "binary"}}, "text/event-stream": {}}

@@ -244,6 +244,12 @@ async def test_a_conversation_goes_on_by_its_last_response(tmp_path: Path) -> No
         ]
 
 
+@pytest.mark.drives(
+    "POST /v1/responses",
+    "GET /v1/responses/{response_id}",
+    "DELETE /v1/responses/{response_id}",
+    "GET /v1/responses/{response_id}/input_items",
+)
 async def test_responses_are_kept_listed_and_forgotten(tmp_path: Path) -> None:
     async with site(tmp_path, local(FakeProvider("Hello"))) as it:
         client = it.client()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,11 @@ use = "gemini/gemini-3-flash"
 base_url = "{url}/v1beta"
 api_key = {{ env = "CONFORMANCE_KEY" }}
 
+[models.any]
+use = "corp/any"
+base_url = "{url}/v1"
+api_key = {{ env = "CONFORMANCE_KEY" }}
+
 [models.spread]
 strategy = "least_in_flight"
 [[models.spread.targets]]
@@ -106,8 +111,8 @@ class RealGateway:
     url: str
     folder: Path
     upstream: ProviderServer
+    loop: asyncio.AbstractEventLoop
     log: Path
-    process: "subprocess.Popen[str]"
     secrets: dict[str, str] = field(default_factory=dict)
 
     def make_key(self, name: str, role: Role = "developer", project: str = "local") -> str:
@@ -117,18 +122,27 @@ class RealGateway:
         self.secrets[name] = made["secret"]
         return self.secrets[name]
 
+    def on_upstream(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something where the simulated provider runs, to its end."""
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
     def ask(self, method: str, path: str, body: object = None, key: str | None = None) -> Any:
         """The JSON of an answer; raises `HTTPError` for what is refused."""
+        return msgspec.json.decode(self.send(path, body, key, method))
+
+    def send(self, path: str, body: object = None, key: str | None = None, method: str = "POST") -> bytes:
+        """The bytes of an answer; raises `HTTPError` for what is refused."""
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         data = None if body is None else msgspec.json.encode(body)
         with urlopen(Request(self.url + path, data, headers, method=method), timeout=30) as response:
-            return msgspec.json.decode(response.read())
+            found: bytes = response.read()
+            return found
 
 
 @contextmanager
 def real_gateway(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[RealGateway]:
     """Starts all of it, with a small knowledge base, and stops it again. The server must stop properly."""
-    with upstream_in_thread() as upstream:
+    with upstream_in_thread() as (upstream, loop):
         (folder / "docs").mkdir(parents=True)
         (folder / "docs" / "gate.md").write_text(GATE)
         (folder / "penstock.toml").write_text(SETTINGS.format(url=upstream.url))
@@ -145,7 +159,7 @@ def real_gateway(folder: Path, environment: Mapping[str, str] | None = None) -> 
         line = process.stdout.readline()
         assert line, log.read_text()
         try:
-            yield RealGateway(line.split()[-1], folder, upstream, log, process)
+            yield RealGateway(line.split()[-1], folder, upstream, loop, log)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -158,7 +172,7 @@ def real_gateway(folder: Path, environment: Mapping[str, str] | None = None) -> 
 
 
 @contextmanager
-def upstream_in_thread() -> Iterator[ProviderServer]:
+def upstream_in_thread() -> Iterator[tuple[ProviderServer, asyncio.AbstractEventLoop]]:
     """A simulated provider that answers while the test's own thread waits for a client."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -166,7 +180,7 @@ def upstream_in_thread() -> Iterator[ProviderServer]:
     server = ProviderServer(behave)
     try:
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
-        yield server
+        yield server, loop
         asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)

@@ -24,4 +24,4 @@ IMAGE: Example = {"model": "images", "prompt": "A gate in the mountains"}
 SPEECH: Example = {"model": "speech", "voice": "alloy", "input": "The gate is closed."}
 KEY: Example = {"name": "shop", "role": "developer", "models": ["docs"]}
 PROJECT: Example = {"id": "shop", "title": "The shop"}
-SEARCH: Example = {"query": "returns", "limit": 5}
+SEARCH: Example = {"q": "returns", "limit": 5}

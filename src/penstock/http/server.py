@@ -50,6 +50,20 @@ API: list[ApiRoute] = [
 """Penstock's own API, one list per module of `http/api`."""
 
 
+def described_routes(running: Running) -> list[ApiRoute]:
+    """The routes of the OpenAPI file, but for the one that serves it."""
+    return [
+        *openai.routes(running),
+        *anthropic.routes(running),
+        *responses.routes(running),
+        *operations.routes(running),
+        *files.ROUTES,
+        *batches.ROUTES,
+        *API,
+        *health.routes(running),
+    ]
+
+
 def build(services: Services, extra_routes: Sequence[BaseRoute] = (), batching: Batches | None = None) -> Starlette:
     """The application: the OpenAI dialect, Penstock's API, health, metrics, and `extra_routes` (the console).
 
@@ -58,15 +72,7 @@ def build(services: Services, extra_routes: Sequence[BaseRoute] = (), batching: 
     """
     running = Running()
     bodies = body_limits(services)
-    dialects = [
-        *openai.routes(running),
-        *anthropic.routes(running),
-        *responses.routes(running),
-        *operations.routes(running),
-        *files.ROUTES,
-        *batches.ROUTES,
-    ]
-    described = [*dialects, *API, *health.routes(running)]
+    described = described_routes(running)
     described += [route for route in extra_routes if isinstance(route, ApiRoute)]
     uploads = [route for route in described if route.description.upload]
     routes: list[BaseRoute] = [

@@ -90,6 +90,9 @@ ERRORS: dict[Trouble, tuple[int, dict[str, Any]]] = {
 }
 
 
+CHUNK = "chat.completion.chunk"
+
+
 class OpenAIWords:
     def asked(self, received: Received) -> Asked:
         body = received.json
@@ -119,7 +122,7 @@ class OpenAIWords:
         if said.call is not None:
             message["tool_calls"] = [tool_call(said)]
         choice = {"index": 0, "message": message, "text": said.text, "finish_reason": said.finish}
-        body: dict[str, Any] = {"choices": [choice]}
+        body: dict[str, Any] = {"object": "chat.completion", "choices": [choice]}
         if said.usage is not None:
             body["usage"] = usage_of(said.usage)
         return Reply(body=answer(body))
@@ -139,9 +142,9 @@ class OpenAIWords:
         else:
             events += [piece({"content": word}) for word in said.words]
         last = {"index": 0, "delta": {}, "text": "", "finish_reason": said.finish}
-        events.append(answer({"choices": [last]}))
+        events.append(answer({"object": CHUNK, "choices": [last]}))
         if asked.wants_usage and said.usage is not None:
-            events.append(answer({"choices": [], "usage": usage_of(said.usage)}))
+            events.append(answer({"object": CHUNK, "choices": [], "usage": usage_of(said.usage)}))
         return Stream(events=events)
 
     def vectors(self, asked: Asked) -> Reply:
@@ -150,7 +153,11 @@ class OpenAIWords:
             vectors = [base64.b64encode(struct.pack("<2f", *vector)).decode() for vector in vectors]
         data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
         tokens = len(asked.texts)
-        return Reply(body=answer({"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}))
+        return Reply(
+            body=answer(
+                {"object": "list", "data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+            )
+        )
 
     def counted(self, asked: Asked) -> Reply:
         return self.error("bad_request")
@@ -172,7 +179,7 @@ def answer(value: dict[str, Any]) -> bytes:
 
 def piece(delta: dict[str, Any]) -> bytes:
     text = delta.get("content", "")
-    return answer({"choices": [{"index": 0, "delta": delta, "text": text, "finish_reason": None}]})
+    return answer({"object": CHUNK, "choices": [{"index": 0, "delta": delta, "text": text, "finish_reason": None}]})
 
 
 def tool_call(said: Said) -> dict[str, Any]:
