@@ -94,3 +94,10 @@ def test_sizes(octets: int, text: str) -> None:
 )
 def test_costs(nanos: int | None, text: str) -> None:
     assert formats.cost(nanos) == text
+
+
+def test_uplot_is_the_version_that_its_notice_names() -> None:
+    notice = (FOLDER / "vendor" / "README.md").read_text()
+    library = (FOLDER / "vendor" / "uplot-1.6.32.iife.min.js").read_text()
+    assert "| uPlot 1.6.32 | MIT" in notice
+    assert "(v1.6.32)" in library[:100]
