@@ -102,6 +102,11 @@ def validated(connection: Connection, id: str, counts: dict[str, Any], now_us: i
     change(connection, id, ("validating",), {"status": "in_progress", "in_progress_us": now_us})
 
 
+def note_upstream(connection: Connection, id: str, state: dict[str, Any]) -> None:
+    """Where a batch stands with the vendor that works on it."""
+    connection.execute(update(BATCH).where(B.id == id).values(row_of({"upstream": state})))
+
+
 def put_lines(connection: Connection, batch_id: str, lines: Sequence[Line], results: Sequence[Result]) -> None:
     """Adds lines that were read: those that can be asked, and the results of those that cannot."""
     if lines:

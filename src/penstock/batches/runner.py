@@ -22,6 +22,7 @@ from penstock.batches import repository
 from penstock.batches.files.store import FileStore
 from penstock.batches.files.values import NewFile, StoredFile
 from penstock.batches.lines import InputReader, body_of, not_asked
+from penstock.batches.native import NativeBatches
 from penstock.batches.results import Written, write_results
 from penstock.batches.run import BatchRun, Surroundings, piece
 from penstock.batches.values import OVER, Batch, BatchError, Line, Result, Status
@@ -46,8 +47,16 @@ INTERRUPTED = BatchError(
 class BatchRunner:
     """Works on one batch when it is called (`jobs.values.Handler`). `longest` is the most bytes of a line."""
 
-    def __init__(self, files: FileStore, around: Surroundings, settings: BatchSettings, longest: int) -> None:
+    def __init__(
+        self,
+        files: FileStore,
+        around: Surroundings,
+        native: NativeBatches,
+        settings: BatchSettings,
+        longest: int,
+    ) -> None:
         self._files = files
+        self._native = native
         self._around = around
         self._settings = settings
         self._longest = longest
@@ -60,9 +69,27 @@ class BatchRunner:
             return
         if batch.status == "validating":
             batch = await self._validate(batch)
-        refused = await self._work(batch) if batch.status == "in_progress" else None
-        if batch.status not in OVER:
-            await self._finalize(batch.id, refused)
+        if batch.status in OVER:
+            return
+        refused = self._refused(batch)
+        if batch.status in ("in_progress", "cancelling") and self._native.takes(batch):
+            stops = batch.status == "cancelling" or batch.expires_us <= self._around.clock.now_us()
+            outcome = await self._native.work(batch, self._path(batch), stops=stops or refused is not None)
+            if outcome == "later":
+                return
+        else:
+            outcome = "local"
+        if outcome == "local" and batch.status == "in_progress":
+            refused = await self._work(batch)
+        await self._finalize(batch.id, refused)
+
+    def _refused(self, batch: Batch) -> Unauthenticated | None:
+        """Why the batch may not go on in its principal's name."""
+        try:
+            self._around.standing(batch.principal)
+        except Unauthenticated as error:
+            return error
+        return None
 
     async def _find(self, id: str) -> Batch | None:
         return await self._store.read(partial(repository.find, id=id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from penstock.config.table import Table
+from penstock.config.table import Table, Texts
 
 
 class BatchSettings(Table):
@@ -21,6 +21,11 @@ class BatchSettings(Table):
         10_240.0, gt=0, description="What all files of a project may take on disk, in MB; the next are refused."
     )
     max_lines: int = Field(50_000, ge=1, le=1_000_000, description="Most requests of one batch.")
+    native: Texts = Field(
+        (),
+        description="Models whose provider works on batches itself, later and at a lower price, as patterns such "
+        "as `gpt-*`. They need a single target with OpenAI's `/batches`.",
+    )
     keep_days: int = Field(
         30, ge=1, description="How long batches that are over, and the files they wrote, are kept, in days."
     )

@@ -38,6 +38,11 @@ def postpone(connection: Connection, id: str, due_us: int, error: str) -> None:
     )
 
 
+def later(connection: Connection, id: str, due_us: int) -> None:
+    """A job that has to wait for something is looked at again at `due_us`, or when it is hastened."""
+    connection.execute(update(JOB).where(J.id == id).values(due_us=due_us, failures=0, error=None))
+
+
 def hasten(connection: Connection, id: str) -> None:
     """A job that waits is due at once."""
     connection.execute(update(JOB).where(J.id == id).values(due_us=0))

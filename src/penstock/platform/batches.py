@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penstock.batches.answering import Answerer
 from penstock.batches.files.store import FileStore
+from penstock.batches.native import NativeBatches
 from penstock.batches.run import Surroundings
 from penstock.batches.runner import BatchRunner
 from penstock.batches.service import Batches
@@ -16,7 +17,7 @@ from penstock.clock import SYSTEM_CLOCK
 from penstock.config import AppFolder
 from penstock.exchange import Principal
 from penstock.gateway.services import Services
-from penstock.http.batches import WORDING
+from penstock.http.batches import ENDPOINTS, WORDING
 from penstock.jobs.store import JobStore
 from penstock.jobs.worker import Worker
 
@@ -33,7 +34,8 @@ def open_batches(data: Path, services: Callable[[], Services], stack: AsyncExitS
     standing = access.keys.standing if access is not None else unchanged
     around = Surroundings(store, Answerer(services, WORDING), standing, settings.batches.concurrency, SYSTEM_CLOCK)
     longest = int(settings.server.max_body_mb * (1 << 20))
-    worker = Worker(store, {KIND: BatchRunner(files, around, settings.batches, longest)})
+    native = NativeBatches(store, services, ENDPOINTS, longest, SYSTEM_CLOCK)
+    worker = Worker(store, {KIND: BatchRunner(files, around, native, settings.batches, longest)})
     return Batches(files, store, worker, settings.batches, SYSTEM_CLOCK)
 
 

@@ -67,10 +67,17 @@ class Connection:
         `path` is appended to the address as it is, percent-encoded by the caller. Raises `UpstreamFailed` of kind
         "connection", `UpstreamTimeout` or `DeadlineExceeded`.
         """
+        return await self._send(b"POST", path, body, patience, headers)
+
+    async def get(self, path: str, patience: Patience) -> Response:
+        """As `post`, without a body."""
+        return await self._send(b"GET", path, b"", patience, ())
+
+    async def _send(self, method: bytes, path: str, body: bytes, patience: Patience, headers: Headers) -> Response:
         given = self._known.get(headers) or self._head(headers)
         until = min(time.monotonic() + patience.first, patience.deadline)
         try:
-            answer = await self._client.send(b"POST", self._path + path.encode("ascii"), given, body, until)
+            answer = await self._client.send(method, self._path + path.encode("ascii"), given, body, until)
         except NetworkError as error:
             raise failure(self.address, error, patience.first, patience.deadline) from None
         return Response(self.address, answer, patience)

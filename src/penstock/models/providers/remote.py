@@ -13,6 +13,7 @@ from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.base import Counting, Dialect, Failure, Outgoing, Reading, StreamFailed, unsupported
 from penstock.models.dialects.failures import retry_after
 from penstock.models.providers.auth import hidden
+from penstock.models.providers.batching import VendorBatches
 from penstock.models.providers.connection import Address, Connection, Patience, Response
 from penstock.models.providers.speaking import auth_of, dialects_of
 from penstock.models.providers.vendors import RemoteSettings
@@ -57,6 +58,14 @@ class RemoteProvider:
     def dialects(self) -> frozenset[str]:
         """The dialects whose bytes it forwards as they come."""
         return frozenset({self._dialect.name, *self._others})
+
+    @property
+    def batches(self) -> VendorBatches | None:
+        """The vendor's own batches, `None` where its API has none like OpenAI's."""
+        if self._dialect.name != "openai":
+            return None
+        settings = self.settings
+        return VendorBatches(settings.name, self._connection, settings.path, self._secrets)
 
     async def answer(self, exchange: Exchange) -> AsyncIterator[Chunk]:
         """Raises `UpstreamFailed` or `DeadlineExceeded`, also between two chunks."""
