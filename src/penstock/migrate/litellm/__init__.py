@@ -1,0 +1,1 @@
+"""From LiteLLM's proxy: its config.yaml and its PostgreSQL database."""
