@@ -110,6 +110,16 @@ async def test_two_workers_share_limits_figures_reloads_and_a_port(tmp_path: Pat
         assert announced_server(load(tmp_path).data) is None
 
 
+async def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    async with ProviderServer() as upstream, served(tmp_path, at(upstream)) as it:
+        workers = await it.workers()
+        it.process.kill()
+        await it.process.wait()
+        async with asyncio.timeout(20):
+            while any(Path(f"/proc/{pid}").exists() for pid in workers):  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
