@@ -2,22 +2,25 @@
 
     python benchmarks/gateway.py [--seconds 5] [--rounds 3] [--delay]
 
-nginx answers at once and wrk asks, over 1, 16 and 64 connections. Measured are a bare uvicorn + aiohttp pass-through
+nginx answers at once and wrk asks, over 1, 16 and 64 connections. Measured are a bare uvicorn and aiohttp server
 (the floor), Penstock in one process with a key, limits, a budget, the ledger and traces on, Portkey where $PORTKEY
 names a folder with `npm install @portkey-ai/gateway`, and LiteLLM where $LITELLM names a virtual environment with
 `pip install 'litellm[proxy]'`. The rounds alternate between all of them; the medians of their ratios are printed.
-`--delay` takes an upstream of 20 ms instead, where only the added latency is of interest.
+`--delay` takes an upstream of 20 ms instead, where only the added latency is of interest; `--workers` measures two
+worker processes beside one, and what a gateway takes to start.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,33 +128,56 @@ def measure(found: dict[str, Peer], rounds: int, seconds: float) -> dict[tuple[s
     return results
 
 
-def report(results: dict[tuple[str, int], Result], names: list[str]) -> None:
+def report(results: dict[tuple[str, int], Result], names: list[str]) -> dict[str, object]:
+    """Prints the table, and returns the figures."""
     print(f"\n{'connections':>11}  " + "".join(f"{name:>12}" for name in names) + "   (requests/s, median)")
     for connections in CONNECTIONS:
         rates = [statistics.median(results[name, connections].rate) for name in names]
         print(f"{connections:>11}  " + "".join(f"{rate:12.0f}" for rate in rates))
+    figures: dict[str, object] = {}
     print("\npenstock to")
     for name, goal in GOALS.items():
         if name in names:
-            ratios = [
-                statistics.median(
-                    mine / theirs
-                    for mine, theirs in zip(results["penstock", each].rate, results[name, each].rate, strict=True)
-                )
-                for each in CONNECTIONS
-            ]
-            said = "  ".join(f"c={each} {ratio:.2f}" for each, ratio in zip(CONNECTIONS, ratios, strict=True))
+            ratios = {each: ratio(results, name, each) for each in CONNECTIONS}
+            said = "  ".join(f"c={each} {value:.2f}" for each, value in ratios.items())
             print(f"  {name:9} {said}   (goal {goal:g})")
-    added(results)
-
-
-def added(results: dict[tuple[str, int], Result]) -> None:
+            figures[f"to_{name}"] = ratios
     direct, mine = results["direct", 1], results["penstock", 1]
-    p50 = statistics.median(a - b for a, b in zip(mine.p50, direct.p50, strict=True))
-    p99 = statistics.median(a - b for a, b in zip(mine.p99, direct.p99, strict=True))
-    print(
-        f"\nadded at one connection: p50 {p50:.3f} ms, p99 {p99:.3f} ms (goals 0.35 and 1; with 20 ms upstream 0.3)"
-    )
+    figures["added_p50_ms"] = statistics.median(a - b for a, b in zip(mine.p50, direct.p50, strict=True))
+    figures["added_p99_ms"] = statistics.median(a - b for a, b in zip(mine.p99, direct.p99, strict=True))
+    print("\nadded at one connection: p50 {added_p50_ms:.3f} ms, p99 {added_p99_ms:.3f} ms".format(**figures))
+    return figures
+
+
+def ratio(results: dict[tuple[str, int], Result], name: str, connections: int) -> float:
+    """The median of the rounds' own ratios."""
+    mine, theirs = results["penstock", connections].rate, results[name, connections].rate
+    return round(statistics.median(a / b for a, b in zip(mine, theirs, strict=True)), 3)
+
+
+def measure_workers(folder: Path, target: str, rounds: int, seconds: float) -> dict[str, object]:
+    """Two worker processes beside one, and the start of one."""
+    plain = script(folder, "plain")
+    with contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        url, running = stack.enter_context(servers.penstock(folder, target))
+        seconds_to_start = time.monotonic() - began
+        memory = memory_mb(running.pid)
+        one = Peer(url, plain)
+        two = Peer(stack.enter_context(servers.penstock(folder, target, workers=2))[0], plain)
+        for peer in (one, two):
+            wrk(peer, 64, 1)
+        ratios = []
+        for number in range(rounds):
+            single, double = wrk(one, 64, seconds)[0], wrk(two, 64, seconds)[0]
+            ratios.append(double / single)
+            print(f"round {number + 1}  one {single:.0f}/s, two {double:.0f}/s, {double / single:.2f}", flush=True)
+    figures: dict[str, object] = {
+        "two_workers_to_one": round(statistics.median(ratios), 3),
+        "seconds_to_start": round(seconds_to_start, 2),
+        "resident_mb_after_start": round(memory),
+    }
+    return figures
 
 
 def main() -> None:
@@ -159,6 +185,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay", action="store_true", help="an upstream of 20 ms")
+    parser.add_argument("--workers", action="store_true", help="two worker processes beside one")
     parser.add_argument("--floor-only", action="store_true", help="leave Portkey and LiteLLM out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -167,13 +194,16 @@ def main() -> None:
             target = stack.enter_context(servers.upstream(folder, "--delay", "0.02"))
         else:
             target = stack.enter_context(servers.nginx(folder, ANSWER))
+        if given.workers:
+            print(json.dumps(measure_workers(folder, target, given.rounds, given.seconds)))
+            return
         floor_only = given.floor_only or given.delay
         found = stack.enter_context(peers(folder, target, floor_only=floor_only))
         results = measure(found, given.rounds, given.seconds)
-        report(results, list(found))
+        figures = report(results, list(found))
         pid = found["penstock"].pid
-        if pid is not None:
-            print(f"resident memory of penstock after the load: {memory_mb(pid):.0f} MB")
+        figures["resident_mb_after_load"] = round(memory_mb(pid)) if pid is not None else None
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -128,11 +128,14 @@ def main() -> None:
                     figures = [p(seen.first, each_p) - p(direct.first, each_p) for each_p in (50, 99)]
                     figures += [p(seen.later, each_p) - p(direct.later, each_p) for each_p in (50, 99)]
                     added[each].append((figures[0], figures[1], figures[2], figures[3]))
+        figures = {}
         for each, rows in added.items():
             first50, first99, later50, later99 = (statistics.median(column) for column in zip(*rows, strict=True))
             said = f"to first events p50 {first50:.2f} p99 {first99:.2f} ms, "
             said += f"to later ones p50 {later50:.2f} p99 {later99:.2f} ms"
             print(f"{each:9} adds {said} (goal p99 {GOAL_MS:g})")
+            figures[each] = {"first_p50": first50, "first_p99": first99, "later_p50": later50, "later_p99": later99}
+        print(json.dumps({"added_ms": figures}))
 
 
 if __name__ == "__main__":
