@@ -16,7 +16,15 @@ from penstock.traces.span import TraceFilter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PUBLIC = {"/health/live", "/health/ready", "/signin", "/static/{version}/{name}", "/favicon.ico"}
+PUBLIC = {
+    "/health/live",
+    "/health/ready",
+    "/signin",
+    "/signin/oidc",
+    "/signin/oidc/callback",
+    "/static/{version}/{name}",
+    "/favicon.ico",
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
