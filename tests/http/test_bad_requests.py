@@ -194,6 +194,17 @@ ELSEWHERE = [
 ]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_role_that_is_none_is_not_taken_for_the_users(tmp_path: Path, path: str) -> None:
+    body = {"model": "tiny", "max_tokens": 5, "messages": [*HI, {"role": "sytem", "content": "Be brief."}]}
+    async with site(tmp_path) as it:
+        status, answer, _ = await it.post(path, body)
+    known = "system, developer, user, assistant, tool, function" if "chat" in path else "user, assistant, system"
+    assert status == 400
+    assert answer["error"]["message"] == f"The role 'sytem' is not known. Use one of {known}."
+    assert answer["error"]["param"] == "messages[1].role"
+
+
 @pytest.mark.parametrize(("path", "body", "message"), ELSEWHERE)
 async def test_other_requests_that_cannot_be_answered(plain: Site, path: str, body: Any, message: str) -> None:
     default = {CHAT: {}, COMPLETE: {"model": "tiny"}, EMBED: {"model": "vectors"}}[path]

@@ -210,7 +210,11 @@ def test_an_error_does_not_carry_a_key_into_the_trace(recording: Recording) -> N
     trace = recording.begin(exchange())
     with pytest.raises(KeyError), trace.span("call"):
         raise KeyError("Authorization: Bearer abc")
-    trace.finish(UpstreamFailed("Incorrect API key provided: sk-proj-abcdefghijklmnop. Header was Bearer hunter2"))
+    trace.finish(
+        UpstreamFailed(
+            "Incorrect API key provided: sk-proj-abcdefghijklmnop, pst_abcdefghijklmnopq. Header was Bearer hunter2"
+        )
+    )
     stored = repr(recording.record)
     assert recording.span("call").error == "An unexpected KeyError; the log says more."
     for secret in ("abc", "sk-proj", "hunter2"):

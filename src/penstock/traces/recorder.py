@@ -355,6 +355,6 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 
 SECRET = re.compile(
-    r"(?i)\b(?:bearer\s+\S+|(?:sk|pk|key|rk|ghp|hf|xox[a-z])[-_][A-Za-z0-9_\-]{12,}|AIza[\w\-]{20,})"
+    r"(?i)\b(?:bearer\s+\S+|(?:sk|pk|pst|pss|key|rk|ghp|hf|xox[a-z])[-_][A-Za-z0-9_\-]{12,}|AIza[\w\-]{20,})"
 )
 """What an upstream's message may repeat of a credential."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from penstock.errors import UnsupportedFeature
+from penstock.errors import InvalidRequest, UnsupportedFeature
 from penstock.exchange import Constraint, Exchange, Message, Parameters, Part
 
 
@@ -137,6 +137,14 @@ def uncounted(name: str) -> UnsupportedFeature:
         hint="The usage of an answer says how many its request had.",
         param="model",
     )
+
+
+def check_role(role: str, known: tuple[str, ...], path: str) -> None:
+    """Raises `InvalidRequest` for a role that would else be taken for the user's."""
+    if role not in known:
+        raise InvalidRequest(
+            f"The role {role[:40]!r} is not known.", hint=f"Use one of {', '.join(known)}.", param=f"{path}.role"
+        )
 
 
 def unsupported(who: str, need: Need) -> UnsupportedFeature:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.models.dialects.decoding import decode
-from penstock.models.dialects.needs import Need
+from penstock.models.dialects.needs import Need, check_role
 
 READ = frozenset(
     {
@@ -40,6 +40,7 @@ HARMLESS = frozenset({"cache_control", "diagnostics", "service_tier", "speed", "
 NEUTRAL: dict[str, tuple[Any, ...]] = {"mcp_servers": ([],), "context_management": ({}, {"edits": []})}
 """Values that say what would happen anyway."""
 
+ROLES = ("user", "assistant", "system")
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -59,6 +60,7 @@ def unsaid(body: bytes) -> Iterator[Need]:
         if tool.get("type") not in (None, "custom"):
             yield Need(f"{tool['type']} tools", f"tools[{index}]")
     for index, message in enumerate(fields["messages"]):
+        check_role(message["role"], ROLES, f"messages[{index}]")
         yield from unsaid_by_content(message["content"], f"messages[{index}].content")
 
 

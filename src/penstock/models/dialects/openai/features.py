@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.exchange import Operation
 from penstock.models.dialects.decoding import decode
-from penstock.models.dialects.needs import Need
+from penstock.models.dialects.needs import Need, check_role
 
 COMMON = frozenset(
     {
@@ -79,6 +79,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values that say what would happen anyway."""
 
 FEATURES = {"function_call": "functions"}
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 FORMATS = ("text", "json_object", "json_schema", "regex")
 
 ANY_FIELDS = msgspec.json.Decoder(dict[str, Any])
@@ -115,6 +116,7 @@ def unsaid_by_chat(fields: dict[str, Any]) -> Iterator[Need]:
 
 
 def unsaid_by_message(message: dict[str, Any], path: str) -> Iterator[Need]:
+    check_role(message["role"], ROLES, path)
     if message["role"] == "function":
         yield Need("functions", f"{path}.role")
     if message.get("function_call"):
