@@ -264,7 +264,8 @@ async def test_a_body_that_is_too_large(plain: Site) -> None:
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
     assert answer["error"]["message"] == (
         "The body is larger than 0.1 MB, the most that is taken here. "
-        "Send less, or raise max_body_mb under [server] (for files: max_file_mb of the knowledge)."
+        "Send less, or raise max_body_mb under [server] (for files: max_file_mb of the knowledge, or under "
+        "[batches])."
     )
     assert headers["connection"] == "close"
     async with plain.session.post(  # without Content-Length it is counted while it comes

@@ -34,7 +34,13 @@ ROUTES = [
 ]
 
 
-FORMS = ("/v1/images/edits", "/v1/images/variations", "/v1/audio/transcriptions", "/v1/audio/translations")
+FORMS = (
+    "/v1/images/edits",
+    "/v1/images/variations",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/files",
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
