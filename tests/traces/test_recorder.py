@@ -219,7 +219,10 @@ def test_an_error_does_not_carry_a_key_into_the_trace(recording: Recording) -> N
     assert recording.span("call").error == "An unexpected KeyError; the log says more."
     for secret in ("abc", "sk-proj", "hunter2"):
         assert secret not in stored
-    assert recording.record.summary.error_message == "Incorrect API key provided: ********. Header was ********"
+    assert (
+        recording.record.summary.error_message
+        == "Incorrect API key provided: ********, ********. Header was ********"
+    )
 
 
 def test_values_without_a_json_form_do_not_fail_the_request(recording: Recording) -> None:
