@@ -179,9 +179,9 @@ class Constraint(Struct, frozen=True):
 class Parameters(Struct, frozen=True):
     """How to generate. `None` means the caller said nothing and the model's default holds.
 
-    `tool_choice` is "auto", "none", "required" or the name of a tool after "tool:"; `allowed_tools` names those that
-    may be called, all of them where it is empty. `reasoning_effort` is one of OpenAI's words, from "none" to "max",
-    `reasoning_tokens` a bound on what may be thought. `n` is how many answers are wanted.
+    `tool_choice` is "auto", "none", "required" or the name of a tool after "tool:"; `allowed_tools` names those
+    that may be called, all of them where it is empty. `reasoning_effort` is one of OpenAI's words, from "none" to
+    "max", `reasoning_tokens` a bound on what may be thought. `n` is how many answers are wanted.
     """
 
     max_tokens: int | None = None
@@ -207,13 +207,12 @@ class Parameters(Struct, frozen=True):
 class Exchange(Struct, frozen=True, kw_only=True):
     """One request in flight.
 
-    `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an
-    exchange that the process made itself. `dialect` names the wire format of `body`: "openai", "responses",
-    "anthropic"; "" for none. `principal` is who asks, and `project_id` always theirs. `app` is the app whose own call
-    this is, "" for what a caller asked.
-    `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the texts of an `embed` or a
-    `moderate`, and the documents of a `rerank`, whose query is `prompt`. `media_type` is what `body` was declared as,
-    with its parameters.
+    `deadline` is on the monotonic clock, in seconds. `body` is the caller's body as it came, empty for an exchange
+    that the process made itself. `dialect` names the wire format of `body`: "openai", "responses", "anthropic"; ""
+    for none. `principal` is who asks, and `project_id` always theirs. `app` is the app whose own call this is, ""
+    for what a caller asked. `wants_usage` says whether the caller of a stream asked for usage. `inputs` are the
+    texts of an `embed` or a `moderate`, and the documents of a `rerank`, whose query is `prompt`. `media_type` is
+    what `body` was declared as, with its parameters.
     """
 
     id: str
@@ -332,14 +331,15 @@ class Grounding(Struct, frozen=True, kw_only=True):
 class Chunk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One piece of an answer, or the whole of one that was not streamed.
 
-    `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one
-    event of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
+    `raw` is the provider's own bytes in the caller's dialect, to be forwarded as they came: the `data` of one event
+    of a stream, or the whole body. `embeddings` are the vectors of an `embed`, one per input, little-endian
     float32. `index` tells several answers to one exchange (`n`) apart, each with its own end. `reasoning` is what
     the model thinks before it speaks, `thinking_blocks` close what was thought so far, signed. `tool_calls` are
-    pieces, to be joined by their `index`. `others` are what the same bytes hold of other answers. `served_by` stands
-    on the first chunk: the name of the target that answers, where a route chose among several. `ranking` is the answer
-    to a `rerank`: places of documents in `Exchange.inputs` and their scores, the best first. `media_type` stands on
-    the first chunk where `raw` is neither JSON nor the data of an event: `raw` is then a piece of such a body.
+    pieces, to be joined by their `index`. `others` are what the same bytes hold of other answers. `served_by`
+    stands on the first chunk: the name of the target that answers, where a route chose among several. `ranking` is
+    the answer to a `rerank`: places of documents in `Exchange.inputs` and their scores, the best first.
+    `media_type` stands on the first chunk where `raw` is neither JSON nor the data of an event: `raw` is then a
+    piece of such a body.
     """
 
     text: str = ""
