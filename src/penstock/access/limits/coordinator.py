@@ -23,7 +23,7 @@ from penstock.access.limits.windows import FOREVER
 
 logger = logging.getLogger(__name__)
 
-RECALL_SECONDS = 5.0
+RECALL_SECONDS = 2.0
 """How long a worker may take to give back what it does not use; after that, another one is refused."""
 SWEEP_SECONDS = 60.0
 
