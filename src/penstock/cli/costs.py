@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SHOW_EXAMPLES = examples(
-    "penstock costs my-docs/ --by project,model --since 7d",
-    "penstock costs my-docs/ --by user --model big --csv > costs.csv",
+    "penstock costs show my-docs/ --by project,model --since 7d",
+    "penstock costs show my-docs/ --by user --model big --csv > costs.csv",
 )
 INVOICE_EXAMPLES = examples(
     "penstock costs invoice usage.csv my-docs/ --provider openai",
