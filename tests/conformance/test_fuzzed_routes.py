@@ -51,4 +51,4 @@ def test_no_request_breaks_a_route_and_answers_are_as_documented(gateway: RealGa
 
 @pytest.mark.slow
 def test_nor_do_many_requests(gateway: RealGateway) -> None:
-    check(gateway, fuzz_of(gateway, 150))
+    check(gateway, fuzz_of(gateway, 100))

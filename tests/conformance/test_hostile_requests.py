@@ -52,6 +52,10 @@ QUERIES = [
     "q=" + "x" * 9_000,
     "cursor=%00",
     "offset=99999999999999999999",
+    "until=0001-01-01T00:00:01Z",
+    "since=9999-12-31T23:59:59-14:00",
+    "q=gate&generation=" + "9" * 30,
+    "q=gate&generation=-1",
     "since=9999-12-31T23:59:59Z&until=0001-01-01T00:00:00Z",
 ]
 

@@ -26,6 +26,8 @@ from penstock.http.routes import ApiRoute, Description, principal_of, read_query
 GROUPS: tuple[Group, ...] = get_args(Group)
 FILTERS: tuple[Group, ...] = tuple(group for group in GROUPS if group not in ("project", "day"))
 USUAL_DAYS = 30
+FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
+LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class CostQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,7 +150,8 @@ def cost_wire(row: CostRow) -> CostWire:
 
 
 def moment(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1e6, UTC)
+    """The nearest time that there is a date for: a period may begin before the year 1 or end after 9999."""
+    return datetime.fromtimestamp(max(FIRST_SECOND, min(us / 1e6, LAST_SECOND)), UTC)
 
 
 async def get_costs(request: Request) -> Response:

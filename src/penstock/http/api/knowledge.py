@@ -83,7 +83,7 @@ class SearchQuery(Struct, frozen=True, kw_only=True):
 
     q: Question
     limit: Annotated[int, Meta(ge=1, le=100)] = 5
-    generation: int | None = None
+    generation: Annotated[int, Meta(ge=0, le=LARGEST)] | None = None
 
 
 class SearchAnswer(Struct, frozen=True, kw_only=True):
