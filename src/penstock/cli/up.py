@@ -118,8 +118,14 @@ def _show_address(folder: AppFolder, url: str, offered: tuple[str, ...], *, keye
     key = "pst_…" if keyed else "local"
     note(f'                client = OpenAI(base_url="{url}/v1", api_key="{key}")')
     note("                client.chat.completions.create(")
-    note(f'                    model="{folder.name}", messages=[{{"role": "user", "content": "…"}}])')
-    note(("  Elsewhere     ", "cyan"), f'penstock ask {shlex.quote(str(folder.source_root))} "…"')
+    is_gateway = not folder.settings.knowledge
+    model = next(iter(folder.settings.models)) if is_gateway else folder.name
+    note(f'                    model="{model}", messages=[{{"role": "user", "content": "…"}}])')
+    place = shlex.quote(str(folder.source_root))
+    if is_gateway:
+        note(("  For others    ", "cyan"), f"penstock keys create {place} --name …")
+    else:
+        note(("  Elsewhere     ", "cyan"), f'penstock ask {place} "…"')
     note()
     if keyed:
         note(("Every request needs a key: `penstock keys create` makes one. Ctrl-C stops.", "dim"))
