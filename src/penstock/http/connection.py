@@ -32,7 +32,7 @@ class HttpConnection(HttpToolsProtocol):
             self.on_left()
 
     def answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer in one write. The caller has made sure that the connection takes it (`is_ready`)."""
+        """A whole answer in one write. `DirectRequest.answer` sees that the connection takes it."""
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         content = [STATUS_LINE[status]]

@@ -18,8 +18,7 @@ def clean(text: str) -> str:
 
 def preview(text: str) -> str:
     """The beginning of a text on one line, `PREVIEW` characters at most."""
-    text = clean(text[: 4 * PREVIEW])
-    line = " ".join(text.split()) if not text.isalnum() else text
+    line = " ".join(clean(text[: 4 * PREVIEW]).split())
     return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
 
 

@@ -76,48 +76,40 @@ class Thinking(Struct):
     budget_tokens: int | None = None
 
 
-class ChatBody(Struct):
-    messages: tuple[Message, ...]
+class GenerationBody(Struct, kw_only=True):
+    """What chats and completions say alike."""
+
     model: str = ""
     max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
     temperature: AtLeastZero | None = None
     top_p: Share | None = None
     top_k: int | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
     n: Positive | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    user: str | None = None
+
+
+class ChatBody(GenerationBody, kw_only=True):
+    messages: tuple[Message, ...]
+    max_completion_tokens: Positive | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
     tools: list[ToolBody] | None = None
     tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     thinking: Thinking | None = None
-    user: str | None = None
 
 
-class CompletionBody(Struct):
+class CompletionBody(GenerationBody, kw_only=True):
     prompt: str | list[Any]
-    model: str = ""
-    max_tokens: Positive | None = None
-    temperature: AtLeastZero | None = None
-    top_p: Share | None = None
-    top_k: int | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: Positive | None = None
     logprobs: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    user: str | None = None
 
 
 class EmbeddingBody(Struct):
