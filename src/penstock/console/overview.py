@@ -92,7 +92,8 @@ async def show(request: Request) -> Response:
     if services.ledger is None:
         raise Unavailable("This server keeps no ledger, so there is nothing to show.")
     overview = await read_overview(services.ledger, query.range, projects.seen, SYSTEM_CLOCK.now_us())
-    able = (each.name for each in services.registry.open_to(principal_of(request)) if "chat" in each.operations)
+    open_ = services.registry.open_to(principal_of(request))
+    able = (each.name for each in open_ if each.is_leaf and "chat" in each.operations)  # an app may only quote
     page = OverviewPage(
         title="Overview",
         query=query,
