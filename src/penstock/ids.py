@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 
 BLOCK = 4096
 
 
-class Randomness(threading.local):
-    """Random bytes of the system, taken in blocks: asking it for each id would cost more than the id."""
+class Randomness:
+    """Random words of 32 hex digits, drawn from the system many at a time: asking it for each would cost more.
+
+    Safe in threads, since a list gives an item out only once. A forked process must not give out its parent's.
+    """
 
     def __init__(self) -> None:
-        self._hex = ""
-        self._at = 0
-        self._process = 0
+        self._words: list[str] = []
+        os.register_at_fork(after_in_child=self._words.clear)
 
-    def hex(self, digits: int) -> str:
-        """So many hex digits, never given out before."""
-        at = self._at
-        if at + digits > len(self._hex) or self._process != PROCESS[0]:
-            self._hex, at, self._process = os.urandom(BLOCK).hex(), 0, PROCESS[0]
-        self._at = at + digits
-        return self._hex[at : at + digits]
+    def word(self) -> str:
+        """32 hex digits, never given out before."""
+        try:
+            return self._words.pop()
+        except IndexError:
+            last, *words = os.urandom(BLOCK).hex(" ", 16).split()
+            self._words += words
+            return last
 
 
-PROCESS = [os.getpid()]
-"""A forked process must not give out what its parent has drawn."""
-os.register_at_fork(after_in_child=lambda: PROCESS.__setitem__(0, os.getpid()))
 RANDOM = Randomness()
 
 
 def new_trace_id() -> str:
     """32 lower-case hex digits (W3C Trace Context)."""
-    return RANDOM.hex(32)
+    return RANDOM.word()
 
 
 def new_span_id() -> str:
     """16 lower-case hex digits (W3C Trace Context)."""
-    return RANDOM.hex(16)
+    return RANDOM.word()[:16]
 
 
 VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
@@ -48,8 +47,8 @@ VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 def uuid7() -> str:
     """A time-ordered UUID (RFC 9562, version 7) as 32 hex digits, without dashes."""
-    random = RANDOM.hex(19)
-    return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{VARIANTS[random[3]]}{random[4:]}"
+    random = RANDOM.word()
+    return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{VARIANTS[random[3]]}{random[4:19]}"
 
 
 def new_id(prefix: str) -> str:
