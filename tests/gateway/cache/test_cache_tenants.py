@@ -22,7 +22,7 @@ from penstock.gateway.cache.base import CacheStore, namespace_of
 from penstock.gateway.cache.key import CacheRequest, Keys
 from penstock.gateway.cache.memory import MemoryStore
 from penstock.gateway.cache.redis import RedisWire
-from penstock.gateway.cache.remote import RemoteStore
+from penstock.gateway.cache.remote import Patience, RemoteStore
 from penstock.gateway.cache.semantic import SemanticIndex
 from penstock.gateway.cache.sqlite import SqliteStore
 from penstock.testing import ProviderServer, Reply
@@ -93,7 +93,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CacheStore
         yield SqliteStore(tmp_path / "cache.db", 1 << 20)
     else:
         server: CacheServer = request.getfixturevalue("redis")
-        yield RemoteStore(RedisWire(server.url))
+        yield RemoteStore(RedisWire(server.url), Patience(look_up=5.0, write=5.0))
 
 
 @pytest_asyncio.fixture
@@ -166,7 +166,7 @@ async def test_calls_under_way_are_not_shared_between_tenants(tenants: Tenants) 
     body = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"%d"},"finish_reason":"stop"}]}'
     tenants.upstream.answers += [Reply(body=body % number, after=gate) for number in range(2)]
     asking = [asyncio.ensure_future(tenants.ask(project)) for project in (OURS, OURS, THEIRS, THEIRS)]
-    await tenants.upstream.until(lambda it: len(it.received) == 2)
+    await asyncio.wait_for(tenants.upstream.until(lambda it: len(it.received) == 2), 10)
     gate.set()
     answers = await asyncio.gather(*asking)
     texts = [text for _, _, text in answers]
