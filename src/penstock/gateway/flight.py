@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Literal, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Literal, NamedTuple, Self
 
 from penstock.access.ledger import Ticket
 from penstock.access.limits import Reservation
@@ -35,17 +35,12 @@ class Stage:
     """
 
     runs_at: Place = "both"
-    enters = changes = watches = ends = False
-    """Whether a stage has an `inbound`, `outbound`, `saw` and `end` of its own: the others are not called."""
 
-    def __init_subclass__(cls) -> None:
-        cls.enters = cls.inbound is not Stage.inbound
-        cls.changes = cls.outbound is not Stage.outbound
-        cls.watches = cls.saw is not Stage.saw
-        cls.ends = cls.end is not Stage.end
+    def inbound(self, flight: Flight) -> Awaitable[None] | None:
+        """Raises a `PenstockError` to refuse the exchange; `end` is then not called for this stage.
 
-    async def inbound(self, flight: Flight) -> None:
-        """Raises a `PenstockError` to refuse the exchange; `end` is then not called for this stage."""
+        A stage that may have to wait makes it an `async def`; the others need no coroutine.
+        """
 
     def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
         """The stream with what this stage changes of it. To look on without changing anything, use `saw`."""
@@ -56,6 +51,27 @@ class Stage:
 
     def end(self, flight: Flight) -> None:
         """Gives back what `inbound` took. `flight.error` says how it went. Must not raise or wait."""
+
+
+class Step(NamedTuple):
+    """A stage as flights pass it: what it overrides, `None` for the rest. `leaf` says that only leaves do."""
+
+    leaf: bool
+    inbound: Callable[[Flight], Awaitable[None] | None] | None
+    outbound: Callable[[Flight, Chunks], Chunks] | None
+    saw: Callable[[Flight, Chunk], None] | None
+    end: Callable[[Flight], None] | None
+
+    @classmethod
+    def of(cls, stage: Stage) -> Self:
+        kind = type(stage)
+        return cls(
+            stage.runs_at == "leaf",
+            stage.inbound if kind.inbound is not Stage.inbound else None,
+            stage.outbound if kind.outbound is not Stage.outbound else None,
+            stage.saw if kind.saw is not Stage.saw else None,
+            stage.end if kind.end is not Stage.end else None,
+        )
 
 
 Provide = Callable[["Flight"], Chunks]
@@ -78,11 +94,11 @@ class Flight:
         "_chunks",
         "_closed",
         "_complete",
-        "_entered",
+        "_ends",
         "_layers",
         "_provide",
-        "_stages",
-        "_watching",
+        "_saws",
+        "_steps",
         "cache",
         "called",
         "cause",
@@ -107,7 +123,7 @@ class Flight:
         "usage",
     )
 
-    def __init__(self, exchange: Exchange, stages: Sequence[Stage], provide: Provide, *, is_root: bool) -> None:
+    def __init__(self, exchange: Exchange, steps: Sequence[Step], provide: Provide, *, is_root: bool) -> None:
         self.exchange = exchange
         self.is_root = is_root
         self.target: Target | None = None
@@ -130,11 +146,11 @@ class Flight:
         self.started = time.monotonic()
         self.first_chunk: float | None = None
         self.lingers = False
-        self._stages = stages
+        self._steps = steps
         self._provide = provide
-        self._entered: list[Stage] = []
+        self._ends: list[Callable[[Flight], None]] = []
+        self._saws: list[Callable[[Flight, Chunk], None]] = []
         self._layers: list[Chunks] = []
-        self._watching: Sequence[Stage] = ()
         self._chunks: Chunks | None = None
         self._complete = False
         self._closed = False
@@ -164,8 +180,8 @@ class Flight:
             self.usage = chunk.usage
         if chunk.served_by is not None:
             self.served_by = chunk.served_by
-        for stage in self._watching:
-            stage.saw(self, chunk)
+        for saw in self._saws:
+            saw(self, chunk)
         return chunk
 
     async def aclose(self) -> None:
@@ -179,20 +195,27 @@ class Flight:
             for layer in reversed(self._layers):
                 await layer.aclose()
         finally:
-            for stage in reversed(self._entered):
-                if stage.ends:
-                    self._end(stage)
+            for end in reversed(self._ends):
+                try:
+                    end(self)
+                except Exception:  # the stages before it must still give back what they took
+                    logger.exception("%s failed at the end of a request", end.__qualname__)
 
     async def _enter(self) -> Chunks:
         """Runs the stages inbound, and builds the stream of the answer."""
-        layers, entered = self._layers, self._entered
+        layers, outbounds = self._layers, []
         try:
-            for stage in self._stages:
-                if stage.runs_at == "leaf" and not (self.target is not None and self.target.is_leaf):
+            for leaf, inbound, outbound, saw, end in self._steps:
+                if leaf and not (self.target is not None and self.target.is_leaf):
                     continue
-                if stage.enters:
-                    await stage.inbound(self)
-                entered.append(stage)
+                if inbound is not None and (waits := inbound(self)) is not None:
+                    await waits
+                if outbound is not None:
+                    outbounds.append(outbound)
+                if saw is not None:
+                    self._saws.append(saw)
+                if end is not None:
+                    self._ends.append(end)
         finally:
             if self.source is not None:
                 layers.append(self.source)
@@ -200,17 +223,9 @@ class Flight:
         if chunks is None:
             chunks = self._provide(self)
             layers.append(chunks)
-        for stage in reversed(entered):
-            if stage.changes:
-                wrapped = stage.outbound(self, chunks)
-                if wrapped is not chunks:
-                    layers.append(wrapped)
-                    chunks = wrapped
-        self._watching = [stage for stage in entered if stage.watches]
+        for outbound in reversed(outbounds):
+            wrapped = outbound(self, chunks)
+            if wrapped is not chunks:
+                layers.append(wrapped)
+                chunks = wrapped
         return chunks
-
-    def _end(self, stage: Stage) -> None:
-        try:
-            stage.end(self)
-        except Exception:  # the stages before it must still give back what they took
-            logger.exception("%s failed at the end of a request", type(stage).__name__)

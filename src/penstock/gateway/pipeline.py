@@ -30,7 +30,7 @@ from penstock.access.limits import Limits
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
-from penstock.gateway.flight import Chunks, Flight, Stage
+from penstock.gateway.flight import Chunks, Flight, Stage, Step
 from penstock.gateway.meter import Meter
 from penstock.gateway.registry import Registry
 from penstock.gateway.responses.store import ResponseStore
@@ -83,7 +83,8 @@ class Pipeline:
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
         self._root = stages
-        self._child = tuple(stage for stage in stages if stage.runs_at != "root")
+        self._steps = tuple(Step.of(stage) for stage in stages)
+        self._child_steps = tuple(Step.of(stage) for stage in stages if stage.runs_at != "root")
 
     @property
     def running(self) -> int:
@@ -92,11 +93,11 @@ class Pipeline:
 
     def run(self, exchange: Exchange) -> Flight:
         """The answer to a caller's exchange. Errors come with the first chunk or between two."""
-        return Flight(exchange, self._root, provide, is_root=True)
+        return Flight(exchange, self._steps, provide, is_root=True)
 
     def call(self, exchange: Exchange) -> Flight:
         """The answer to an app's own exchange (`seams.Call`)."""
-        return Flight(exchange, self._child, provide, is_root=False)
+        return Flight(exchange, self._child_steps, provide, is_root=False)
 
 
 def provide(flight: Flight) -> Chunks:

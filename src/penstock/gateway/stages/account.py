@@ -30,7 +30,7 @@ class Account(Stage):
         self._meter = meter
         self._ledger = ledger
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         """Raises `StorageFull` where the ledger cannot take another call."""
         if self._ledger is not None:
             flight.ticket = self._ledger.reserve(LedgerEntry(flight.exchange, most(flight)))

@@ -24,7 +24,7 @@ class Admit(Stage):
         self._meter = meter
         self.running = 0
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         """Raises `Overloaded`."""
         admission = self._admission
         bound = admission.enter(flight.exchange.purpose)

@@ -15,7 +15,7 @@ class Authenticate(Stage):
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         """Raises `ModelNotFound`, naming only what the caller may ask."""
         exchange = flight.exchange
         principal = exchange.principal

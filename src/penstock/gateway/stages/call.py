@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from msgspec.structs import replace
+
 from penstock.exchange import Chunk
 from penstock.gateway.flight import Flight, Place, Stage
 from penstock.seams import SpanKind
@@ -16,7 +18,7 @@ class Call(Stage):
 
     runs_at: Place = "leaf"
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         exchange, target = flight.exchange, flight.target
         assert target is not None
         if exchange.tracer is None:
@@ -24,7 +26,7 @@ class Call(Stage):
         kind: SpanKind = "embedding" if exchange.operation == "embed" else "llm"
         flight.called = time.monotonic()
         flight.span = exchange.tracer.span(f"{exchange.operation} {target.name}", kind)
-        flight.exchange = exchange.replace(tracer=flight.span.tracer)
+        flight.exchange = replace(exchange, tracer=flight.span.tracer)
 
     def saw(self, flight: Flight, chunk: Chunk) -> None:
         if flight.trace is not None:  # the trace of the request keeps the answer

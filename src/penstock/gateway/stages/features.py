@@ -13,7 +13,7 @@ DROPPED = b"x-penstock-dropped"
 class Features(Stage):
     """Refuses what the target cannot do, or leaves it out where the target is set to that, and says so."""
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         """Raises `UnsupportedFeature`."""
         target = flight.target
         assert target is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -54,11 +56,12 @@ class Recall(Stage):
     def __init__(self, store: ResponseStore | None) -> None:
         self._store = store
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> Awaitable[None] | None:
         """Raises `InvalidRequest` for a response that is not kept, or is another project's."""
+        return self._recall(flight) if OPTION in flight.exchange.options else None
+
+    async def _recall(self, flight: Flight) -> None:
         exchange = flight.exchange
-        if OPTION not in exchange.options:
-            return
         previous = asked(exchange).previous
         if self._store is None:
             if previous is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from penstock.exchange import Chunk
 from penstock.gateway.flight import Flight, Place, Stage
 from penstock.traces.store import TraceStore
@@ -15,11 +17,11 @@ class Record(Stage):
     def __init__(self, traces: TraceStore) -> None:
         self._traces = traces
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         flight.trace = self._traces.begin(flight.exchange)
         if session := flight.exchange.options.get("session"):
             flight.trace.set(session=session)
-        flight.exchange = flight.exchange.replace(tracer=flight.trace)
+        flight.exchange = replace(flight.exchange, tracer=flight.trace)
 
     def saw(self, flight: Flight, chunk: Chunk) -> None:
         assert flight.trace is not None

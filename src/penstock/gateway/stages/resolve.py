@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from penstock.gateway.flight import Flight, Stage
 from penstock.gateway.registry import Registry
 
@@ -10,8 +12,9 @@ class Resolve(Stage):
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> None:
         """An app's own calls keep its release. Raises `ModelNotFound`, `UnsupportedFeature` or `InvalidRequest`."""
         exchange = flight.exchange
-        flight.target = self._registry.resolve(exchange.model, exchange.operation)
-        flight.exchange = exchange.replace(release_id=flight.target.release_id or exchange.release_id)
+        flight.target = target = self._registry.resolve(exchange.model, exchange.operation)
+        if target.release_id:
+            flight.exchange = replace(exchange, release_id=target.release_id)
