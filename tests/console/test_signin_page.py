@@ -135,6 +135,7 @@ async def test_a_session_ends_with_its_key(it: KeyedSite) -> None:
         ("javascript:alert(1)", ""),
         ("/signin", ""),
         ("/\t/evil.example", ""),
+        ("//[", ""),
         ("", ""),
     ],
 )

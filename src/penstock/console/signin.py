@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -111,9 +111,8 @@ def read_form(body: bytes) -> dict[str, str]:
 
 def own_page(to: str) -> str:
     """A page of this server, "" for anything else: a link must not lead elsewhere after signing in."""
-    parts = urlsplit(to)
     plain = to.startswith("/") and not to.startswith(("//", "/\\", "/signin")) and to.isprintable()
-    return to if plain and not parts.scheme and not parts.netloc else ""
+    return to if plain else ""
 
 
 def first_page(principal: Principal) -> str:

@@ -57,6 +57,7 @@ def test_parts() -> None:
         Part("input_audio", input_audio=InputAudio("BBBB", "mp3")),
         Part("file", file=FileData(file_data="data:application/pdf;base64,CCCC", filename="a.pdf")),
         Part("image_url", image_url=ImageUrl("data:text/plain,caf%C3%A9")),
+        Part("image_url", image_url=ImageUrl("http://[no address")),
     ]
     assert body(Message("user", content))["contents"][0]["parts"] == [
         {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
@@ -64,6 +65,7 @@ def test_parts() -> None:
         {"inlineData": {"mimeType": "audio/mpeg", "data": "BBBB"}},
         {"inlineData": {"mimeType": "application/pdf", "data": "CCCC"}},
         {"inlineData": {"mimeType": "text/plain", "data": "Y2Fmw6k="}},
+        {"fileData": {"fileUri": "http://[no address"}},
     ]
 
 

@@ -35,12 +35,21 @@ class Media(Struct, frozen=True):
 def media_at(url: str) -> Media:
     """What a `data:` address holds, or an address whose type its ending tells."""
     if url[:5].lower() != "data:":
-        return Media(mimetypes.guess_type(urlsplit(url).path)[0] or "", url=url)
+        return Media(type_at(url), url=url)
     head, _, data = url[5:].partition(",")
     kind, *options = head.split(";")
     if "base64" not in (each.strip().lower() for each in options):
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return Media(kind.strip().lower() or "text/plain", data)
+
+
+def type_at(url: str) -> str:
+    """The media type that an address ends in; "" also for what is no address, as its provider will say."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return mimetypes.guess_type(path)[0] or ""
 
 
 def sound(audio: InputAudio) -> Media:
