@@ -7,4 +7,7 @@ MOST = 1_000_000_000
 
 
 def believable(*counts: int | None) -> bool:
-    return all(count is None or 0 <= count <= MOST for count in counts)
+    for count in counts:  # noqa: SIM110 - a generator costs three times as much, for every answer
+        if count is not None and not 0 <= count <= MOST:
+            return False
+    return True

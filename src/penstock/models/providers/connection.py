@@ -6,8 +6,10 @@ Nothing here knows what the bytes mean, and nothing elsewhere knows which client
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
+from collections.abc import Awaitable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -61,17 +63,17 @@ class Connection:
         self._own = lines((("Accept-Encoding", "identity"), *address.headers))
         self._known: dict[Headers, bytes] = {}
 
-    async def post(self, path: str, body: bytes, patience: Patience, headers: Headers = JSON) -> Response:
+    def post(self, path: str, body: bytes, patience: Patience, headers: Headers = JSON) -> Awaitable[Response]:
         """The answer once its headers are there, whatever its status; `release` it.
 
         `path` is appended to the address as it is, percent-encoded by the caller. Raises `UpstreamFailed` of kind
         "connection", `UpstreamTimeout` or `DeadlineExceeded`.
         """
-        return await self._send(b"POST", path, body, patience, headers)
+        return self._send(b"POST", path, body, patience, headers)
 
-    async def get(self, path: str, patience: Patience) -> Response:
+    def get(self, path: str, patience: Patience) -> Awaitable[Response]:
         """As `post`, without a body."""
-        return await self._send(b"GET", path, b"", patience, ())
+        return self._send(b"GET", path, b"", patience, ())
 
     async def _send(self, method: bytes, path: str, body: bytes, patience: Patience, headers: Headers) -> Response:
         given = self._known.get(headers) or self._head(headers)
@@ -113,7 +115,7 @@ class Response:
     @property
     def content_type(self) -> str:
         """Without parameters, in lower case; "" where there is none."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+        return media_type(self._answer.headers.get(b"content-type", b""))
 
     async def read(self) -> bytes:
         """What came since the last call, or comes next; empty at the end. Raises as `Connection.post` does."""
@@ -126,11 +128,13 @@ class Response:
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises as `read` does, and `UpstreamFailed` for more than `limit` bytes."""
-        if self._answer.complete:
-            return await self._body(limit)
+        answer = self._answer
+        if answer.complete:
+            try:
+                return await answer.body(limit, math.inf)
+            except NetworkError as error:
+                raise broken(self._address, error, self._wait, self._patience.deadline) from None
         data = await self.read()
-        if self._answer.complete:
-            return data + await self._body(limit - len(data))
         pieces, size = [data], len(data)
         while data:
             if size > limit:
@@ -139,12 +143,6 @@ class Response:
             pieces.append(data)
             size += len(data)
         return b"".join(pieces)
-
-    async def _body(self, limit: int) -> bytes:
-        try:
-            return await self._answer.body(limit, math.inf)
-        except NetworkError as error:
-            raise broken(self._address, error, self._wait, self._patience.deadline) from None
 
     async def finish(self) -> None:
         """Waits a moment for the end of a body that holds nothing more of interest."""
@@ -162,6 +160,12 @@ class Response:
 
     def _until(self) -> float:
         return min(time.monotonic() + self._wait, self._patience.deadline)
+
+
+@functools.lru_cache(64)
+def media_type(declared: bytes) -> str:
+    """What a header of content declares, without parameters, in lower case."""
+    return declared.decode("latin-1").partition(";")[0].strip().lower()
 
 
 def lines(headers: Headers) -> bytes:

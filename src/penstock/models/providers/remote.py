@@ -4,13 +4,14 @@ profile of a vendor that says what it can do. This file joins the three, and kno
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Awaitable
 
 import msgspec
 
-from penstock.errors import FailureKind, PenstockError, UpstreamFailed
+from penstock.errors import PenstockError, UpstreamFailed
 from penstock.exchange import Chunk, Exchange
-from penstock.models.dialects.base import Counting, Dialect, Failure, Outgoing, Reading, StreamFailed, unsupported
+from penstock.models.dialects.base import Counting, Dialect, Failure, Outgoing, StreamFailed, unsupported
 from penstock.models.dialects.failures import retry_after
 from penstock.models.providers.auth import hidden
 from penstock.models.providers.batching import VendorBatches
@@ -20,6 +21,7 @@ from penstock.models.providers.vendors import RemoteSettings
 
 MAX_BODY = 256 << 20
 MAX_ERROR_BODY = 1 << 20
+UNBOUNDED = (math.inf, math.inf)
 
 
 class RemoteProvider:
@@ -70,23 +72,33 @@ class RemoteProvider:
     async def answer(self, exchange: Exchange) -> AsyncIterator[Chunk]:
         """Raises `UpstreamFailed` or `DeadlineExceeded`, also between two chunks."""
         dialect = self._others.get(exchange.dialect, self._dialect)
-        call = Call(self.name, self._secrets, dialect, exchange)
-        outgoing = dialect.request(exchange)
-        if exchange.stream:
-            patience = Patience(*self._patience, exchange.deadline)
-        else:
-            patience = Patience(deadline=exchange.deadline)
-        response = await self._send(outgoing, patience)
+        first, between = self._patience if exchange.stream else UNBOUNDED
+        response = await self._send(dialect.request(exchange), Patience(first, between, exchange.deadline))
         try:
             if response.status != 200:
-                raise self._refusal(call, response, await response.body(MAX_ERROR_BODY))
-            reading = dialect.reading(exchange, response.content_type)
+                raise self._refusal(self._call(exchange), response, await response.body(MAX_ERROR_BODY))
+            content_type = response.content_type
+            reading = dialect.reading(exchange, content_type)
             if reading is None:
-                chunk = call.whole(await response.body(MAX_BODY), response.content_type)
+                data = await response.body(MAX_BODY)
+                chunk = dialect.whole(exchange, data, content_type)
+                if chunk is None:
+                    raise self._call(exchange).no_answer(data)
                 yield chunk if chunk.media_type is None else declared(chunk, response)
-            else:
-                async for chunk in call.stream(response, reading):
-                    yield chunk
+                return
+            while data := await response.read():
+                for chunk in reading.feed(data):
+                    yield chunk if chunk.media_type is None else declared(chunk, response)
+                if reading.ended:
+                    await response.finish()
+                    return
+            if not reading.complete:
+                raise self._call(exchange).broken("ended its stream before the answer was complete.", "Try again.")
+        except StreamFailed as error:
+            what = "failed" if reading is None else "failed in its stream"
+            raise self._call(exchange).failed(error, what) from None
+        except OverflowError as error:
+            raise self._call(exchange).broken(f"sent {error}.") from None
         finally:
             response.release()
 
@@ -95,7 +107,7 @@ class RemoteProvider:
         dialect = self._others.get(exchange.dialect, self._dialect)
         if not isinstance(dialect, Counting):
             raise unsupported(self.name, "the number of tokens")
-        call = Call(self.name, self._secrets, dialect, exchange)
+        call = self._call(exchange)
         response = await self._send(dialect.counting(exchange), Patience(deadline=exchange.deadline))
         try:
             body = await response.body(MAX_ERROR_BODY)
@@ -111,11 +123,14 @@ class RemoteProvider:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _send(self, outgoing: Outgoing, patience: Patience) -> Response:
+    def _send(self, outgoing: Outgoing, patience: Patience) -> Awaitable[Response]:
         headers = outgoing.headers
         if signed := self._auth.sign(outgoing.path, outgoing.body):
             headers = (*headers, *signed)
-        return await self._connection.post(outgoing.path, outgoing.body, patience, headers)
+        return self._connection.post(outgoing.path, outgoing.body, patience, headers)
+
+    def _call(self, exchange: Exchange) -> Call:
+        return Call(self.name, self._secrets, self._others.get(exchange.dialect, self._dialect), exchange)
 
     def _refusal(self, call: Call, response: Response, body: bytes) -> PenstockError:
         """What an answer with an error status means."""
@@ -152,52 +167,25 @@ class RemoteProvider:
 
 
 class Call:
-    """One request to a vendor, and its errors in words."""
+    """One request to a vendor that failed, and its errors in words."""
 
     def __init__(self, name: str, secrets: tuple[str, ...], dialect: Dialect, exchange: Exchange) -> None:
         self.dialect = dialect
         self.faithful = exchange.dialect == dialect.name
         self._name = name
         self._secrets = secrets
-        self._exchange = exchange
 
     def hidden(self, data: bytes) -> str:
         return hidden(data.decode("utf-8", "replace"), self._secrets)
-
-    def whole(self, data: bytes, content_type: str) -> Chunk:
-        """An answer that was not streamed. Raises `UpstreamFailed` for what is none."""
-        try:
-            chunk = self.dialect.whole(self._exchange, data, content_type)
-        except StreamFailed as error:
-            raise self._failed(error, "failed") from None
-        if chunk is None:
-            raise self.no_answer(data)
-        return chunk
 
     def no_answer(self, data: bytes) -> UpstreamFailed:
         said = " ".join(self.hidden(data[:200]).split())
         return UpstreamFailed(f"{self._name} sent what is not an answer: {said or 'nothing'}")
 
-    async def stream(self, response: Response, reading: Reading) -> AsyncIterator[Chunk]:
-        """The chunks of a stream. Raises `UpstreamFailed` for one that ends before its end mark."""
-        while data := await response.read():
-            try:
-                for chunk in reading.feed(data):
-                    yield chunk if chunk.media_type is None else declared(chunk, response)
-            except StreamFailed as error:
-                raise self._failed(error, "failed in its stream") from None
-            except OverflowError as error:
-                raise self._broken(f"sent {error}.") from None
-            if reading.ended:
-                await response.finish()
-                return
-        if not reading.complete:
-            raise self._broken("ended its stream before the answer was complete.", hint="Try again.")
+    def broken(self, what: str, hint: str = "") -> UpstreamFailed:
+        return UpstreamFailed(f"{self._name} {what}", hint=hint, kind="broken_stream")
 
-    def _broken(self, what: str, *, hint: str = "", kind: FailureKind = "broken_stream") -> UpstreamFailed:
-        return UpstreamFailed(f"{self._name} {what}", hint=hint, kind=kind)
-
-    def _failed(self, error: StreamFailed, what: str) -> UpstreamFailed:
+    def failed(self, error: StreamFailed, what: str) -> UpstreamFailed:
         failure = error.failure
         said = hidden(failure.message, self._secrets) or "no reason given"
         return UpstreamFailed(
