@@ -33,6 +33,15 @@ def test_an_account(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "address", ["h/v1", "ftp://h", "http://", "http://h:99999/v1", "http://h:0", "http://[::1"]
+)
+def test_an_address_is_one(tmp_path: Path, address: str) -> None:
+    (tmp_path / "penstock.toml").write_text(TOML.replace("https://my.openai.azure.com", address))
+    with pytest.raises(ConfigError, match=r"must be an address such as 'https://api\.example\.com/v1'"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("lines", "reason"),
     [
         ('headers = { Host = "elsewhere" }', "models.big.headers.Host is not a header that can be set"),

@@ -53,9 +53,7 @@ def list_(
     table(("Number", "When", "Action", "Who", "Target", "Project", "From"), rows)
 
 
-@app.command(
-    "verify", epilog=examples("penstock audit verify my-docs/", "penstock audit verify my-docs/ --known 9c1f…")
-)
+@app.command("verify", epilog=VERIFY_EXAMPLES)
 def verify(
     path: AppPath = HERE,
     known: Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from penstock.config.addresses import http_address
 from penstock.config.secret import Secret
 from penstock.config.table import Table, conflict
 
@@ -145,12 +145,8 @@ class EventSettings(Table):
     def _address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as 'https://hooks.example.com/penstock'")
-        if parts.username or parts.password:
-            raise ValueError("must not hold a password; use secret")
-        if parts.scheme == "http" and not is_inside(parts.hostname):
+        parts = http_address(value, "https://hooks.example.com/penstock", "secret")
+        if parts.scheme == "http" and not is_inside(parts.hostname or ""):
             raise ValueError(f"must be https, for {parts.hostname} is reached over the open network")
         return value
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from penstock.config.addresses import http_address
 from penstock.config.routing import RouteSettings
 from penstock.config.secret import Secret
 from penstock.config.table import Table, conflict
@@ -67,7 +67,6 @@ class TargetSettings(Table):
         None,
         description='Key for that API, always as `{ env = "NAME" }`. Default: the provider\'s usual variable.',
     )
-
     token: Secret | None = Field(
         None, description="Access token, sent as `Authorization: Bearer` in place of a key (Azure's Entra ID)."
     )
@@ -104,11 +103,7 @@ class TargetSettings(Table):
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("must be an address such as 'https://api.example.com/v1'")
-            if parts.username or parts.password:
-                raise ValueError("must not hold a password; use api_key")
+            http_address(value, "https://api.example.com/v1", "api_key")
         return value
 
     @field_validator("headers", mode="before")
@@ -134,11 +129,11 @@ class TargetSettings(Table):
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
         """A setting that has no effect on this kind of model is a misunderstanding, so it is refused."""
-        idle = LOCAL_ONLY if is_remote(self.use) else REMOTE_ONLY
-        wrong = [key for key in idle if key in self.model_fields_set]
+        elsewhere = is_remote(self.use)
+        wrong = [key for key in (LOCAL_ONLY if elsewhere else REMOTE_ONLY) if key in self.model_fields_set]
         if self.use and wrong:
-            place = "elsewhere" if is_remote(self.use) else "on this machine"
-            advice = "" if is_remote(self.use) else "; a model elsewhere is use = 'provider/model'"
+            place = "elsewhere" if elsewhere else "on this machine"
+            advice = "" if elsewhere else "; a model elsewhere is use = 'provider/model'"
             raise conflict(f"has no effect on {self.use!r}, which runs {place}{advice}", wrong[0])
         return self
 
@@ -156,18 +151,6 @@ class ModelSettings(RouteSettings, TargetSettings):
     )
     targets: Annotated[tuple[TargetSettings, ...], Field(strict=False)] = Field(
         (), description="The targets that a route chooses from, each with the settings of a model of its own."
-    )
-
-    token: Secret | None = Field(
-        None, description="Access token, sent as `Authorization: Bearer` in place of a key (Azure's Entra ID)."
-    )
-    deployment: str = Field(
-        "", description="What the provider calls the model, where that is not its name (Azure's deployments)."
-    )
-    api_version: str = Field("", description="Version of Azure's API by deployment. Default: its `/openai/v1`.")
-    region: str = Field("", description="Region of Amazon Bedrock. Default: that of `AWS_REGION`.")
-    headers: Headers = Field(
-        {}, description='Headers of every request, each a text or `{ env = "NAME" }`, such as an organisation.'
     )
 
     @property

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from penstock.config.addresses import http_address
 from penstock.config.secret import Secret
 from penstock.config.table import Table, Texts, conflict
 
@@ -74,11 +75,9 @@ class OidcSettings(Table):
     def _address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        parts = http_address(value, "https://login.example.com")
+        if parts.query or parts.fragment:
             raise ValueError("must be an address such as 'https://login.example.com'")
-        if parts.username or parts.password:
-            raise ValueError("must not hold a password")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("must be https: what comes over http could be anybody's")
         return value

@@ -81,11 +81,7 @@ class Settings(Table):
             return self
         here = [
             *(f"[knowledge.{name}]" for name in self.knowledge),
-            *(
-                f"[models.{name}]"
-                for name, model in self.models.items()
-                if not all(b.remote for b in model.backends)
-            ),
+            *(f"[models.{name}]" for name, model in self.models.items() if not model.remote),
             *(["[cache.semantic]"] if self.cache.enabled and self.cache.semantic else []),
         ]
         if here:
