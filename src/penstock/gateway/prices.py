@@ -49,22 +49,38 @@ class Rates(Struct, frozen=True, kw_only=True):
     def cost(self, usage: Usage) -> int | None:
         """Nano-dollars, rounded; `None` where something that was used has no price, or is not counted."""
         total = self.request * MILLION
+        if usage.input:
+            if self.input is None:
+                return None
+            total += usage.input * self.input
+        if usage.output:
+            if self.output is None:
+                return None
+            total += usage.output * self.output
+        if usage.cached_input or usage.cache_write or usage.reasoning:
+            part = self._parts(usage)
+            if part is None:
+                return None
+            total += part
+        nanos = (total + MILLION // 2) // MILLION
+        if usage.seconds or usage.searches or self.input is None:
+            further = self._further(usage)
+            return None if further is None else nanos + further
+        return nanos
+
+    def _parts(self, usage: Usage) -> int | None:
+        """The classes of tokens that not every usage has, before they are divided by a million."""
+        total = 0
         for count, rate in (
-            (usage.input, self.input),
             (usage.cached_input, self.cached_input),
             (usage.cache_write, self.cache_write),
-            (usage.output, self.output),
             (usage.reasoning, self.reasoning),
         ):
             if count:
                 if rate is None:
                     return None
                 total += count * rate
-        nanos = (total + MILLION // 2) // MILLION
-        if usage.seconds or usage.searches or self.input is None:
-            further = self._further(usage)
-            return None if further is None else nanos + further
-        return nanos
+        return total
 
     def _further(self, usage: Usage) -> int | None:
         """What is not billed by the token."""
@@ -85,15 +101,15 @@ class Price:
     def __init__(self, listed: ModelInfo | None, own: PriceSettings | None = None) -> None:
         self._listed = listed
         self._own = own
-        self._period = -1.0
+        self._until = self._since = 0.0
         self._rates: dict[Processing, tuple[Rates, ...]] = {}
 
     def cost_nanos(self, usage: Usage, now: float, processing: Processing = "standard") -> int | None:
         """Nano-dollars for a usage at `now` (seconds, UTC); `None` where the prices do not say."""
         rates = self._at(now, processing)
-        if not rates:
-            return None
-        return chosen(rates, usage.prompt_tokens).cost(usage)
+        if len(rates) == 1:
+            return rates[0].cost(usage)
+        return chosen(rates, usage.prompt_tokens).cost(usage) if rates else None
 
     def estimate_nanos(self, input_tokens: int, max_output: int, now: float | None = None) -> int | None:
         """The most that a request with such counts costs: none of it found in a cache, all of it written to one."""
@@ -108,8 +124,9 @@ class Price:
 
     def _at(self, now: float, processing: Processing) -> tuple[Rates, ...]:
         """The rates of that moment. Asking genai-prices takes 0.1 ms, so they are kept for a while."""
-        if now // FRESH_SECONDS != self._period:
-            self._period = now // FRESH_SECONDS
+        if not self._since <= now < self._until:
+            self._since = now - now % FRESH_SECONDS
+            self._until = self._since + FRESH_SECONDS
             self._rates = {}
         found = self._rates.get(processing)
         if found is None:
