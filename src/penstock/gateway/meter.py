@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -50,17 +51,23 @@ class Traffic:
         self.first = Times()
 
 
+class Running(Protocol):
+    @property
+    def running(self) -> int: ...
+
+
 class Meter(Collector):
     """The counters of one server. `model` is only ever a configured name, so that labels stay few.
 
-    `connections` are those that are open; `bytes_in` and `bytes_out` count bodies of model calls.
+    `in_flight` tells of the requests that go on, `connections` are those that are open; `bytes_in` and `bytes_out`
+    count bodies of model calls.
     `registry` takes further metrics of the parts of the gateway, which are counted more seldom.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self.registry.register(self)
-        self.in_flight = 0
+        self.in_flight: Running | None = None
         self.bytes_in = 0
         self.bytes_out = 0
         self.connections: Sized = ()
@@ -117,9 +124,8 @@ class Meter(Collector):
             "Time from the request's body to the first piece of its answer.",
             [(labels, traffic.first) for labels, traffic in list(self._traffic.items())],
         )
-        yield GaugeMetricFamily(
-            "penstock_requests_in_flight", "Requests that were admitted and go on.", self.in_flight
-        )
+        running = self.in_flight.running if self.in_flight is not None else 0
+        yield GaugeMetricFamily("penstock_requests_in_flight", "Requests that were admitted and go on.", running)
         yield CounterMetricFamily("penstock_bytes_in", "Bytes of the bodies of model calls.", self.bytes_in)
         yield CounterMetricFamily("penstock_bytes_out", "Bytes of the bodies of their answers.", self.bytes_out)
         yield GaugeMetricFamily("penstock_connections", "Connections that are open.", len(self.connections))

@@ -21,7 +21,7 @@ class Admit(Stage):
 
     def __init__(self, admission: Admission, meter: Meter) -> None:
         self._admission = admission
-        self._meter = meter
+        meter.in_flight = admission
         self.running = 0
 
     def inbound(self, flight: Flight) -> None:
@@ -31,12 +31,10 @@ class Admit(Stage):
         if bound:
             raise refusal(bound, admission)
         self.running += 1
-        self._meter.in_flight = admission.running
 
     def end(self, flight: Flight) -> None:
         self.running -= 1
         self._admission.leave()
-        self._meter.in_flight = self._admission.running
 
 
 def refusal(bound: int, admission: Admission) -> Overloaded:
