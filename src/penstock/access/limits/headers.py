@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from penstock.access.limits.base import Counter
@@ -9,41 +10,52 @@ from penstock.access.limits.refusal import UNITS, shown
 from penstock.access.limits.values import REQUESTS, TOKENS
 
 Headers = list[tuple[bytes, bytes]]
+Names = tuple[bytes, bytes, bytes]
+Kinds = tuple[tuple[Names, tuple[Counter, ...]], ...]
+"""What headers tell of, and the counters among which its tightest is looked for."""
 
-NAMES = {
+NAMES: dict[int, Names] = {
     REQUESTS: (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
     TOKENS: (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
 }
 WARNING = b"x-penstock-budget-warning"
 
 
-def remaining(counters: Sequence[Counter], now_us: int) -> Headers:
+def kinds(counters: Sequence[Counter]) -> Kinds:
+    found = ((names, tuple(each for each in counters if each.dimension == kind)) for kind, names in NAMES.items())
+    return tuple((names, alike) for names, alike in found if alike)
+
+
+def remaining(kinds: Kinds, now_us: int) -> Headers:
     """Limit, rest and time to the full amount, for requests and for tokens, where those are limited."""
     found: Headers = []
-    for dimension, (limit, rest, reset) in NAMES.items():
-        tightest, least = None, 0
-        for counter in counters:
-            if counter.dimension == dimension:
-                left = max(0, counter.limit - counter.used(now_us))
-                if tightest is None or left < least:
-                    tightest, least = counter, left
-        if tightest is not None:
-            found.append((limit, tightest.shown))
-            found.append((rest, b"%d" % least))
-            found.append((reset, duration(full_at(tightest) - now_us)))
+    for (limit, rest, reset), counters in kinds:
+        tightest = counters[0] if len(counters) == 1 else min(counters, key=lambda each: left(each, now_us))
+        found += (
+            (limit, tightest.shown),
+            (rest, b"%d" % left(tightest, now_us)),
+            (reset, duration(full_at(tightest) - now_us)),
+        )
     return found
+
+
+def left(counter: Counter, now_us: int) -> int:
+    rest = counter.limit - counter.used(now_us)
+    return rest if rest > 0 else 0
 
 
 def full_at(counter: Counter) -> int:
     """When nothing of what was used so far counts any more."""
-    return counter.ends + (counter.window.size_us if counter.current else 0)
+    return counter.ends + counter.window.size_us if counter.current else counter.ends
 
 
 def duration(us: int) -> bytes:
     """A time as OpenAI writes it: `350ms`, `12s`, `6m0s`, `23h59m0s`."""
-    if us < 1_000_000:
-        return b"%dms" % max(0, us // 1000)
-    seconds = -(-us // 1_000_000)
+    return in_seconds(-(-us // 1_000_000)) if us >= 1_000_000 else b"%dms" % max(0, us // 1000)
+
+
+@functools.lru_cache(4096)
+def in_seconds(seconds: int) -> bytes:
     if seconds < 60:
         return b"%ds" % seconds
     if seconds < 3600:

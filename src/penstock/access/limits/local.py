@@ -52,28 +52,37 @@ class LocalStore:
     def take(self, counters: Sequence[Counter], amounts: Amounts) -> int:
         now = self.now_us()
         soft = False
-        for number, counter in enumerate(counters):
+        for counter in counters:
             if counter.ends <= now:
                 self._turn(counter, now)
-            total = counter.current + amounts[counter.dimension]
+            amount = amounts[counter.dimension]
+            total = counter.current + amount
             if counter.previous:
                 total += weighted(counter.previous, counter.ends, counter.size, now)
-            if total > counter.limit and amounts[counter.dimension]:
-                if self._is_ahead(counter, now):
-                    self._turn(counter, now)
-                    return self.take(counters, amounts)
-                return number
+            if total > counter.limit and amount:
+                return self._lacking(counter, counters, amounts)
             if total >= counter.warn:
                 soft = True
         words = self._cells.words
         for counter in counters:
-            counter.current += amounts[counter.dimension]
-            if counter.at:
-                words[counter.at + CURRENT] = counter.current
+            counter.current = current = counter.current + amounts[counter.dimension]
+            if at := counter.at:
+                words[at + CURRENT] = current
         if soft:
             self._warn(counters, now)
             return WARNED
         return TAKEN
+
+    def _lacking(self, lacking: Counter, counters: Sequence[Counter], amounts: Amounts) -> int:
+        """The number of the counter that lacks; all have then begun the stretch that runs, and can be shown."""
+        now = self.now_us()
+        if self._is_ahead(lacking, now):
+            self._turn(lacking, now)
+            return self.take(counters, amounts)
+        for counter in counters:
+            if counter.ends <= now:
+                self._turn(counter, now)
+        return counters.index(lacking)
 
     async def obtain(self, counters: Sequence[Counter], amounts: Amounts) -> int:
         return self.take(counters, amounts)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from penstock.access.limits.base import Counter
-from penstock.access.limits.values import CONCURRENT, NANOS, NANOS_PER_USD, CounterSpec
+from penstock.access.limits.values import CONCURRENT, NANOS, NANOS_PER_USD, Amounts, CounterSpec
 from penstock.access.limits.windows import SECOND, frees_at
 from penstock.errors import BudgetExceeded, RateLimited
 
@@ -15,6 +16,28 @@ WHO = {"project": "Project", "key": "Key", "model": "Model", "user": "User"}
 SEE = "`penstock limits` shows what is used."
 SOON = 1.0
 """Seconds after which a request that ran into too many at once may come again; when one ends is not known."""
+
+
+def last_to_free(counters: Sequence[Counter], amounts: Amounts, now_us: int) -> Counter | None:
+    """Of the counters that have too little left, the one for which a request must wait longest.
+
+    Whoever comes back when another one frees would be refused again. `None` where none is known to lack anything.
+    """
+    short = [
+        counter
+        for counter in counters
+        if (amount := amounts[counter.dimension])
+        and counter.ends > now_us
+        and counter.used(now_us) + amount > counter.limit
+    ]
+
+    def wait(counter: Counter) -> float:
+        amount = amounts[counter.dimension]
+        if amount > counter.limit:
+            return math.inf
+        return frees_at(counter.count(), amount, now_us) or 0
+
+    return max(short, key=wait, default=None)
 
 
 def refusal(counter: Counter, amount: int, now_us: int) -> RateLimited:
@@ -43,6 +66,13 @@ def refusal(counter: Counter, amount: int, now_us: int) -> RateLimited:
         hint=f"Try again {when(frees, seconds)}. {SEE}",
         retry_after=float(seconds),
     )
+
+
+def refuse_unpriced(counters: Sequence[Counter], model: str) -> None:
+    """Raises `BudgetExceeded` where something counts money."""
+    for counter in counters:
+        if counter.dimension == NANOS:
+            raise unpriced(counter.spec, model)
 
 
 def unpriced(spec: CounterSpec, model: str) -> BudgetExceeded:

@@ -66,7 +66,7 @@ class Rule(Struct, frozen=True):
             and (limit.key is None or matches(limit.key, principal.name) or limit.key == principal.key_id)
         )
 
-    def specs(self, principal: Principal, model: str, user: str | None, part: Part) -> Iterator[CounterSpec]:
+    def specs(self, principal: Principal, model: str, part: Part, user: str = "") -> Iterator[CounterSpec]:
         """What is counted for a request that the rule applies to."""
         identity, scope = self._scope(principal, model, user)
         for dimension in COUNTED[part]:
@@ -98,7 +98,7 @@ class Rule(Struct, frozen=True):
             warn=math.ceil(amount * limit.warn_at) if limit.warn_at else 0,
         )
 
-    def _scope(self, principal: Principal, model: str, user: str | None) -> tuple[str, str]:
+    def _scope(self, principal: Principal, model: str, user: str) -> tuple[str, str]:
         """What tells this count from the rule's others, and what people call it."""
         per = self.settings.per
         if per == "project":
@@ -108,7 +108,7 @@ class Rule(Struct, frozen=True):
         if per == "model":
             return model, model
         if per == "user":
-            return f"{principal.project_id}\n{user or ''}", user or ""
+            return f"{principal.project_id}\n{user}", user
         return "", ""
 
     def _project(self, principal: Principal) -> str:

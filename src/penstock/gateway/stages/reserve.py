@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
-from penstock.access.limits import Ask, Limits, Part, Reservation
+from penstock.access.limits import Limits, Part, Reservation
 from penstock.access.limits.estimate import Estimator, input_tokens
 from penstock.errors import DeadlineExceeded
 from penstock.exchange import Usage
@@ -26,7 +27,7 @@ class Reserve(Stage):
         self._limits = limits
         self._estimator = Estimator()
 
-    async def inbound(self, flight: Flight) -> None:
+    def inbound(self, flight: Flight) -> Awaitable[None] | None:
         """Raises `RateLimited` or `BudgetExceeded`."""
         exchange, target = flight.exchange, flight.target
         assert target is not None
@@ -35,26 +36,21 @@ class Reserve(Stage):
         elif target.is_leaf:
             part = "work"
         else:
-            return
+            return None
         plan = self._limits.plan(exchange.principal, target.name, part)
-        if not plan:
-            return
+        if not plan.limits:
+            return None
         tokens = output = 0
         cost: int | None = 0
         if plan.tokens or plan.money:
             tokens, output = self._estimator.tokens(exchange, target.name)
             if plan.money:
                 cost = flight.reserved_nanos = estimated_cost(target, Usage(tokens, output))
-        ask = Ask(
-            principal=exchange.principal,
-            model=target.name,
-            user=exchange.user,
-            tokens=tokens + output,
-            cost_nanos=cost,
-            part=part,
-        )
-        flight.reservation = await self._limits.reserve(ask)
-        flight.headers += flight.reservation.headers()
+        taken = self._limits.take(plan, exchange.user, tokens + output, cost)
+        if isinstance(taken, Reservation):
+            hold(flight, taken)
+            return None
+        return hold_soon(flight, taken)
 
     def end(self, flight: Flight) -> None:
         reservation, usage = flight.reservation, flight.usage
@@ -64,13 +60,23 @@ class Reserve(Stage):
             reservation.settle(0, 0)
         elif usage is not None:
             assert flight.target is not None
+            output = usage.completion_tokens
             if flight.error is None:
-                self._estimator.learn(flight.target.name, usage.completion_tokens)
-            reservation.settle(usage.prompt_tokens + usage.completion_tokens, usage.cost_nanos)
+                self._estimator.learn(flight.target.name, output)
+            reservation.settle(usage.prompt_tokens + output, usage.cost_nanos)
         elif flight.error is None:
             reservation.settle(None, None)
         else:
             settle_broken(flight, reservation)
+
+
+def hold(flight: Flight, reservation: Reservation) -> None:
+    flight.reservation = reservation
+    flight.headers += reservation.headers()
+
+
+async def hold_soon(flight: Flight, waits: Awaitable[Reservation]) -> None:
+    hold(flight, await waits)
 
 
 def settle_broken(flight: Flight, reservation: Reservation) -> None:
