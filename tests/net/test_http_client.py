@@ -235,6 +235,18 @@ async def test_more_than_was_asked_for_is_not_taken_for_the_next_answer() -> Non
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\nContent-Le", b"H", b"HTTP/1.1 200 OK\r\nX: 1\r\n"])
+async def test_the_beginning_of_an_answer_that_nobody_asked_for_spoils_its_connection(more: bytes) -> None:
+    async def serve(wire: Wire) -> None:
+        await wire.request()
+        await wire.say(whole(b"own") + more)
+        await wire.request()
+        await wire.say(whole(b"stolen"))
+
+    async with serving(serve) as server, client_of(server) as client:
+        assert [await ask(client) for _ in range(2)] == [(200, b"own")] * 2
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

@@ -63,7 +63,7 @@ class HttpClient:
         head = b"%b %b%b%bContent-Length: %d\r\n\r\n" % (method, path, self._prefix, headers, len(body))
         while True:
             connection = self._take() or await self._connect(until)
-            response = connection.send(head, body, self._give)
+            response = connection.send(head, body)
             try:
                 await response.started(until)
             except BaseException:
@@ -107,7 +107,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(min(self._connect_seconds, left)):
                 transport, connection = await loop.create_connection(
-                    lambda: Connection(self._watch),
+                    lambda: Connection(self._watch, self._give),
                     origin.host,
                     origin.port,
                     ssl=self._context() if origin.tls else None,

@@ -30,11 +30,13 @@ ENCODINGS = {b"gzip": 31, b"deflate": 15, b"x-gzip": 31}
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which carries one request at a time."""
+    """One connection, which carries one request at a time. `release` is told when it can carry another."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, release: Callable[[Connection], None]) -> None:
         self._watch = watch
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self.release = release
+        self.parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport
         self.response: Response | None = None
         self.used = 0
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._watch.add(self)
 
     def data_received(self, data: bytes) -> None:
         response = self.response
@@ -56,149 +59,143 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
+        self.parser = None  # it knows this, and this knows it: nobody but the collector would find them
+        self._watch.discard(self)
         response = self.response
         if response is not None:
             response.ended_early(error)
 
-    def send(self, head: bytes, body: bytes, release: Callable[[Connection], None]) -> Response:
-        """Writes a request; the answer is awaited on what this returns. `release` is told when it is over."""
+    def send(self, head: bytes, body: bytes) -> Response:
+        """Writes a request; the answer is awaited on what this returns."""
         self.used += 1
-        response = self.response = Response(self, release, self._loop)
+        response = self.response = Response(self)
         if len(body) < HIGH_WATER:
             self.transport.write(head + body)
         else:
             self.transport.writelines((head, body))
-        self._watch.add(response)
+        if not self._watch.runs:
+            self._watch.start()
         return response
 
     def abort(self) -> None:
         self.closed = True
         self.transport.abort()
 
-    def done(self, response: Response) -> None:
-        if self.response is response:
-            self.response = None
-        self._watch.discard(response)
+    # What the parser calls, which is one for all answers of a connection.
+
+    def on_message_begin(self) -> None:
+        response = self.response
+        if response is not None and response.complete:
+            response.keeps = False  # a second answer to one request: the connection is not to be trusted
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        response = self.response
+        if response is None or response.complete:
+            return
+        name = name.lower()
+        headers = response.headers
+        if name in headers:
+            value = headers[name] + b", " + value
+        headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        response = self.response
+        assert self.parser is not None
+        status = self.parser.get_status_code()
+        if response is not None and not response.complete and not 100 <= status < 200:
+            response.begin(status)
+
+    def on_body(self, data: bytes) -> None:
+        response = self.response
+        if response is not None and not response.complete:
+            response.take(data)
+
+    def on_message_complete(self) -> None:
+        response = self.response
+        if response is None or response.complete:
+            return
+        if not response.status:  # an interim answer, such as 100 Continue
+            response.headers.clear()
+            return
+        assert self.parser is not None
+        response.finish(keep_alive=self.parser.should_keep_alive())
 
 
 class Response:
-    """The answer to one request. `status` and `headers` (names in lower case) are known after `started`."""
+    """The answer to one request. `status` and `headers` (names in lower case) are known after `started`.
 
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_head",
-        "_inflate",
-        "_keep",
-        "_length_known",
-        "_loop",
-        "_over",
-        "_parser",
-        "_paused",
-        "_pieces",
-        "_release",
-        "_size",
-        "_waiter",
-        "complete",
-        "headers",
-        "status",
-        "until",
-    )
+    `keeps` says that the connection can carry another one, once this is `complete`.
+    """
 
-    def __init__(
-        self, connection: Connection, release: Callable[[Connection], None], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    status = 0
+    complete = False
+    keeps = False
+    until = float("inf")
+    _error: NetworkError | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _inflate: zlib._Decompress | None = None
+    _length_known = False
+    _size = 0
+    _head = 0
+    _paused = False
+    _over = False
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._release = release
-        self._loop = loop
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._head = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: NetworkError | None = None
-        self._inflate: zlib._Decompress | None = None
-        self._length_known = False
-        self._keep = False
-        self._paused = False
-        self._over = False
-        self.complete = False
-        self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.until = float("inf")
-
-    # What the parser calls.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.complete:
-            return
-        name = name.lower()
-        if name in self.headers:
-            value = self.headers[name] + b", " + value
-        self.headers[name] = value
-        if name == b"content-length" or name == b"transfer-encoding":
-            self._length_known = True
-
-    def on_headers_complete(self) -> None:
-        assert self._parser is not None
-        status = self._parser.get_status_code()
-        if self.complete or 100 <= status < 200:
-            return
-        self.status = status
-        encoding = self.headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding in ENCODINGS:
-            self._inflate = zlib.decompressobj(ENCODINGS[encoding])
-        elif encoding not in (b"identity", b""):
-            self._error = BadAnswer(f"an answer encoded as {encoding[:20].decode('latin-1')!r}")
-        self._wake()
-
-    def on_body(self, data: bytes) -> None:
-        if self.complete:
-            return
-        if self._inflate is not None:
-            data = self._inflate.decompress(data, HIGH_WATER)
-            while data:
-                self._keep_piece(data)
-                if self._size > MAX_INFLATED:
-                    self.fail(BadAnswer("a compressed answer that grows without end"))
-                    return
-                rest = self._inflate.unconsumed_tail
-                data = self._inflate.decompress(rest, HIGH_WATER) if rest else b""
-            return
-        self._keep_piece(data)
-
-    def on_message_complete(self) -> None:
-        if not self.status:  # an interim answer, such as 100 Continue
-            self.headers.clear()
-            self._length_known = False
-            return
-        if self.complete:
-            self._keep = False  # a second answer to one request: the connection is not to be trusted
-            return
-        self.complete = True
-        assert self._parser is not None
-        self._keep = self._parser.should_keep_alive() and self._length_known
-        self._wake()
+        self._pieces: list[bytes] = []
 
     # What the connection calls.
 
+    def begin(self, status: int) -> None:
+        """Status and headers are there."""
+        self.status = status
+        headers = self.headers
+        self._length_known = b"content-length" in headers or b"transfer-encoding" in headers
+        if b"content-encoding" in headers:
+            self._unpack(headers[b"content-encoding"].strip().lower())
+
+    def take(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._inflate is None:
+            self._pieces.append(data)
+            self._size += len(data)
+            return
+        data = self._inflate.decompress(data, HIGH_WATER)
+        while data:
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._size > MAX_INFLATED:
+                self.fail(BadAnswer("a compressed answer that grows without end"))
+                return
+            rest = self._inflate.unconsumed_tail
+            data = self._inflate.decompress(rest, HIGH_WATER) if rest else b""
+
+    def finish(self, *, keep_alive: bool) -> None:
+        """The body has ended."""
+        self.complete = True
+        self.keeps = keep_alive and self._length_known
+
     def feed(self, data: bytes) -> None:
-        if self.complete or self._parser is None:
-            self._keep = False  # more than one answer: this connection is not to be trusted
+        parser = self._connection.parser
+        if self.complete or parser is None:
+            self.keeps = False  # more than one answer: this connection is not to be trusted
             self._connection.abort()
             return
         if not self.status:
             self._head += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, zlib.error):
             self.fail(BadAnswer("what is not HTTP"))
             return
         if not self.status and self._head > MAX_HEAD:
             self.fail(BadAnswer(f"more than {MAX_HEAD >> 10} KiB of headers"))
-        elif self._size > HIGH_WATER and not self._paused and not self.complete:
+            return
+        if self._size > HIGH_WATER and not self._paused and not self.complete:
             self._paused = True
             self._connection.transport.pause_reading()
+        self._wake()
 
     def ended_early(self, error: Exception | None) -> None:
         if self.complete:
@@ -211,7 +208,7 @@ class Response:
 
     def overdue(self) -> None:
         """Ends the wait that went on past `until`."""
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.done():
             self.fail(TimedOut())
 
     def fail(self, error: NetworkError) -> None:
@@ -274,20 +271,20 @@ class Response:
         if self._over:
             return
         self._over = True
-        self._parser = None  # it knows this, and this knows it: nobody but the collector would find them
         connection = self._connection
-        connection.done(self)
-        if self.complete and self._keep and self._error is None and not connection.closed:
+        if connection.response is self:
+            connection.response = None
+        if self.complete and self.keeps and self._error is None and not connection.closed:
             connection.idle_since = time.monotonic()
-            self._release(connection)
+            connection.release(connection)
         else:
             connection.abort()
 
-    def _keep_piece(self, data: bytes) -> None:
-        if data:
-            self._pieces.append(data)
-            self._size += len(data)
-            self._wake()
+    def _unpack(self, encoding: bytes) -> None:
+        if encoding in ENCODINGS:
+            self._inflate = zlib.decompressobj(ENCODINGS[encoding])
+        elif encoding not in (b"identity", b""):
+            self._error = BadAnswer(f"an answer encoded as {encoding[:20].decode('latin-1')!r}")
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -298,9 +295,5 @@ class Response:
 
     async def _wait(self, until: float) -> None:
         self.until = until
-        self._waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self._waiter = None
-            raise
+        self._waiter = waiter = self._connection.loop.create_future()
+        await waiter
