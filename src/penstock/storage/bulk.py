@@ -3,12 +3,15 @@
 Each step of a SQLite statement gives Python's lock away and waits to get it back, up to 5 ms behind a loop that
 does not sleep. `executemany` takes a step for each row: 1,600 rows/s were measured beside such a loop. One
 `INSERT … VALUES (…), (…), …` of 256 rows takes one step, holds the lock for 1 µs a row, and wrote 100,000 rows/s.
+
+Python's SQLite driver takes integers, floats, `str` and `bytearray` as they are (20 to 70 ns a value). For anything
+else it first looks for an adapter: a `None` or `bytes` costs half a microsecond under the lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from math import nan
 from typing import Any
 
 from sqlalchemy import Connection
@@ -16,6 +19,8 @@ from sqlalchemy import Connection
 MOST_ROWS = 256
 MOST_VALUES = 32_766
 """SQLite's limit on the parameters of one statement."""
+NULL = nan
+"""SQLite stores a float that is no number as a null."""
 
 Row = tuple[Any, ...]
 
@@ -24,7 +29,7 @@ class BulkInsert:
     """Inserts tuples, in the order of `columns`, into one table; the first value of each row must not be null.
 
     `ignore_known` leaves rows out whose key is there already. PostgreSQL takes the rows by COPY, which knows no
-    such thing: there, load a temporary table and insert from it.
+    such thing: there, load a temporary table and insert from it. Binary values are best given as `bytearray`.
     """
 
     def __init__(self, table: str, columns: Sequence[str], *, ignore_known: bool = False) -> None:
@@ -41,8 +46,9 @@ class BulkInsert:
             return
         start = 0
         for size in sizes(len(rows), self._most):
-            values = list(chain.from_iterable(rows[start : start + size]))
-            values += [None] * (size * self._width - len(values))
+            part = rows[start : start + size]
+            values = [NULL if value is None else value for row in part for value in row]
+            values += [NULL] * (size * self._width - len(values))
             connection.exec_driver_sql(self._statement(size), tuple(values))
             start += size
 
