@@ -24,28 +24,21 @@ MB = 1_000_000
 KB = 1000
 
 
-class CacheParts:
-    """What a cache needs of the rest: the `embedder` that compares questions, the `generation` behind an app."""
+def open_cache(folder: AppFolder, stack: AsyncExitStack, embedder: Embedder | None) -> AnswerCache | None:
+    """`None` where the cache is off; `stack` closes it. Each configuration uses it `under` its own keys and rules.
 
-    def __init__(self, embedder: Embedder | None, generation: Callable[[str], int | None]) -> None:
-        self.embedder = embedder
-        self.generation = generation
-
-
-def open_cache(folder: AppFolder, stack: AsyncExitStack, parts: CacheParts) -> AnswerCache | None:
-    """`None` where the cache is off; `stack` closes it. Raises `ConfigError`."""
+    The `embedder` compares questions, where they are compared. Raises `ConfigError`.
+    """
     settings = folder.settings.cache
     if not settings.enabled:
         return None
     store = open_store(folder, settings)
     semantic = None
-    if settings.semantic is not None and parts.embedder is not None:
+    if settings.semantic is not None and embedder is not None:
         threshold = settings.semantic.threshold or calibration().threshold
         disk = store if isinstance(store, SqliteStore) else None
-        semantic = SemanticIndex(parts.embedder, threshold, settings.semantic.max_questions, disk)
-    keys = keys_of(folder.settings, parts.generation, questions=semantic is not None)
-    rules = rules_of(folder.settings)
-    cache = AnswerCache(store, keys, rules, semantic=semantic)
+        semantic = SemanticIndex(embedder, threshold, settings.semantic.max_questions, disk)
+    cache = AnswerCache(store, Keys(), CacheRules(), semantic=semantic)
     stack.push_async_callback(cache.close)
     return cache
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.exchange import LOCAL_PROJECT, Operation
+from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Configuration, Peers, Services
@@ -29,7 +30,7 @@ from penstock.platform.lasting import Lasting, recorder_settings
 from penstock.platform.models import build_registry
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
-from penstock.seams import Embedder, Engine
+from penstock.seams import Embedder
 
 EMBEDDING: frozenset[Operation] = frozenset({"embed", "rerank"})
 
@@ -39,49 +40,29 @@ class Configured:
     """One configuration, ready for requests. `app` and `release` are `None` where there is no knowledge."""
 
     folder: AppFolder
-    registry: Registry
-    pipeline: Pipeline
-    engines: Mapping[str, Engine]
+    services: Services
     app: GroundedApp | None
     release: Release | None
-    services: Services
 
 
 def configure(
     folder: AppFolder, lasting: Lasting, live: Configuration | None = None, peers: Peers | None = None
 ) -> Configured:
     """Everything of a configuration. Raises `ConfigError`."""
-    settings = folder.settings
-    registry = Registry()
-    cache = lasting.cache
-    if cache is not None:
-        keys = keys_of(settings, lasting.generation, questions=cache.semantic is not None)
-        cache = cache.under(keys, rules_of(settings))
-    pipeline = Pipeline(
-        standard_stages(
-            registry,
-            lasting.traces,
-            lasting.meter,
-            admission=lasting.admission,
-            limits=lasting.limits,
-            cache=cache,
-            responses=lasting.responses,
-            ledger=lasting.ledger,
-        )
-    )
-    now = int(time.time())
+    settings, registry = folder.settings, Registry()
+    cache = cache_under(settings, lasting)
+    pipeline = pipeline_over(registry, lasting, cache)
     app = release = None
+    targets: list[Target] = []
     if lasting.knowledge:
         app, target = grounded(folder, lasting, pipeline)
         release = make_release(folder.name, what_shapes_answers(settings, app.prompt, lasting.embedders))
-        registry.add(replace(target, release_id=release.id, created=now))
-    for target in build_registry(settings, lasting.models):
+        targets.append(replace(target, release_id=release.id))
+    targets += [*build_registry(settings, lasting.models), *embedding(lasting.embedders)]
+    now = int(time.time())
+    for target in targets:
         registry.add(replace(target, created=now))
-    for name, embedder in lasting.embedders.items():
-        provider = EmbeddingProvider(embedder)
-        registry.add(Target(name=name, kind="embedder", provider=provider, operations=EMBEDDING, created=now))
     engines = lasting.models.engines_of(registry)
-    health = lasting.encoder_health | {f"models.{name}": engine.health for name, engine in engines.items()}
     services = Services(
         app_name=folder.name,
         settings=settings,
@@ -92,7 +73,7 @@ def configure(
         sources=lasting.sources,
         engines=engines,
         embedders=lasting.embedders,
-        health=health,
+        health=lasting.encoder_health | {f"models.{name}": engine.health for name, engine in engines.items()},
         meter=lasting.meter,
         access=lasting.access,
         limits=lasting.limits,
@@ -103,15 +84,35 @@ def configure(
         configuration=live,
         peers=peers,
     )
-    return Configured(
-        folder=folder,
-        registry=registry,
-        pipeline=pipeline,
-        engines=engines,
-        app=app,
-        release=release,
-        services=services,
+    return Configured(folder=folder, services=services, app=app, release=release)
+
+
+def cache_under(settings: Settings, lasting: Lasting) -> AnswerCache | None:
+    """The cache as a configuration wants it used."""
+    cache = lasting.cache
+    if cache is None:
+        return None
+    keys = keys_of(settings, lasting.generation, questions=cache.semantic is not None)
+    return cache.under(keys, rules_of(settings))
+
+
+def pipeline_over(registry: Registry, lasting: Lasting, cache: AnswerCache | None) -> Pipeline:
+    stages = standard_stages(
+        registry,
+        lasting.traces,
+        lasting.meter,
+        admission=lasting.admission,
+        limits=lasting.limits,
+        cache=cache,
+        responses=lasting.responses,
+        ledger=lasting.ledger,
     )
+    return Pipeline(stages)
+
+
+def embedding(embedders: Mapping[str, Embedder]) -> Iterator[Target]:
+    for name, embedder in embedders.items():
+        yield Target(name=name, kind="embedder", provider=EmbeddingProvider(embedder), operations=EMBEDDING)
 
 
 def take_over(settings: Settings, lasting: Lasting) -> None:

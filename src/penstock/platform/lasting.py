@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.models.local import OnPull, start_encoder
-from penstock.platform.cache import CacheParts, open_cache
+from penstock.platform.cache import open_cache
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
 from penstock.seams import Embedder, EngineHealth
@@ -60,7 +60,7 @@ class Lasting:
 
     def generation(self, app: str) -> int | None:
         """The generation of the knowledge that an app answers from."""
-        return generation(self.knowledge)
+        return next((base.generation() for base in self.knowledge.values()), None)
 
 
 class Opening:
@@ -89,7 +89,7 @@ class Opening:
         limits = await open_limits(folder, access, stack, self._coordinator)
         semantic = settings.cache.semantic if settings.cache.enabled else None
         compares = await self._embedder(semantic.embedder) if semantic is not None else None
-        cache = open_cache(folder, stack, CacheParts(compares, self._generation))
+        cache = open_cache(folder, stack, compares)
         responses = ResponseStore(data) if settings.responses.store else None
         if responses is not None:
             stack.callback(responses.close)
@@ -117,9 +117,6 @@ class Opening:
             encoder_health=self._health,
         )
 
-    def _generation(self, app: str) -> int | None:
-        return generation(self._knowledge)
-
     async def _embedder(self, name: str) -> Embedder:
         """The encoder of that name, started the first time that it is needed."""
         if name not in self._embedders:
@@ -141,10 +138,6 @@ class Opening:
             path = self._folder.data / f"knowledge-{name}.db"
             self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
             self._stack.callback(self._knowledge[name].close)
-
-
-def generation(knowledge: Mapping[str, KnowledgeBase]) -> int | None:
-    return next((base.generation() for base in knowledge.values()), None)
 
 
 def sources_of(folder: AppFolder) -> dict[str, Sources]:

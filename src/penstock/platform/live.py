@@ -91,7 +91,7 @@ class LiveConfiguration:
                 logger.error("the configuration was not read again, and the old one goes on: %s", error)
                 raise
             self._older = [each for each in self._older if each.running]
-            self._older.append(self.current.pipeline)
+            self._older.append(self.current.services.pipeline)
             self.current = made
             self.loaded_us = SYSTEM_CLOCK.now_us()
             self._on_switch(made)
@@ -146,7 +146,7 @@ class LiveConfiguration:
         return made
 
     def _retire(self) -> None:
-        work = self._lasting.models.retire(self.current.registry, tuple(self._older))
+        work = self._lasting.models.retire(self.current.services.registry, tuple(self._older))
         task = asyncio.create_task(work)
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

@@ -14,7 +14,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -113,7 +113,7 @@ class Platform:
 
     @property
     def pipeline(self) -> Pipeline:
-        return self.configured.pipeline
+        return self.services.pipeline
 
     @property
     def app(self) -> GroundedApp | None:
@@ -124,8 +124,8 @@ class Platform:
         return self.configured.release
 
     @property
-    def engines(self) -> dict[str, Engine]:
-        return dict(self.configured.engines)
+    def engines(self) -> Mapping[str, Engine]:
+        return self.services.engines
 
     @property
     def knowledge(self) -> dict[str, KnowledgeBase]:
@@ -176,15 +176,7 @@ class Platform:
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.live.reload_on_signal()))
-        settings = self.folder.settings
-        address = ServerAddress(
-            host=settings.server.host,
-            port=self._worker.port if self._worker else settings.server.port,
-            drain_seconds=settings.server.drain_seconds,
-            keyed=self.access.keys.required,
-            shared=self._worker is not None,
-            tls=certificates(self.folder),
-        )
+        address = self._address()
         if self.app is not None:
             await self.app.warm()
         self._http = build(self.services, console_routes(), self.batches)
@@ -215,6 +207,17 @@ class Platform:
                 await self._peers.close()
             await end([*self._tasks, *self._retention])
             self._http = None
+
+    def _address(self) -> ServerAddress:
+        settings = self.folder.settings.server
+        return ServerAddress(
+            host=settings.host,
+            port=self._worker.port if self._worker else settings.port,
+            drain_seconds=settings.drain_seconds,
+            keyed=self.access.keys.required,
+            shared=self._worker is not None,
+            tls=certificates(self.folder),
+        )
 
     def _answers(self) -> dict[str, Answer]:
         """What other workers may ask this one."""
