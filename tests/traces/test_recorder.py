@@ -11,7 +11,7 @@ from penstock.clock import ManualClock
 from penstock.errors import ModelNotFound, UpstreamFailed
 from penstock.exchange import Chunk, Exchange, Grounding, Message, Parameters, Part, Usage
 from penstock.traces.recorder import ActiveTrace, RecorderSettings
-from penstock.traces.span import SpanRecord, TraceRecord
+from penstock.traces.span import Ended, SpanRecord, TraceRecord
 
 Begin = Callable[..., ActiveTrace]
 
@@ -24,7 +24,10 @@ class Recording:
         self.records: list[TraceRecord] = []
 
     def begin(self, request: Exchange, **settings: Any) -> ActiveTrace:
-        return ActiveTrace(request, self.clock, RecorderSettings(**settings), self.records.append)
+        return ActiveTrace(request, self.clock, RecorderSettings(**settings), self.keep)
+
+    def keep(self, ended: Ended) -> None:
+        self.records.append(ended.record())
 
     @property
     def record(self) -> TraceRecord:
@@ -259,3 +262,70 @@ async def test_tasks_and_threads_record_into_one_trace(recording: Recording) -> 
     for span in spans:
         if span.name.startswith("thread") and span.parent_id:
             assert parents[span.parent_id] == span.name.replace("thread", "task")
+
+
+def test_what_happens_after_the_end_is_not_recorded() -> None:
+    waiting: list[Ended] = []
+    trace = ActiveTrace(exchange(), ManualClock(), RecorderSettings(), waiting.append)
+    trace.saw_chunk(Chunk(text="Above."))
+    with trace.span("done", "llm", model="a") as done:
+        pass
+    hanging = trace.span("hangs", "tool")
+    trace.finish()
+    assert waiting == [trace]
+    trace.set(session="late")
+    trace.set_release("rel_late")
+    trace.saw_chunk(Chunk(text=" No.", finish_reason="stop", usage=Usage(1, 1)))
+    trace.finish(ValueError("late"), Usage(2, 2))
+    done.set(model="late")
+    hanging.set(late=True)
+    hanging.backdate(1)
+    hanging.end()
+    with hanging.tracer.span("below"):
+        pass
+    record = waiting[0].record()
+    assert record.summary.answer == "Above."
+    assert (record.summary.status, record.summary.session, record.summary.output_tokens) == ("ok", None, None)
+    assert [(span.name, span.status, span.duration_us) for span in record.spans] == [
+        ("chat docs", "ok", 0),
+        ("done", "ok", 0),
+        ("hangs", "unfinished", 0),
+    ]
+    assert [span.values() for span in record.spans[1:]] == [{"gen_ai.request.model": "a"}, {}]
+
+
+def test_values_that_may_change_are_recorded_as_they_were_at_the_end() -> None:
+    waiting: list[Ended] = []
+    hits = [{"text": "before"}]
+    trace = ActiveTrace(exchange(), ManualClock(), RecorderSettings(), waiting.append)
+    with trace.span("search", "retriever", hits=hits):
+        pass
+    trace.finish()
+    hits[0]["text"] = "after"
+    hits.append({})
+    assert waiting[0].record().spans[1].values() == {"retrieval.documents": [{"text": "before"}]}
+
+
+@pytest.mark.parametrize("fields", [{"body": b"b" * 5_000_000}, {"messages": (Message("user", "q" * 5_000_000),)}])
+def test_what_waits_keeps_no_more_memory_than_it_says(fields: dict[str, Any]) -> None:
+    waiting: list[Ended] = []
+    for content in (True, False):
+        ActiveTrace(exchange(**fields), ManualClock(), RecorderSettings(content=content), waiting.append).finish()
+    for ended in waiting:
+        kept = sum(len(row[-1]) for row in ended.record().span_rows)
+        assert kept < ended.size < 300_000
+        assert not isinstance(ended, ActiveTrace)
+
+
+def test_steps_of_a_call_hang_below_it(recording: Recording) -> None:
+    trace = recording.begin(exchange())
+    with trace.span("before"):
+        pass
+    with trace.descend("chat smollm2", "llm") as call, trace.span("attempt"):
+        pass
+    with call.tracer.span("own"):
+        pass
+    trace.finish()
+    root, before, called, attempt, own = recording.record.spans
+    assert [span.parent_id for span in (before, called)] == [root.id] * 2
+    assert [span.parent_id for span in (attempt, own)] == [called.id] * 2

@@ -17,9 +17,10 @@ from support.tracing import EVERYTHING, answered_trace, exchange, record
 from penstock.clock import SYSTEM_CLOCK
 from penstock.exchange import Usage
 from penstock.storage.sqlite import SqliteDatabase, pragma
-from penstock.traces.recorder import RecorderSettings
-from penstock.traces.span import TraceFilter
+from penstock.traces.recorder import ActiveTrace, RecorderSettings
+from penstock.traces.span import TraceFilter, TraceRecord
 from penstock.traces.store import TraceStore
+from penstock.traces.writer import TraceWriter
 
 SUPPORT = Path(__file__).resolve().parents[1]
 
@@ -131,6 +132,34 @@ async def test_one_trace_that_cannot_be_stored_costs_only_itself(
     assert {found.id for found in (await disk.store.list(EVERYTHING)).traces} == set(good)
     assert (disk.store.stats().written, disk.store.stats().dropped) == (2, 1)
     assert f"trace {trace.id} cannot be stored" in caplog.text
+
+
+class Unrecordable:
+    """A request that is over, but has no rows."""
+
+    id = "no rows"
+    size = 100
+
+    def record(self) -> TraceRecord:
+        raise ValueError
+
+
+async def test_one_trace_that_has_no_rows_costs_only_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = SqliteDatabase(tmp_path / "traces.db", "traces", durable=False)
+    writer = TraceWriter(database, 1 << 20)
+    kept = [ActiveTrace(exchange(), SYSTEM_CLOCK, RecorderSettings(), writer.put) for _ in range(40)]
+    for number, trace in enumerate(kept):
+        trace.finish()
+        if number % 10 == 0:
+            writer.put(Unrecordable())
+    assert await asyncio.to_thread(writer.flush, 5)
+    stats = writer.stats()
+    assert (stats.written, stats.dropped, stats.queued, stats.queued_bytes) == (40, 4, 0, 0)
+    assert caplog.text.count("trace no rows could not be recorded") == 4
+    await asyncio.to_thread(writer.close)
+    await asyncio.to_thread(database.close)
 
 
 async def test_closing_stores_what_waits(tmp_path: Path) -> None:

@@ -34,17 +34,22 @@ def encode(attributes: Mapping[str, Any] | msgspec.Struct) -> bytes:
     return ENCODER.encode({clean(str(name)): encodable(value) for name, value in attributes.items()})
 
 
-def bounded(encoded: bytes, limit: int) -> msgspec.Raw:
+def joined(*objects: bytes) -> bytes:
+    """JSON objects as one."""
+    return b"{" + b",".join([each[1:-1] for each in objects if each != b"{}"]) + b"}"
+
+
+def bounded(encoded: bytes, limit: int) -> bytes:
     """A JSON object cut to about `limit` bytes: the longest texts give way first."""
     if len(encoded) <= limit:
-        return msgspec.Raw(encoded)
+        return encoded
     values = msgspec.json.decode(encoded)
     lengths = sorted(len(text.encode()) for text in texts(values))
     longest = fair_share(lengths, limit - (len(encoded) - sum(lengths)))
     encoded = ENCODER.encode(shortened(values, longest))
     if len(encoded) > 2 * limit:  # not texts but numbers, or very many short texts
         encoded = ENCODER.encode({name: small(value, limit // 8) for name, value in values.items()})
-    return msgspec.Raw(encoded)
+    return encoded
 
 
 def fair_share(lengths: list[int], room: int) -> int:

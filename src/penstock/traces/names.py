@@ -7,7 +7,7 @@ thing, OpenInference (https://github.com/Arize-ai/openinference) where they do n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
@@ -62,20 +62,62 @@ OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embedding
 """Our operations to `gen_ai.operation.name`; the others have no convention and keep their name."""
 
 
-class Described(
+class Asked(
     Struct,
-    kw_only=True,
     omit_defaults=True,
     rename={
         "operation": "gen_ai.operation.name",
         "stream": "gen_ai.request.stream",
         "model": "gen_ai.request.model",
-        "provider": "gen_ai.provider.name",
-        "served_by": "gen_ai.response.model",
         "messages": "gen_ai.input.messages",
         "input": "input.value",
         "output": "output.value",
         "finish_reasons": "gen_ai.response.finish_reasons",
+        "body": "penstock.request.body",
+        "release_id": "penstock.release",
+        "user": "user.id",
+    },
+):
+    """What was asked and what was answered, under their stored names."""
+
+    messages: Sequence[Any] | None = None
+    input: str | Sequence[str] | None = None
+    output: str | None = None
+    finish_reasons: tuple[str, ...] | None = None
+    operation: str | None = None
+    stream: bool | None = None
+    model: str | None = None
+    body: Any = None
+    release_id: str | None = None
+    user: str | None = None
+
+
+class Called(
+    Struct,
+    omit_defaults=True,
+    rename={
+        "model": "gen_ai.request.model",
+        "provider": "gen_ai.provider.name",
+        "served_by": "gen_ai.response.model",
+        "first_chunk_us": "penstock.first_chunk_us",
+        "as_asked": "penstock.as_asked",
+    },
+):
+    """A call of a model. `as_asked` stands for everything that the root of the trace says of what was asked and
+    answered: it is filled in again when the trace is read.
+    """
+
+    model: str
+    provider: str
+    served_by: str | None = None
+    first_chunk_us: int | None = None
+    as_asked: bool | None = None
+
+
+class Used(
+    Struct,
+    omit_defaults=True,
+    rename={
         "input_tokens": "gen_ai.usage.input_tokens",
         "output_tokens": "gen_ai.usage.output_tokens",
         "cached_input": "gen_ai.usage.cache_read.input_tokens",
@@ -83,6 +125,35 @@ class Described(
         "reasoning": "gen_ai.usage.reasoning.output_tokens",
         "cost_nanos": "penstock.cost_nanos",
         "estimated": "penstock.usage.estimated",
+    },
+):
+    """Usage. The conventions count cached input inside the input, reasoning inside the output."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    cost_nanos: int | None = None
+    estimated: bool = False
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        return cls(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cached_input,
+            usage.cache_write,
+            usage.reasoning,
+            usage.cost_nanos,
+            usage.estimated,
+        )
+
+
+class Said(
+    Struct,
+    omit_defaults=True,
+    rename={
         "max_tokens": "gen_ai.request.max_tokens",
         "temperature": "gen_ai.request.temperature",
         "top_p": "gen_ai.request.top_p",
@@ -95,35 +166,10 @@ class Described(
         "tool_choice": "penstock.request.tool_choice",
         "reasoning_effort": "penstock.request.reasoning_effort",
         "constraint": "penstock.request.constraint",
-        "body": "penstock.request.body",
-        "first_chunk_us": "penstock.first_chunk_us",
-        "as_asked": "penstock.as_asked",
-        "release_id": "penstock.release",
-        "user": "user.id",
     },
 ):
-    """What is known of every request and of every call of a model, under its stored names.
+    """What the caller said of how to generate."""
 
-    It says nothing that attributes could not, but is encoded in one go. `as_asked` stands for everything that the
-    root of the trace says of what was asked and answered: it is filled in again when the trace is read.
-    """
-
-    operation: str | None = None
-    stream: bool | None = None
-    model: str | None = None
-    provider: str | None = None
-    served_by: str | None = None
-    messages: Sequence[Any] | None = None
-    input: str | Sequence[str] | None = None
-    output: str | None = None
-    finish_reasons: tuple[str, ...] | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_input: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    cost_nanos: int | None = None
-    estimated: bool = False
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -136,45 +182,23 @@ class Described(
     tool_choice: str | None = None
     reasoning_effort: str | None = None
     constraint: Constraint | None = None
-    body: Any = None
-    first_chunk_us: int | None = None
-    as_asked: bool | None = None
-    release_id: str | None = None
-    user: str | None = None
 
-    def use(self, usage: Usage | None) -> None:
-        """Takes usage over. The conventions count cached input inside the input, reasoning inside the output."""
-        if usage is not None:
-            self.input_tokens = usage.prompt_tokens
-            self.output_tokens = usage.completion_tokens
-            self.cached_input = usage.cached_input
-            self.cache_write = usage.cache_write
-            self.reasoning = usage.reasoning
-            self.cost_nanos = usage.cost_nanos
-            self.estimated = usage.estimated
-
-    def ask(self, parameters: Parameters) -> None:
-        """Takes over what the caller said of how to generate."""
-        for name in NUMBERS:
-            if (said := getattr(parameters, name)) is not None:
-                setattr(self, name, said)
-        if parameters.stop:
-            self.stop = parameters.stop
-        self.n = parameters.n
-        self.constraint = parameters.constraint
-
-
-NUMBERS = (
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "frequency_penalty",
-    "presence_penalty",
-    "tool_choice",
-    "reasoning_effort",
-)
+    @classmethod
+    def of(cls, parameters: Parameters) -> Self:
+        return cls(
+            parameters.max_tokens,
+            parameters.temperature,
+            parameters.top_p,
+            parameters.top_k,
+            parameters.seed,
+            parameters.frequency_penalty,
+            parameters.presence_penalty,
+            parameters.stop or None,
+            parameters.n,
+            parameters.tool_choice,
+            parameters.reasoning_effort,
+            parameters.constraint,
+        )
 
 
 def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,13 +206,9 @@ def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for name, value in attributes.items():
         if isinstance(value, Usage):
-            known = Described()
-            known.use(value)
-            named.update(msgspec.to_builtins(known))
+            named.update(msgspec.to_builtins(Used.of(value)))
         elif isinstance(value, Parameters):
-            known = Described()
-            known.ask(value)
-            named.update(msgspec.to_builtins(known))
+            named.update(msgspec.to_builtins(Said.of(value)))
         else:
             named[STANDARD.get(name, name)] = shaped(value) if isinstance(value, tuple | list) else value
     if isinstance(reason := named.get("gen_ai.response.finish_reasons"), str):

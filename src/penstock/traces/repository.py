@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.storage.bulk import BulkInsert
 from penstock.traces.names import AS_ASKED, filled
-from penstock.traces.recorder import TIE_BITS
+from penstock.traces.rows import TIE_BITS
 from penstock.traces.span import (
     QUESTION,
     ContextUse,
@@ -39,11 +39,12 @@ from penstock.traces.span import (
 from penstock.traces.tables import FEEDBACK, SPAN, TEXT_INDEX, TRACE
 
 SUMMARY = [TRACE.c[name] for name in TraceSummary.__struct_fields__]
-SPAN_COLUMNS = [each.name for each in SPAN.c if each.name != "number"]
+SPAN_COLUMNS = ["trace_key", "project_id", *SpanRecord.__struct_fields__]
 ADD_TRACES = BulkInsert("trace", ["key", *TraceSummary.__struct_fields__])
 ADD_SPANS = BulkInsert("span", SPAN_COLUMNS)
 ADD_NEW_SPANS = BulkInsert("span", SPAN_COLUMNS, ignore_known=True)
 ADD_QUESTIONS = BulkInsert("trace_text", ["rowid", "question"])
+Values = tuple[Any, ...]
 LAST_KEY = (1 << 63) - 1
 MIN_INDEXED_TEXT = 3
 """The text index knows runs of three characters; shorter texts are looked for row by row."""
@@ -53,7 +54,8 @@ def insert(connection: Connection, records: Sequence[TraceRecord]) -> None:
     """Adds traces with their spans. A trace id that is there already gets the spans of the newcomer."""
     connection.exec_driver_sql("SAVEPOINT traces")
     try:
-        add(connection, [(record.key, record) for record in records], records)
+        add(connection, [record.row for record in records])
+        ADD_SPANS(connection, [row for record in records for row in record.span_rows])
     except IntegrityError:
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT traces")
         merge(connection, records)
@@ -64,7 +66,7 @@ def merge(connection: Connection, records: Sequence[TraceRecord]) -> None:
     """Adds traces where some are known already, or started in the same microsecond as others."""
     known = keys_of(connection, records)
     used = used_keys(connection, records)
-    fresh: list[tuple[int, TraceRecord]] = []
+    fresh: list[Values] = []
     for record in records:
         identity = (record.project_id, record.id)
         if identity not in known:
@@ -73,22 +75,17 @@ def merge(connection: Connection, records: Sequence[TraceRecord]) -> None:
                 key = next_free(connection, key, used)
             used.add(key)
             known[identity] = key
-            fresh.append((key, record))
+            fresh.append((key, *record.row[1:]))
+    add(connection, fresh)
     keys = [known[record.project_id, record.id] for record in records]
-    add(connection, fresh, ())
-    ADD_NEW_SPANS(connection, span_rows(zip(keys, records, strict=True)))
+    spans = [(key, *row[1:]) for key, record in zip(keys, records, strict=True) for row in record.span_rows]
+    ADD_NEW_SPANS(connection, spans)
 
 
-def add(connection: Connection, traces: Sequence[tuple[int, TraceRecord]], spans: Sequence[TraceRecord]) -> None:
-    """Adds traces under their keys, and the spans of `spans` under the keys that these have themselves."""
-    ADD_TRACES(connection, [(key, *record.values) for key, record in traces])
-    questions = [(key, asked) for key, record in traces if (asked := record.values[QUESTION])]
-    ADD_QUESTIONS(connection, questions)
-    ADD_SPANS(connection, span_rows((record.key, record) for record in spans))
-
-
-def span_rows(records: Iterable[tuple[int, TraceRecord]]) -> list[tuple[Any, ...]]:
-    return [span_row(key, record.project_id, span) for key, record in records for span in record.spans]
+def add(connection: Connection, rows: Sequence[Values]) -> None:
+    """Adds traces, their spans not among them."""
+    ADD_TRACES(connection, rows)
+    ADD_QUESTIONS(connection, [(row[0], row[QUESTION]) for row in rows if row[QUESTION]])
 
 
 def keys_of(connection: Connection, records: Sequence[TraceRecord]) -> dict[tuple[str, str], int]:
@@ -128,23 +125,6 @@ def end_of_run(connection: Connection, key: int) -> int | None:
     run = select(TRACE.c.key).where(TRACE.c.key >= key, broken).order_by(TRACE.c.key).limit(1)
     last: int = connection.execute(run).scalar_one()
     return last
-
-
-def span_row(key: int, project_id: str, span: SpanRecord) -> tuple[Any, ...]:
-    """The row of a span, in the order of `ADD_SPANS`."""
-    return (
-        key,
-        span.id,
-        project_id,
-        span.parent_id,
-        span.name,
-        span.kind,
-        span.status,
-        span.error,
-        span.started_us,
-        span.duration_us,
-        bytes(span.attributes),
-    )
 
 
 def page(

@@ -5,7 +5,7 @@ Times are UTC microseconds, durations microseconds, money nano-dollars. `None` i
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 from msgspec import Raw, Struct
@@ -77,35 +77,60 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
 
 
 class TraceRecord(Struct, frozen=True):
-    """A whole request as the recorder hands it to the writer; `key` is its place in the order of all.
+    """A whole request as the writer stores it: rows, which are made and stored in a fraction of the time of values.
 
-    `values` are the fields of its summary in their order: a tuple is made and stored in a fraction of the time.
-    `size` is about how many bytes this keeps in memory.
+    `row` is the place in the order of all and the fields of a `TraceSummary`, in their order; each of `span_rows`
+    the same place, the project, and the fields of a `SpanRecord`. `size` is about how many bytes this keeps in
+    memory.
     """
 
-    key: int
-    values: tuple[Any, ...]
-    spans: tuple[SpanRecord, ...]
+    row: tuple[Any, ...]
+    span_rows: list[tuple[Any, ...]]
     size: int
+
+    def record(self) -> Self:
+        return self
+
+    @property
+    def key(self) -> int:
+        key: int = self.row[0]
+        return key
 
     @property
     def id(self) -> str:
-        trace_id: str = self.values[0]
+        trace_id: str = self.row[1]
         return trace_id
 
     @property
     def project_id(self) -> str:
-        project_id: str = self.values[1]
+        project_id: str = self.row[2]
         return project_id
 
     @property
     def summary(self) -> TraceSummary:
-        names = TraceSummary.__struct_fields__
-        return TraceSummary(**dict(zip(names, self.values, strict=True)))
+        return TraceSummary(**dict(zip(TraceSummary.__struct_fields__, self.row[1:], strict=True)))
+
+    @property
+    def spans(self) -> tuple[SpanRecord, ...]:
+        names = SpanRecord.__struct_fields__
+        found = [dict(zip(names, row[2:], strict=True)) for row in self.span_rows]
+        return tuple(SpanRecord(**{**row, "attributes": Raw(row["attributes"])}) for row in found)
 
 
-QUESTION = TraceSummary.__struct_fields__.index("question")
-"""The place of the question among the `values` of a record."""
+QUESTION = 1 + TraceSummary.__struct_fields__.index("question")
+"""The place of the question in the row of a record."""
+
+
+class Ended(Protocol):
+    """A request that is over: its rows are made when they are written. `size` is about its bytes in memory."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def record(self) -> TraceRecord: ...
 
 
 class ModelScore(Struct, frozen=True):

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from penstock.exchange import Chunk
 from penstock.gateway.flight import Flight, Place, Stage
 from penstock.seams import SpanKind
-from penstock.traces.names import Described, shaped
-from penstock.traces.recorder import ActiveSpan
+from penstock.traces.recorder import ActiveSpan, ModelCall
 
 
 class Call(Stage):
@@ -24,9 +23,13 @@ class Call(Stage):
         if exchange.tracer is None:
             return
         kind: SpanKind = "embedding" if exchange.operation == "embed" else "llm"
+        name = f"{exchange.operation} {target.name}"
         flight.called = time.monotonic()
-        flight.span = exchange.tracer.span(f"{exchange.operation} {target.name}", kind)
-        flight.exchange = replace(exchange, tracer=flight.span.tracer)
+        if flight.trace is not None:  # all that follows in the trace is part of the call
+            flight.span = flight.trace.descend(name, kind)
+        else:
+            flight.span = exchange.tracer.span(name, kind)
+            flight.exchange = replace(exchange, tracer=flight.span.tracer)
 
     def saw(self, flight: Flight, chunk: Chunk) -> None:
         if flight.trace is not None:  # the trace of the request keeps the answer
@@ -41,30 +44,21 @@ class Call(Stage):
         if span is None:
             return
         if isinstance(span, ActiveSpan):
-            span.described = described(flight)
+            span.call = made(flight)
         span.__exit__(type(error) if error else None, error, None)
 
 
-def described(flight: Flight) -> Described:
+def made(flight: Flight) -> ModelCall:
     """What was sent, and what came of it."""
-    exchange, target = flight.exchange, flight.target
+    target, first = flight.target, flight.first_chunk
     assert target is not None
-    first = flight.first_chunk
-    known = Described(
-        model=target.name,
-        provider=target.served_by or target.provider.name,
-        served_by=flight.served_by or None,
-        first_chunk_us=None if first is None else int((first - flight.called) * 1e6),
+    return ModelCall(
+        flight.exchange,
+        target.name,
+        target.served_by or target.provider.name,
+        flight.served_by,
+        None if first is None else int((first - flight.called) * 1e6),
+        flight.usage,
+        "".join(flight.texts) if flight.trace is None else None,
+        flight.finish_reason,
     )
-    trace = flight.trace
-    if trace is not None and trace.describes(exchange):
-        known.as_asked = True
-        return known
-    known.messages = shaped(exchange.messages) or None
-    known.input = exchange.prompt or exchange.inputs or None
-    known.output = ("".join(flight.texts) if trace is None else trace.answer) or None
-    finish_reason = flight.finish_reason if trace is None else trace.finish_reason
-    known.finish_reasons = (finish_reason,) if finish_reason else None
-    known.use(flight.usage)
-    known.ask(exchange.parameters)
-    return known
