@@ -1,10 +1,13 @@
 """Limits in one process: what they admit, what they say, and what is given back."""
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.access.limits import Ask, Limits, Reservation
 from penstock.access.limits.local import LocalStore
@@ -17,6 +20,7 @@ from penstock.exchange import Principal
 
 MINUTE_START = 1_700_000_040_000_000
 """2023-11-14 22:14:00 UTC."""
+DECEMBER_START = 1_701_388_800_000_000
 
 
 def who(project: str = "a", key: str = "ci") -> Principal:
@@ -182,6 +186,84 @@ async def test_coming_back_after_the_time_named_succeeds(site: Site) -> None:
         assert caught.value.retry_after
         site.clock.advance(caught.value.retry_after)
         await site.ask(tokens=tokens)
+
+
+@given(
+    first=st.integers(1, 40),
+    passed=st.integers(0, 90),
+    second=st.integers(1, 40),
+    wanted=st.integers(1, 40),
+    waits=st.integers(0, 90),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_time_named_is_when_a_request_passes_all_of_several_limits(
+    first: int, passed: int, second: int, wanted: int, waits: int
+) -> None:
+    """Not a second sooner, and not refused again by another limit then."""
+
+    async def play(folder: Path) -> None:
+        site = Site(folder)
+        site.limit(
+            LimitSettings(tokens=50, window="10s"),
+            LimitSettings(tokens=60, window="1m", per="key"),
+            LimitSettings(requests=3, window="7s", per="all"),
+            LimitSettings(tokens=100, window="day", per="all"),
+        )
+        for tokens, seconds in ((first, passed), (second, waits)):
+            await site.passed(1, tokens=tokens)
+            site.clock.advance(seconds)
+        for _ in range(10):
+            try:
+                await site.ask(tokens=wanted)
+            except RateLimited as error:
+                assert error.retry_after is not None
+                assert error.retry_after >= 1
+                site.clock.advance(error.retry_after - 1)
+                if error.retry_after > 1:
+                    assert await site.passed(1, tokens=wanted) == 0
+                site.clock.advance(1)
+                await site.ask(tokens=wanted)
+        await site.store.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(Path(folder)))
+
+
+async def test_a_refusal_names_the_limit_that_frees_last(site: Site) -> None:
+    site.limit(
+        LimitSettings(requests=1),
+        LimitSettings(usd=1.0, window="month", per="key"),
+        LimitSettings(concurrent=1, per="all"),
+    )
+    await site.ask(cost=1_000_000_000)
+    with pytest.raises(BudgetExceeded, match=r"Key 'ci' has used 1\.00 of 1\.00 USD this month") as caught:
+        await site.ask(cost=1)
+    assert caught.value.retry_after
+    assert site.clock.now_us() + caught.value.retry_after * 1e6 == DECEMBER_START
+    assert site.limits.denied == [0, 0, 1, 0]
+    site.clock.advance(caught.value.retry_after)
+    with pytest.raises(RateLimited, match="Everybody together has 1 requests in progress"):
+        await site.ask(cost=1)
+
+
+async def test_a_refusal_shows_what_is_left_of_limits_whose_window_has_begun_anew(site: Site) -> None:
+    site.limit(LimitSettings(requests=2, window="1h"), LimitSettings(tokens=100, window="10s", per="key"))
+    await site.passed(2, tokens=40)
+    site.clock.advance(30)
+    with pytest.raises(RateLimited) as caught:
+        await site.ask(tokens=1)
+    headers = dict(caught.value.headers)
+    assert headers[b"x-ratelimit-remaining-requests"] == b"0"
+    assert headers[b"x-ratelimit-remaining-tokens"] == b"100"
+
+
+async def test_a_model_under_two_names_has_two_counts_and_a_pattern_joins_them(site: Site) -> None:
+    site.limit(LimitSettings(per="model", requests=1))
+    assert await site.passed(2, model="fast") == 1
+    assert await site.passed(2, model="fast-eu") == 1
+    site.limit(LimitSettings(model="fast*", per="all", requests=1))
+    assert await site.passed(2, model="fast") == 1
+    assert await site.passed(2, model="fast-eu") == 0
 
 
 async def test_each_has_a_count_of_its_own(site: Site) -> None:

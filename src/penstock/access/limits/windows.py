@@ -81,7 +81,11 @@ def weighted(previous: int, ends_us: int, size_us: int, now_us: int) -> int:
 
 
 def frees_at(count: Count, amount: int, now_us: int) -> int | None:
-    """When `amount` would be admitted if nobody else asked; `None` where that is never, or not known."""
+    """The first moment at which `amount` is admitted if nobody else asks; `None` where that is never, or not known.
+
+    What was used at the beginning of a stretch counts whole until that ends, and in shares until the next one does:
+    so this may be up to two windows away.
+    """
     if amount > count.limit or not count.window.text:
         return None
     size = count.window.size_us
@@ -89,7 +93,8 @@ def frees_at(count: Count, amount: int, now_us: int) -> int | None:
         return count.ends_us
     room = count.limit - amount
     if count.current <= room:
-        return max(now_us, count.ends_us - (room - count.current) * size // max(1, count.previous))
+        rest = room - count.current
+        return max(now_us, count.ends_us - rest * size // count.previous) if count.previous else now_us
     return count.ends_us + size - room * size // count.current
 
 
