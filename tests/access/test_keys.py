@@ -3,11 +3,9 @@
 import hmac
 import logging
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,18 +20,6 @@ from penstock.errors import Conflict, Forbidden, InvalidRequest, NotFound, Penst
 from penstock.exchange import Role
 
 DAY = 86_400
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest_asyncio.fixture
-async def access(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Access]:
-    access = Access.open(tmp_path, tmp_path, clock=clock)
-    yield access
-    await access.close()
 
 
 def listing(folder: Path) -> list[tuple[str, int, int]]:

@@ -1,6 +1,5 @@
 """Sessions of the console: signed in with a key, ended with it, and not to be guessed at."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,6 @@ from penstock.access.values import MadeKey, NewKey
 from penstock.audit.record import COMMAND_LINE, Actor, AuditFilter
 from penstock.clock import ManualClock
 from penstock.errors import RateLimited, Unauthenticated
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest_asyncio.fixture
-async def access(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Access]:
-    access = Access.open(tmp_path, tmp_path, clock=clock)
-    yield access
-    await access.close()
 
 
 @pytest_asyncio.fixture

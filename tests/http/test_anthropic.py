@@ -7,33 +7,16 @@ from typing import Any
 import anthropic
 import pytest
 from support.gateway_site import Site, model, site
-from support.simulated import settings_at
+from support.simulated import remote_target
 from support.streams import data_of
 
 from penstock.exchange import Chunk, Exchange, ThinkingBlock, Usage
-from penstock.gateway.registry import Target
-from penstock.models.providers.remote import RemoteProvider
 from penstock.testing import Bytes, Cut, FakeProvider, ProviderServer, Reply, Stream
 
 MESSAGES = "/v1/messages"
 HI = [{"role": "user", "content": "Say three words"}]
 ASK = {"model": "tiny", "max_tokens": 20, "messages": HI}
 TOOL = {"name": "look_up", "input_schema": {"type": "object"}}
-
-
-def remote_target(vendor: str, upstream: ProviderServer, **fields: Any) -> Target:
-    settings = settings_at(vendor, upstream)
-    provider = RemoteProvider(settings)
-    return Target(
-        name=vendor,
-        kind="model",
-        provider=provider,
-        operations=settings.profile.operations,
-        features=settings.profile.features,
-        forwards=provider.dialects,
-        lacks=settings.profile.lacks,
-        **fields,
-    )
 
 
 def client_of(it: Site) -> anthropic.AsyncAnthropic:

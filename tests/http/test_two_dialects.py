@@ -8,10 +8,8 @@ import pytest
 import pytest_asyncio
 from anthropic import AsyncAnthropic
 from support.gateway_site import Site, site
-from support.simulated import settings_at
+from support.simulated import remote_target
 
-from penstock.gateway.registry import Target
-from penstock.models.providers.remote import RemoteProvider
 from penstock.testing import ProviderServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,20 +33,6 @@ async def gateway(upstream: ProviderServer, tmp_path_factory: pytest.TempPathFac
     targets = [remote_target(name, upstream) for name in ("openai", "anthropic")]
     async with site(tmp_path_factory.mktemp("site"), *targets) as it:
         yield it
-
-
-def remote_target(vendor: str, upstream: ProviderServer) -> Target:
-    settings = settings_at(vendor, upstream)
-    provider = RemoteProvider(settings)
-    return Target(
-        name=vendor,
-        kind="model",
-        provider=provider,
-        operations=settings.profile.operations,
-        features=settings.profile.features,
-        forwards=provider.dialects,
-        lacks=settings.profile.lacks,
-    )
 
 
 def anthropic_client(gateway: Site) -> AsyncAnthropic:

@@ -9,6 +9,7 @@ import pytest
 from penstock.config import Secret
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange, Message
+from penstock.gateway.registry import Target
 from penstock.ids import new_trace_id
 from penstock.models.dialects.collecting import collected
 from penstock.models.providers.remote import RemoteProvider
@@ -32,6 +33,22 @@ def settings_at(vendor: str, server: ProviderServer, use: str = "", **fields: An
     found = remote(use or MODELS[vendor], places.get(vendor, server.base_url), Secret(KEY), account)
     changed = {name: getattr(found, name) for name in found.__struct_fields__}
     return RemoteSettings(**changed | {"timeouts": Timeouts(first_token=5, between_tokens=5)} | fields)
+
+
+def remote_target(vendor: str, upstream: ProviderServer, **fields: Any) -> Target:
+    """A vendor's model as the gateway has it, by the vendor's name."""
+    settings = settings_at(vendor, upstream)
+    provider = RemoteProvider(settings)
+    return Target(
+        name=vendor,
+        kind="model",
+        provider=provider,
+        operations=settings.profile.operations,
+        features=settings.profile.features,
+        forwards=provider.dialects,
+        lacks=settings.profile.lacks,
+        **fields,
+    )
 
 
 @asynccontextmanager

@@ -15,7 +15,6 @@ from penstock.access.routes import principal_of
 from penstock.console.passages import address_of, knowledge_address, source_line, without_heading
 from penstock.console.query import read_query
 from penstock.console.rendering import View, history, page_route, render
-from penstock.errors import NotFound
 from penstock.gateway.services import Services
 from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, KnowledgeCounts
 
@@ -123,15 +122,9 @@ async def show(request: Request) -> Response:
 
 
 def base_of(request: Request) -> KnowledgeBase:
-    """The knowledge that the address names. Raises `NotFound` also for one that is not for the principal."""
+    """The knowledge that the address names. Raises `NotFound`."""
     services: Services = request.app.state.services
-    readable = services.readable(principal_of(request))
-    name = request.path_params["name"]
-    base = readable.get(name)
-    if base is None:
-        known = ", ".join(readable) or "none"
-        raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.")
-    return base
+    return services.knowledge_of(principal_of(request), request.path_params["name"])
 
 
 async def try_search(base: KnowledgeBase, question: str) -> TriedSearch:

@@ -12,6 +12,7 @@ from penstock.access.principal import permits
 from penstock.access.store import Access
 from penstock.config import Settings
 from penstock.config.differences import Difference
+from penstock.errors import NotFound
 from penstock.exchange import LOCAL_PROJECT, Principal
 from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
@@ -90,3 +91,12 @@ class Services:
         own = principal.project_id == LOCAL_PROJECT
         shared = self.settings.app.projects
         return self.knowledge if own or (shared and permits(shared, principal.project_id)) else {}
+
+    def knowledge_of(self, principal: Principal, name: str) -> KnowledgeBase:
+        """The knowledge of that name. Raises `NotFound` also for one that is not for the principal."""
+        readable = self.readable(principal)
+        base = readable.get(name)
+        if base is None:
+            known = ", ".join(readable) or "none"
+            raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.", param="name")
+        return base

@@ -12,7 +12,7 @@ from penstock.exchange import Chunk, Exchange
 from penstock.gateway.flight import Chunks, Flight, Place, Stage
 from penstock.gateway.responses.repository import StoredResponse
 from penstock.gateway.responses.store import ResponseStore
-from penstock.models.dialects.openai.upstream import understood
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.responses.assembly import ENCODER, Assembly
 from penstock.models.dialects.responses.items import Item
 from penstock.models.dialects.responses.requests import OPTION, Past, asked, unkept, with_past

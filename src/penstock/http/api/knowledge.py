@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from penstock.access.principal import require_local
 from penstock.audit.record import Event
-from penstock.errors import InvalidRequest, NotFound
+from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.acting import record
@@ -185,15 +185,9 @@ async def search(base: KnowledgeBase, query: SearchQuery) -> Response:
 
 
 def base_of(request: Request) -> KnowledgeBase:
-    """The knowledge that the path names. Raises `NotFound` also for one that is not for the principal."""
+    """The knowledge that the path names. Raises `NotFound`."""
     services: Services = request.app.state.services
-    readable = services.readable(principal_of(request))
-    name = request.path_params["name"]
-    base = readable.get(name)
-    if base is None:
-        known = ", ".join(readable) or "none"
-        raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.", param="name")
-    return base
+    return services.knowledge_of(principal_of(request), request.path_params["name"])
 
 
 def own_base_of(request: Request) -> KnowledgeBase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TypeVar
 
@@ -33,6 +34,13 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise explain(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(body, error) from None
+
+
+def understood(decoder: msgspec.json.Decoder[T], data: bytes) -> T | None:
+    """The typed value of what a provider wrote; `None` for what is written otherwise than expected."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoder.decode(data)
+    return None
 
 
 def text_of(raw: msgspec.Raw) -> str:

@@ -5,16 +5,12 @@ Reading never fails: what an upstream writes otherwise than expected is passed o
 
 from __future__ import annotations
 
-import contextlib
-from typing import TypeVar
-
 import msgspec
 from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, ToolCall, Usage
 from penstock.models.dialects.counts import believable
-
-T = TypeVar("T")
+from penstock.models.dialects.decoding import understood
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -236,12 +232,6 @@ def usage_of(wire: UsageWire) -> Usage | None:
         cache_write=written,
         reasoning=reasoning,
     )
-
-
-def understood(decoder: msgspec.json.Decoder[T], data: bytes) -> T | None:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decoder.decode(data)
-    return None
 
 
 def error_message(data: bytes) -> str:

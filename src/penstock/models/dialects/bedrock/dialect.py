@@ -15,8 +15,8 @@ from penstock.models.dialects.bedrock.embedding import read_embed, written_embed
 from penstock.models.dialects.bedrock.frames import FrameBroken, FrameReader
 from penstock.models.dialects.bedrock.requests import ENCODER, written
 from penstock.models.dialects.bedrock.upstream import ANSWER, EVENT, Reader, chunk_of
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.failures import kind_of
-from penstock.models.dialects.openai.upstream import understood
 
 STREAM = "application/vnd.amazon.eventstream"
 KINDS: dict[str, FailureKind] = {

@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, Exchange, Usage
 from penstock.models.dialects.base import unsupported
-from penstock.models.dialects.openai.upstream import understood
+from penstock.models.dialects.decoding import understood
 
 ENCODER = msgspec.json.Encoder()
 VECTORS = msgspec.json.Decoder(list[list[float]])

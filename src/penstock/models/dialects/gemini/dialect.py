@@ -12,10 +12,11 @@ from msgspec import Struct
 from penstock.errors import FailureKind
 from penstock.exchange import Chunk, Exchange
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed, unsupported
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.failures import kind_of
 from penstock.models.dialects.gemini.requests import ENCODER, OBJECT, written, written_embed
 from penstock.models.dialects.gemini.upstream import ANSWER, EMBEDDINGS, Reader, vectors_of
-from penstock.models.dialects.openai.upstream import EventReader, understood
+from penstock.models.dialects.openai.upstream import EventReader
 
 KINDS: dict[str, FailureKind] = {
     "DEADLINE_EXCEEDED": "timeout",

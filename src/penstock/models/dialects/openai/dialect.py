@@ -16,6 +16,7 @@ import msgspec
 from penstock.errors import FailureKind
 from penstock.exchange import Chunk, Exchange, Operation
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed, unsupported
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.failures import kind_of
 from penstock.models.dialects.openai import operations
 from penstock.models.dialects.openai.operation_answers import PassedReading, read_answer
@@ -30,7 +31,6 @@ from penstock.models.dialects.openai.upstream import (
     read_embeddings,
     read_event,
     read_usage,
-    understood,
 )
 
 NAME = "openai"

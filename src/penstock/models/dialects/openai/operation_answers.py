@@ -14,8 +14,9 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange, Usage
 from penstock.models.dialects.base import Failure, StreamFailed
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.openai.answers import ENCODER, framed
-from penstock.models.dialects.openai.upstream import error_message, is_error, is_object, understood
+from penstock.models.dialects.openai.upstream import error_message, is_error, is_object
 
 EVENT_STREAM = "text/event-stream"
 MAX_EVENT = 64 << 20

@@ -6,9 +6,8 @@ Reading never fails: what an upstream writes otherwise than expected is passed o
 from __future__ import annotations
 
 import base64
-import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -16,8 +15,7 @@ from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, FinishReason, FunctionCall, ThinkingBlock, TokenLogprob, ToolCall, Usage
 from penstock.models.dialects.counts import believable
-
-T = TypeVar("T")
+from penstock.models.dialects.decoding import understood
 
 MAX_EVENT = 16 << 20
 NULL = Raw(b"null")
@@ -321,12 +319,6 @@ def usage_of(wire: UsageWire | None) -> Usage | None:
         cached_input=cached,
         reasoning=reasoning,
     )
-
-
-def understood(decoder: msgspec.json.Decoder[T], data: bytes) -> T | None:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decoder.decode(data)
-    return None
 
 
 def error_message(data: bytes) -> str:

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange
-from penstock.models.dialects.openai.upstream import understood
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.responses.assembly import ENCODER, Assembly, framed
 
 

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from penstock.exchange import Chunk, Exchange, FinishReason, FunctionCall, ToolCall, Usage
 from penstock.models.dialects.base import Failure, Outgoing, Reading, StreamFailed
+from penstock.models.dialects.decoding import understood
 from penstock.models.dialects.openai.dialect import understood_failure
-from penstock.models.dialects.openai.upstream import EventReader, is_object, understood
+from penstock.models.dialects.openai.upstream import EventReader, is_object
 from penstock.models.dialects.responses.requests import NAME, renamed
 
 PATH = "/responses"
