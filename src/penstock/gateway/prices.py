@@ -107,9 +107,9 @@ class Price:
     def cost_nanos(self, usage: Usage, now: float, processing: Processing = "standard") -> int | None:
         """Nano-dollars for a usage at `now` (seconds, UTC); `None` where the prices do not say."""
         rates = self._at(now, processing)
-        if len(rates) == 1:
-            return rates[0].cost(usage)
-        return chosen(rates, usage.prompt_tokens).cost(usage) if rates else None
+        if not rates:
+            return None
+        return (rates[0] if len(rates) == 1 else chosen(rates, usage.prompt_tokens)).cost(usage)
 
     def estimate_nanos(self, input_tokens: int, max_output: int, now: float | None = None) -> int | None:
         """The most that a request with such counts costs: none of it found in a cache, all of it written to one."""

@@ -30,23 +30,21 @@ def remaining(kinds: Kinds, now_us: int) -> Headers:
     """Limit, rest and time to the full amount, for requests and for tokens, where those are limited."""
     found: Headers = []
     for (limit, rest, reset), counters in kinds:
-        tightest = counters[0] if len(counters) == 1 else min(counters, key=lambda each: left(each, now_us))
+        counter = counters[0] if len(counters) == 1 else tightest(counters, now_us)
+        left = counter.limit - counter.used(now_us)
+        wait = counter.ends - now_us
+        if counter.current:  # what is used now still counts in the next stretch of a sliding window
+            wait += counter.window.size_us
         found += (
-            (limit, tightest.shown),
-            (rest, b"%d" % left(tightest, now_us)),
-            (reset, duration(full_at(tightest) - now_us)),
+            (limit, counter.shown),
+            (rest, b"%d" % left if left > 0 else b"0"),
+            (reset, duration(wait)),
         )
     return found
 
 
-def left(counter: Counter, now_us: int) -> int:
-    rest = counter.limit - counter.used(now_us)
-    return rest if rest > 0 else 0
-
-
-def full_at(counter: Counter) -> int:
-    """When nothing of what was used so far counts any more."""
-    return counter.ends + counter.window.size_us if counter.current else counter.ends
+def tightest(counters: Sequence[Counter], now_us: int) -> Counter:
+    return min(counters, key=lambda each: max(0, each.limit - each.used(now_us)))
 
 
 def duration(us: int) -> bytes:

@@ -47,10 +47,11 @@ class Reserve(Stage):
             if plan.money:
                 cost = flight.reserved_nanos = estimated_cost(target, Usage(tokens, output))
         taken = self._limits.take(plan, exchange.user, tokens + output, cost)
-        if isinstance(taken, Reservation):
-            hold(flight, taken)
-            return None
-        return hold_soon(flight, taken)
+        if not isinstance(taken, Reservation):
+            return wait(flight, taken)
+        flight.reservation = taken
+        flight.headers += taken.headers()
+        return None
 
     def end(self, flight: Flight) -> None:
         reservation, usage = flight.reservation, flight.usage
@@ -70,13 +71,9 @@ class Reserve(Stage):
             settle_broken(flight, reservation)
 
 
-def hold(flight: Flight, reservation: Reservation) -> None:
-    flight.reservation = reservation
-    flight.headers += reservation.headers()
-
-
-async def hold_soon(flight: Flight, waits: Awaitable[Reservation]) -> None:
-    hold(flight, await waits)
+async def wait(flight: Flight, taken: Awaitable[Reservation]) -> None:
+    flight.reservation = await taken
+    flight.headers += flight.reservation.headers()
 
 
 def settle_broken(flight: Flight, reservation: Reservation) -> None:
