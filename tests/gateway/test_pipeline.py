@@ -1,6 +1,7 @@
 """The stages: what they refuse, what they give back, and what an app's own calls pass through."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -110,6 +111,27 @@ async def test_an_apps_own_calls_are_children_of_its_request(traces: TraceStore)
     assert meter.registry.get_sample_value("penstock_tokens_total", {"model": "app", "class": "output"}) is None
     page = await traces.list(TraceFilter(project_id=LOCAL_PROJECT))
     assert len(page.traces) == 1
+
+
+async def test_what_was_recorded_is_freed_without_the_collector(traces: TraceStore) -> None:
+    relay = Relay("tiny")
+    tiny = FakeProvider("Hello")
+    relay.pipeline = pipeline(traces, app(relay), model(tiny))
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for name in ("tiny", "app"):
+            await text_of(relay.pipeline.run(ask(name)))
+        assert await traces.flush()
+        tiny.exchanges.clear()
+        gc.collect()
+        left = [type(each).__name__ for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not {"ActiveTrace", "ActiveSpan", "Exchange", "TraceRecord"} & set(left)
 
 
 async def test_leaving_an_app_cancels_the_call_below_it(traces: TraceStore) -> None:

@@ -51,9 +51,12 @@ OK = Outcome("ok")
 
 
 class ModelCall(Struct, frozen=True):
-    """A call of a model: what was sent and what came of it. `answer` is `None` where the trace itself keeps it."""
+    """A call of a model: what was sent and what came of it.
 
-    exchange: Exchange
+    `sent` is `None` where it is what was asked, `answer` where it is the answer of the trace.
+    """
+
+    sent: Exchange | None
     model: str
     provider: str
     served_by: str
@@ -238,6 +241,16 @@ class ActiveTrace:
         if not self._done:
             self.release_id = release_id
 
+    def describes(self, exchange: Exchange) -> bool:
+        """Whether what this trace says of what was asked holds for an exchange on its way to a model, too."""
+        asked = self.exchange
+        return (
+            exchange.messages is asked.messages
+            and exchange.parameters is asked.parameters
+            and exchange.inputs is asked.inputs
+            and exchange.prompt == asked.prompt
+        )
+
     def saw_chunk(self, chunk: Chunk) -> None:
         """Takes note of a piece of the answer on its way to the client."""
         if self._done:
@@ -296,8 +309,8 @@ class ActiveTrace:
             size += rows.SPAN_SIZE
             if span.attributes:
                 size += weight(span.attributes.values())
-            if span.call is not None and span.call.exchange.messages is not self.exchange.messages:
-                size += weight_of(span.call.exchange) + len(span.call.answer or "")
+            if span.call is not None and span.call.sent is not None:
+                size += weight_of(span.call.sent) + len(span.call.answer or "")
         return size
 
 

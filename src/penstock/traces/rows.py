@@ -144,20 +144,20 @@ def described(trace: ActiveTrace) -> bytes:
 
 def described_call(trace: ActiveTrace, call: ModelCall) -> bytes:
     """What was sent to a model, and what came of it."""
-    exchange = call.exchange
     called = names.Called(call.model, call.provider, call.served_by or None, call.first_chunk_us)
-    of_caller = call.answer is None
-    if of_caller and describes(trace.exchange, exchange):
+    sent = call.sent
+    if sent is None:
         called.as_asked = True
         return content.encode(called)
-    reason = trace.finish_reason if of_caller else call.finish_reason
+    own = call.answer is not None
+    reason = call.finish_reason if own else trace.finish_reason
     asked = names.Asked(
-        messages=names.shaped(exchange.messages) or None,
-        input=exchange.prompt or exchange.inputs or None,
-        output=(trace.answer if call.answer is None else call.answer) or None,
+        messages=names.shaped(sent.messages) or None,
+        input=sent.prompt or sent.inputs or None,
+        output=(call.answer if own else trace.answer) or None,
         finish_reasons=(reason,) if reason else None,
     )
-    return content.joined(content.encode(called), content.encode(asked), used(call.usage), said(exchange))
+    return content.joined(content.encode(called), content.encode(asked), used(call.usage), said(sent))
 
 
 def used(usage: Usage | None) -> bytes:
@@ -166,16 +166,6 @@ def used(usage: Usage | None) -> bytes:
 
 def said(exchange: Exchange) -> bytes:
     return content.encode(names.Said.of(exchange.parameters))
-
-
-def describes(asked: Exchange, sent: Exchange) -> bool:
-    """Whether what a trace says of what was asked holds for an exchange on its way to a model, too."""
-    return (
-        sent.messages is asked.messages
-        and sent.parameters is asked.parameters
-        and sent.inputs is asked.inputs
-        and sent.prompt == asked.prompt
-    )
 
 
 def exact_body(exchange: Exchange) -> Any:

@@ -50,15 +50,16 @@ class Call(Stage):
 
 def made(flight: Flight) -> ModelCall:
     """What was sent, and what came of it."""
-    target, first = flight.target, flight.first_chunk
+    exchange, target, trace, first = flight.exchange, flight.target, flight.trace, flight.first_chunk
     assert target is not None
+    as_asked = trace is not None and trace.describes(exchange)
     return ModelCall(
-        flight.exchange,
+        None if as_asked else replace(exchange, tracer=None),  # with it only the collector would find the trace
         target.name,
         target.served_by or target.provider.name,
         flight.served_by,
         None if first is None else int((first - flight.called) * 1e6),
         flight.usage,
-        "".join(flight.texts) if flight.trace is None else None,
+        "".join(flight.texts) if trace is None else None,
         flight.finish_reason,
     )
