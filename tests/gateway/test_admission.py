@@ -1,8 +1,11 @@
 """Places of the whole server: background work is refused first, and told when one is likely to be free."""
 
 import pytest
+from prometheus_client import generate_latest
 
 from penstock.gateway.admission import Admission
+from penstock.gateway.meter import Meter
+from penstock.gateway.stages.admit import Admit
 
 
 class Clock:
@@ -44,3 +47,15 @@ def test_a_smaller_server_after_a_reload_refuses_until_it_has_room() -> None:
     for _ in range(3):
         admission.leave()
     assert admission.enter("live") == 0
+
+
+def test_the_figure_in_flight_is_that_of_the_whole_server() -> None:
+    """Also of what began under the configuration before."""
+    admission, meter = Admission(8), Meter()
+    Admit(admission, meter)
+    admission.enter("live")
+    admission.enter("live")
+    Admit(admission, meter)
+    assert b"penstock_requests_in_flight 2.0" in generate_latest(meter.registry)
+    admission.leave()
+    assert b"penstock_requests_in_flight 1.0" in generate_latest(meter.registry)
