@@ -30,6 +30,9 @@ class Why(Struct, frozen=True):
     delay: float = 0.0
 
 
+FIRST = Why("first", 1)
+
+
 class Attempt:
     """A request to one target. What is said of its end counts once; saying it again does no harm."""
 

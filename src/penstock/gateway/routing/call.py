@@ -18,36 +18,27 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds: with another model to fall back to, no longer wait than this is made for a target."""
 FULL_RETRY_AFTER, LONGEST_RETRY_AFTER = 1.0, 60.0
-FIRST = Why("first", 1)
 
 
 class RouteCall:
-    """The attempts of one exchange. `next` gives the first, and after each `failed` another."""
+    """The attempts of one exchange. `next` gives the first, and after each `failed` another.
+
+    `made` is how many there were before.
+    """
 
     __slots__ = ("_able", "_error", "_kind", "_last", "_number", "_retries", "_tried", "_ways", "exchange", "route")
 
-    def __init__(self, route: Route, exchange: Exchange) -> None:
+    def __init__(self, route: Route, exchange: Exchange, made: int = 0) -> None:
         self.route = route
         self.exchange = exchange
         self._able = route.able(exchange)
         self._tried: list[Backend] = []
         self._ways: Iterator[Route] | None = None
         self._retries = route.policy.retries
-        self._number = 0
+        self._number = made
         self._error: PenstockError | None = None
         self._kind: FailureKind | None = None
         self._last: Attempt | Detour | None = None
-
-    def begin(self) -> Attempt | None:
-        """The first attempt, where it needs no thought: at the only target, which is well."""
-        if self._number or len(self._able) != 1 or self.route.difficulty is not None:
-            return None
-        backend = self._able[0]
-        health = backend.health
-        if health.in_row or health.ejected_until or health.rests_until or backend.limit is not None:
-            return None
-        self._number = 1
-        return Attempt(self.route, backend, self.exchange, FIRST)
 
     async def next(self) -> Attempt | Detour:
         """What is asked now. Raises the error of the last target where nothing is left to ask."""

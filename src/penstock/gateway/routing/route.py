@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from penstock.errors import PenstockError, UnsupportedFeature, UpstreamFailed
 from penstock.exchange import Chunk, Exchange, Operation, Usage
-from penstock.gateway.routing.attempt import Attempt, Detour
+from penstock.gateway.routing.attempt import FIRST, Attempt, Detour
 from penstock.gateway.routing.backend import Backend
 from penstock.gateway.routing.call import RouteCall
 from penstock.gateway.routing.counts import Counts
@@ -103,15 +103,16 @@ class Route:
 
     async def pursue(self, exchange: Exchange, *, names: bool) -> AsyncGenerator[Chunk, None]:
         """`answer`, for a request that another route has counted. `names` tells who answers (`served_by`)."""
-        if self.policy.total is not None:
-            deadline = self.process.now() + self.policy.total
-            exchange = exchange.replace(deadline=min(deadline, exchange.deadline))
-        call = RouteCall(self, exchange)
+        exchange = self._in_time(exchange)
+        call: RouteCall | None = None
         delivery = Delivery(exchange, names=names)
+        source: Attempt | Detour | None = self._straight(exchange)
         while True:
-            source = call.begin() or await call.next()
+            if source is None:
+                call = call or RouteCall(self, exchange)
+                source = await call.next()
             try:
-                if self.policy.hedge_after is not None and isinstance(source, Attempt):
+                if call and self.policy.hedge_after is not None and isinstance(source, Attempt):
                     source = await race(call, source, self.policy.hedge_after)
                 async for chunk in source.chunks:
                     given: Chunk | None = chunk if delivery.opened else delivery.begun(source, chunk)
@@ -128,6 +129,7 @@ class Route:
             except PenstockError as error:
                 kind = kind_of(error)
                 source.failed(error, kind)
+                call = call or RouteCall(self, exchange, made=1)
                 call.failed(source, error, kind)
                 if delivery.stands:
                     if isinstance(source, Attempt):
@@ -138,6 +140,24 @@ class Route:
                 raise
             finally:
                 await source.close()
+            source = None
+
+    def _in_time(self, exchange: Exchange) -> Exchange:
+        """The exchange with no more time than the route has in total."""
+        if self.policy.total is None:
+            return exchange
+        return exchange.replace(deadline=min(self.process.now() + self.policy.total, exchange.deadline))
+
+    def _straight(self, exchange: Exchange) -> Attempt | None:
+        """The first attempt, where it needs no thought: at the only target, which is well."""
+        able = self.able(exchange)
+        if len(able) != 1 or self.difficulty is not None or self.policy.hedge_after is not None:
+            return None
+        backend = able[0]
+        health = backend.health
+        if health.in_row or health.ejected_until or health.rests_until or backend.limit is not None:
+            return None
+        return Attempt(self, backend, exchange, FIRST)
 
     def able(self, exchange: Exchange) -> tuple[Backend, ...]:
         """The targets that can do what is asked. Where all can do the same, the pipeline has seen to it."""
