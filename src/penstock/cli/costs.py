@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.governing import duration
+from penstock.cli.groups import ShowByDefault
 from penstock.cli.output import note, say, say_json
 from penstock.cli.spending import draw, draw_differences, write_csv
 from penstock.errors import InvalidRequest
@@ -31,15 +31,6 @@ INVOICE_EXAMPLES = examples(
     "penstock costs invoice usage.csv my-docs/ --provider openai",
     "penstock costs invoice bill.csv my-docs/ --provider corp --column day=Date --column cost=Amount",
 )
-
-
-class ShowByDefault(TyperGroup):
-    """`penstock costs my-docs/` is `penstock costs show my-docs/`."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=ShowByDefault, help="Show who spent what, and what of it was waste.")

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.groups import ListByDefault
 from penstock.cli.output import note, say, say_json
-from penstock.cli.traces import ListByDefault
 
 if TYPE_CHECKING:
     from penstock.client import Server

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.groups import ListByDefault
 from penstock.cli.output import Piece, is_terminal, note, say, say_json
 from penstock.cli.prose import indented
 from penstock.errors import InvalidRequest, NotFound
@@ -36,15 +36,6 @@ STYLES = {"ok": "green", "error": "bold red", "cancelled": "yellow", "unfinished
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 BAR = 24
 MARGIN = " " * 10
-
-
-class ListByDefault(TyperGroup):
-    """`penstock traces my-docs/` is `penstock traces list my-docs/`."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(cls=ListByDefault, help="List requests, and show where the time of one went.")
