@@ -1,5 +1,6 @@
 """Processes that share limits (`limit_worker.py`), driven line by line."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -32,12 +33,20 @@ class Worker:
         return self.process.stdout.readline().strip()
 
     def ask(self, requests: int) -> None:
-        """Makes this many requests at once; `answer` is how many passed."""
+        """Makes this many requests at once; `answer` is how many passed, and how many got a 503."""
         self.say(str(requests))
 
     def passed(self, requests: int) -> int:
+        """How many of this many requests at once pass, where all others are refused."""
+        passed, unavailable = self.ended(requests)
+        assert unavailable == 0
+        return passed
+
+    def ended(self, requests: int) -> tuple[int, int]:
+        """How many passed, and of how many it could not be known."""
         self.ask(requests)
-        return int(self.answer())
+        passed, unavailable = self.answer().split()
+        return int(passed), int(unavailable)
 
     def settle(self) -> None:
         self.say("settle")
@@ -51,15 +60,15 @@ class Worker:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
             assert self.process.stdin is not None
             self.process.stdin.close()
-            self.process.wait(10)
+            await asyncio.to_thread(self.process.wait, 10)
         assert self.process.stdout is not None
         self.process.stdout.close()

@@ -1,4 +1,5 @@
-"""A process that shares limits with others: says "ready", asks on each line of its input, and says how many passed.
+"""A process that shares limits with others: says "ready", asks on each line of its input, and says how many passed
+and of how many it could not be known (503).
 
     limit_worker.py SOCKET-OR-ADDRESS LIMIT-AS-JSON
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from penstock.access.limits import Ask, Limits, Reservation
 from penstock.access.limits.base import LimitStore
 from penstock.config.limits import LimitSettings
-from penstock.errors import RateLimited
+from penstock.errors import RateLimited, Unavailable
 from penstock.exchange import Principal
 
 CALLER = Principal(project_id="a", key_id="key_ci", name="ci")
@@ -33,13 +34,15 @@ def open_store(place: str) -> LimitStore:
     return CoordinatorStore(Path(place))
 
 
-async def call(limits: Limits, held: list[Reservation]) -> int:
+async def call(limits: Limits, held: list[Reservation]) -> str:
     await asyncio.sleep(0)
     try:
         held.append(await limits.reserve(Ask(principal=CALLER, model="m", tokens=10, cost_nanos=10)))
     except RateLimited:
-        return 0
-    return 1
+        return "refused"
+    except Unavailable:
+        return "unavailable"
+    return "passed"
 
 
 def say(what: object) -> None:
@@ -59,7 +62,8 @@ async def main() -> None:
                 reservation.settle(0, 0)
             say("settled")
         else:
-            say(sum(await asyncio.gather(*(call(limits, held) for _ in range(int(line))))))
+            ended = await asyncio.gather(*(call(limits, held) for _ in range(int(line))))
+            say(f"{ended.count('passed')} {ended.count('unavailable')}")
     await store.close()
 
 

@@ -11,17 +11,29 @@ from typing import TypeVar
 
 from penstock.access.limits import frames
 from penstock.access.limits.base import Counter
-from penstock.access.limits.frames import AskUsage, Frames, Give, Hello, Recall, Register, Take, Taken, Up
+from penstock.access.limits.frames import (
+    Again,
+    AskUsage,
+    Frames,
+    Give,
+    Hello,
+    Recall,
+    Register,
+    Take,
+    Taken,
+    Up,
+)
 from penstock.access.limits.leases import Change, Grant, Want
 from penstock.access.limits.leasing import LeasingStore
-from penstock.access.limits.slots import Slots, unshared
+from penstock.access.limits.slots import HANDED, TAKEN_OVER, Slots, unshared
 from penstock.access.limits.values import CounterUsage
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import Unavailable
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
+"""How long the coordinator may take to answer, which never waits for anybody."""
 MOST_UNSENT = 10_000
 
 
@@ -78,7 +90,7 @@ class SocketKeeper:
 
     def give(self, changes: Sequence[Change]) -> None:
         if self._frames is not None:
-            self._frames.send(Give(list(changes)))
+            self._give(self._frames, list(changes))
         else:
             self._unsent = [*self._unsent, *changes][-MOST_UNSENT:]
 
@@ -89,7 +101,7 @@ class SocketKeeper:
     async def close(self) -> None:
         if self._frames is not None:
             frames, self._frames = self._frames, None
-            frames.close()
+            await frames.finish()
         self._drop_slots()
 
     async def _ask(self, message: Up, answer: asyncio.Future[T]) -> T:
@@ -109,18 +121,24 @@ class SocketKeeper:
         message = frames.DOWN.decode(data)
         if isinstance(message, Taken):
             if self._slots is not None:
-                self._slots.words[0] = message.serial
+                self._slots.words[TAKEN_OVER] = message.serial
             if self._taken is not None and not self._taken.done():
                 self._taken.set_result(message.grants)
         elif isinstance(message, Recall):
             # After the round that may just have got its grants: what waited for them takes its share first.
-            asyncio.get_running_loop().call_soon(self._give_up, message)
+            asyncio.get_running_loop().call_soon(self._give_up, message.number)
+        elif isinstance(message, Again):
+            asyncio.get_running_loop().call_soon(self.store.ask_again)  # after that round, too
         elif self._usage is not None and not self._usage.done():
             self._usage.set_result(message.counters)
 
-    def _give_up(self, recall: Recall) -> None:
+    def _give_up(self, number: int) -> None:
         if self._frames is not None:
-            self._frames.send(Give(self.store.recall([recall.number]), recall.recall))
+            self._give(self._frames, self.store.recall([number]), number)
+
+    def _give(self, opened: Frames, changes: list[Change], recall: int = 0) -> None:
+        assert self._slots is not None
+        opened.send(Give(changes, recall, self._slots.words[HANDED]))
 
     def _on_end(self) -> None:
         if self._frames is None:
@@ -130,6 +148,7 @@ class SocketKeeper:
             if answer is not None and not answer.done():
                 answer.set_exception(self._gone())
         self.store.lose(unshared())
+        self.store.ask_again()
         self._drop_slots()
 
     def _drop_slots(self) -> None:

@@ -1,35 +1,64 @@
 """Keeps the counts for all worker processes of a machine, in the process that watches over them.
 
 A worker connects to a Unix socket and takes leases (`leasing`). Where one needs what others hold unused, the
-others are asked to give it back before it is refused anything. When a worker's socket closes, however it ended,
-what was left of its leases is read from its slots and counts no more; nor does what was running in it.
+others are asked to give it back, and it is told to take again as soon as one of them has. Only when nobody holds
+any more, and nothing is on its way, is the answer that there is no more. One that is asked and stays silent for
+`PATIENCE_SECONDS` is waited for no longer until it is heard of again. When a worker's socket closes, however it
+ended, what was left of its leases is read from its slots and counts no more; nor does what was running in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from penstock.access.limits import frames
-from penstock.access.limits.frames import AskUsage, Frames, Give, Hello, Recall, Register, Take, Taken, Usage
-from penstock.access.limits.leases import Change, Grant, Want
+from penstock.access.limits.frames import (
+    Again,
+    AskUsage,
+    Frames,
+    Give,
+    Hello,
+    Recall,
+    Register,
+    Take,
+    Taken,
+    Usage,
+)
+from penstock.access.limits.leases import Change, Elsewhere, Grant, Want
 from penstock.access.limits.local import LocalStore
-from penstock.access.limits.slots import Slots
+from penstock.access.limits.slots import HANDED, TAKEN_OVER, Slots
 from penstock.access.limits.values import CONCURRENT, CounterSpec, CounterUsage
 from penstock.access.limits.windows import FOREVER
 
 logger = logging.getLogger(__name__)
 
-RECALL_SECONDS = 2.0
-"""How long a worker may take to give back what it does not use; after that, another one is refused."""
+PATIENCE_SECONDS = 15.0
+"""How long a worker may take to give back what it does not use; after that it counts as one that hangs."""
 SWEEP_SECONDS = 60.0
 
 
+class Recalled:
+    """A worker was asked at a time of the event loop to give back a lease."""
+
+    __slots__ = ("answer", "at")
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.at = loop.time()
+        self.answer: asyncio.Future[None] = loop.create_future()
+
+    def settle(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
 class Link:
-    """One worker, as the coordinator knows it."""
+    """One worker, as the coordinator knows it. `awaiting` are the counters of which others owe it something."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
@@ -39,8 +68,10 @@ class Link:
         self.numbers: dict[str, int] = {}
         self.running: dict[int, int] = {}
         self.serial = 0
+        self.handed = 0
         self.last: list[Grant] = []
-        self.recalls: dict[int, asyncio.Future[None]] = {}
+        self.recalls: dict[int, Recalled] = {}
+        self.awaiting: set[int] = set()
 
     def _on_message(self, data: bytes) -> None:
         try:
@@ -50,18 +81,24 @@ class Link:
             self.frames.close()
             return
         if isinstance(message, Give):
+            self.handed = message.handed
             self._coordinator.change(self, message.changes)
-            if (recalled := self.recalls.pop(message.recall, None)) is not None and not recalled.done():
-                recalled.set_result(None)
+            if (recalled := self.recalls.pop(message.recall, None)) is not None:
+                recalled.settle()
         elif isinstance(message, Take):
-            self._coordinator.start(self, message.wants)
+            self._coordinator.take(self, message.wants)
         elif isinstance(message, Register):
-            self.specs[message.number] = message.spec
-            self.numbers[message.spec.id] = message.number
+            self._register(message)
         elif isinstance(message, AskUsage):
             self.frames.send(Usage(self._coordinator.usage()))
         else:
             self._adopt(message)
+
+    def _register(self, message: Register) -> None:
+        if (known := self.specs.get(message.number)) is not None:
+            self.numbers.pop(known.id, None)
+        self.specs[message.number] = message.spec
+        self.numbers[message.spec.id] = message.number
 
     def _adopt(self, hello: Hello) -> None:
         try:
@@ -73,15 +110,30 @@ class Link:
     def _on_end(self) -> None:
         self._coordinator.leave(self)
         for recalled in self.recalls.values():
-            if not recalled.done():
-                recalled.set_result(None)
+            recalled.settle()
 
-    def holds(self, number: int) -> bool:
-        """Whether something of a counter may be left here, or is on its way here."""
-        if self.slots is None:
+    def holds(self, spec: CounterSpec) -> bool:
+        """Whether something of a counter may be left here, or is on its way here or back."""
+        number = self.numbers.get(spec.id)
+        if number is None or self.slots is None:
             return False
-        on_its_way = self.slots.words[0] != self.serial and any(each.number == number for each in self.last)
-        return on_its_way or self.slots.left(number)[0] > 0
+        words = self.slots.words
+        if words[TAKEN_OVER] != self.serial and any(each.number == number and each.amount for each in self.last):
+            return True
+        return words[HANDED] != self.handed or self.slots.left(number)[0] > 0
+
+    def recall(self, spec: CounterSpec) -> Recalled:
+        """Asks for what is left of a lease, once until that is answered."""
+        number = self.numbers[spec.id]
+        recalled = self.recalls.get(number)
+        if recalled is None:
+            recalled = self.recalls[number] = Recalled()
+            self.frames.send(Recall(number))
+        return recalled
+
+    def is_silent_since(self, time: float) -> bool:
+        """Whether it was asked for something before that time of the event loop and has not answered yet."""
+        return any(each.at <= time for each in self.recalls.values())
 
     def grant(self, grants: list[Grant]) -> None:
         self.serial += 1
@@ -97,7 +149,7 @@ class Link:
             for number, spec in self.specs.items()
             if spec.dimension != CONCURRENT
         ]
-        if self.slots.words[0] != self.serial:
+        if self.slots.words[TAKEN_OVER] != self.serial:
             lost = (each for each in self.last if self.specs[each.number].dimension != CONCURRENT)
             unused += [Change(each.number, each.ends_us, -each.amount) for each in lost]
         return unused + [Change(number, FOREVER, -running) for number, running in self.running.items()]
@@ -106,11 +158,11 @@ class Link:
 class Coordinator:
     """Serves the workers at `socket`; `store` has the counts. Runs in the process that starts them."""
 
-    def __init__(self, socket: Path, store: LocalStore) -> None:
+    def __init__(self, socket: Path, store: LocalStore, patience: float = PATIENCE_SECONDS) -> None:
         self._socket = socket
         self._store = store
+        self._patience = patience
         self._links: set[Link] = set()
-        self._recalls = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -161,54 +213,39 @@ class Coordinator:
             link.slots.close()
             link.slots = None
 
-    def start(self, link: Link, wants: list[Want]) -> None:
-        """Answers at once where nobody has to give something back first, as is nearly always so."""
-        if not any(self._lacks(link, want) for want in wants):
-            link.grant([self._grant(link, want) for want in wants])
-            return
-        task = asyncio.create_task(self._take(link, wants))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _take(self, link: Link, wants: list[Want]) -> None:
-        deadline = asyncio.get_running_loop().time() + RECALL_SECONDS
-        while lacking := [link.specs[each.number] for each in wants if self._lacks(link, each)]:
-            holders = [
-                (each, spec)
-                for spec in lacking
-                for each in self._links
-                if each is not link and self._holds(each, spec)
-            ]
-            left = deadline - asyncio.get_running_loop().time()
-            if not holders or left <= 0:
-                break
-            await self._recall(holders, left)
-        if link in self._links:
-            link.grant([self._grant(link, want) for want in wants])
-
-    def _lacks(self, link: Link, want: Want) -> bool:
-        return self._store.room(self._store.counter(link.specs[want.number])) < want.need
-
-    def _holds(self, link: Link, spec: CounterSpec) -> bool:
-        number = link.numbers.get(spec.id)
-        return number is not None and link.holds(number)
-
-    async def _recall(self, holders: list[tuple[Link, CounterSpec]], seconds: float) -> None:
-        """Returns when all have given back what they did not use, or when they take too long."""
-        answers = []
-        for link, spec in holders:
-            self._recalls += 1
-            answer = link.recalls[self._recalls] = asyncio.get_running_loop().create_future()
-            link.frames.send(Recall(self._recalls, link.numbers[spec.id]))
-            answers.append(answer)
-        await asyncio.wait(answers, timeout=seconds)
+    def take(self, link: Link, wants: list[Want]) -> None:
+        link.grant([self._grant(link, want) for want in wants])
 
     def _grant(self, link: Link, want: Want) -> Grant:
         spec = link.specs[want.number]
         grant = self._store.grant(self._store.counter(spec), want, len(self._links))
         if spec.dimension == CONCURRENT:
             link.running[want.number] = link.running.get(want.number, 0) + grant.amount
+        if grant.is_short and (holders := [each for each in self._links if each is not link and each.holds(spec)]):
+            return msgspec.structs.replace(grant, elsewhere=self._recall(link, spec, holders))
         return grant
+
+    def _recall(self, link: Link, spec: CounterSpec, holders: list[Link]) -> Elsewhere:
+        """Asks for what they hold, and lets `link` know when it comes back. Whether there is any hope of that."""
+        patient_since = asyncio.get_running_loop().time() - self._patience
+        answering = [each for each in holders if not each.is_silent_since(patient_since)]
+        if not answering:
+            return "stuck"
+        number = link.numbers[spec.id]
+        if number not in link.awaiting:
+            link.awaiting.add(number)
+            task = asyncio.create_task(self._await(link, number, [each.recall(spec) for each in answering]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return "held"
+
+    async def _await(self, link: Link, number: int, recalls: Sequence[Recalled]) -> None:
+        """Until the first of them is answered, or the last was waited for long enough."""
+        late = max(each.at for each in recalls) + self._patience
+        left = max(0.0, late - asyncio.get_running_loop().time())
+        await asyncio.wait([each.answer for each in recalls], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        link.awaiting.discard(number)
+        link.frames.send(Again())
 
     def change(self, link: Link, changes: list[Change]) -> None:
         for change in changes:

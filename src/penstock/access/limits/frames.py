@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +15,7 @@ from penstock.access.limits.values import CounterSpec, CounterUsage
 
 HEAD = 4
 LONGEST = 64 << 20
+FINISH_SECONDS = 5.0
 
 
 class Hello(Struct, frozen=True, array_like=True, tag="hello"):
@@ -34,10 +36,15 @@ class Take(Struct, frozen=True, array_like=True, tag="take"):
 
 
 class Give(Struct, frozen=True, array_like=True, tag="give"):
-    """`recall` is the number of the recall that this answers, 0 for none."""
+    """`recall` is the number of the counter whose recall this answers, 0 for none.
+
+    `handed` is the second word of the sender's slots: leases that were handed in before are in these changes, or in
+    those of a message before this one.
+    """
 
     changes: list[Change]
     recall: int = 0
+    handed: int = 0
 
 
 class AskUsage(Struct, frozen=True, array_like=True, tag="usage?"):
@@ -52,8 +59,13 @@ class Taken(Struct, frozen=True, array_like=True, tag="taken"):
 
 
 class Recall(Struct, frozen=True, array_like=True, tag="recall"):
-    recall: int
+    """What is left of this counter's lease is to be given back."""
+
     number: int
+
+
+class Again(Struct, frozen=True, array_like=True, tag="again"):
+    """What others held may be had now: take again."""
 
 
 class Usage(Struct, frozen=True, array_like=True, tag="usage"):
@@ -61,7 +73,7 @@ class Usage(Struct, frozen=True, array_like=True, tag="usage"):
 
 
 Up = Hello | Register | Take | Give | AskUsage
-Down = Taken | Recall | Usage
+Down = Taken | Recall | Again | Usage
 
 ENCODER = msgspec.msgpack.Encoder()
 UP = msgspec.msgpack.Decoder(Up)
@@ -80,6 +92,7 @@ class Frames(asyncio.Protocol):
         self._on_message = on_message
         self._on_end = on_end
         self._buffer = bytearray()
+        self._ended = asyncio.Event()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,6 +112,7 @@ class Frames(asyncio.Protocol):
             self._on_message(message)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._ended.set()
         self._on_end()
 
     def send(self, message: Up | Down) -> None:
@@ -107,4 +121,13 @@ class Frames(asyncio.Protocol):
 
     def close(self) -> None:
         if self.transport is not None:
+            self.transport.close()
+
+    async def finish(self) -> None:
+        """Closes when the other side has read everything: it might not read on where it cannot write any more."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await self._ended.wait()
             self.transport.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from penstock.access.limits.base import Counter
 from penstock.access.limits.values import CounterUsage
+
+Elsewhere = Literal["", "held", "stuck"]
+"""Where what is missing may be: nowhere, unused with others who were asked for it, or with one that hangs."""
 
 
 class Want(Struct, frozen=True, array_like=True):
@@ -24,8 +27,8 @@ class Grant(Struct, frozen=True, array_like=True):
 
     It may be used for `lasts_us` from when it was asked for: the clocks of machines differ, their pace does not.
 
-    `is_short` says that it is less than was needed, and that nobody else holds what is missing unused. `is_soft`
-    says that the counter's warning is passed.
+    `is_short` says that it is less than was needed; only where what is missing is nowhere `elsewhere` is that the
+    last word. `is_soft` says that the counter's warning is passed.
     """
 
     number: int
@@ -36,6 +39,7 @@ class Grant(Struct, frozen=True, array_like=True):
     current: int
     is_short: bool
     is_soft: bool
+    elsewhere: Elsewhere = ""
 
 
 class Change(Struct, frozen=True, array_like=True):
@@ -58,7 +62,11 @@ class Keeper(Protocol):
         ...
 
     async def take(self, wants: Sequence[Want]) -> list[Grant]:
-        """One grant for each want. Raises `Unavailable`. What was given back before counts."""
+        """One grant for each want. Raises `Unavailable`. What was given back before counts.
+
+        Others that hold what is missing are asked for it, and the store's `ask_again` is called when some of them
+        have answered, or are known to hang.
+        """
         ...
 
     def give(self, changes: Sequence[Change]) -> None:

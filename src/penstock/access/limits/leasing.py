@@ -3,7 +3,8 @@
 A lease is good for one counter and one stretch of its window. Requests take from it without waiting; one that
 finds too little waits for a round with the keeper, and one round at a time asks for all that wait by then. So
 however many wait, the keeper is asked once, and what it says is said after each of them had come: a refusal is
-never out of date.
+never out of date. What is missing while others hold some of it unused is owed: who needs it waits until they have
+given it back, as long as its own deadline allows, and holds up nobody who does not need it.
 
 How much is taken in advance doubles while a lease lasts less than `BRISK_US`, and halves when it lasts longer.
 What a quiet process holds goes back within `REST_SECONDS`, and at once when another one needs it (`recall`).
@@ -16,11 +17,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from penstock.access.limits.base import TAKEN, WARNED, Counter
-from penstock.access.limits.leases import Change, Grant, Keeper, Want
-from penstock.access.limits.slots import unshared
+from penstock.access.limits.leases import Change, Elsewhere, Grant, Keeper, Want
+from penstock.access.limits.slots import HANDED, unshared
 from penstock.access.limits.values import CONCURRENT, Amounts, CounterSpec, CounterUsage
 from penstock.access.limits.windows import FOREVER
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.errors import Unavailable
 
 BRISK_US = 200_000
 REST_SECONDS = 1.0
@@ -49,6 +51,8 @@ class LeasingStore:
         self._by_number: dict[int, Counter] = {}
         self._free: list[int] = []
         self._waiting: list[Waiting] = []
+        self._owed: list[Waiting] = []
+        self._owed_numbers: set[int] = set()
         self._rounds: asyncio.Task[None] | None = None
         self._changes: dict[tuple[int, int], int] = {}
         self._flush: asyncio.TimerHandle | None = None
@@ -93,9 +97,11 @@ class LeasingStore:
             if amounts[counter.dimension] > counter.limit:
                 return number
         waiting = Waiting(counters, amounts, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._rounds is None:
-            self._rounds = asyncio.create_task(self._run_rounds())
+        if self._owed_numbers and any(each.number in self._owed_numbers for each in counters):
+            self._owed.append(waiting)
+        else:
+            self._waiting.append(waiting)
+            self._start_rounds()
         try:
             return await waiting.taken
         except asyncio.CancelledError:
@@ -105,10 +111,22 @@ class LeasingStore:
                 self.settle(counters, [each.ends for each in counters], (-requests, -tokens, -nanos, -running))
             raise
 
+    def ask_again(self) -> None:
+        """Others may have given back what is owed here."""
+        self._waiting, self._owed = self._owed + self._waiting, []
+        self._owed_numbers.clear()
+        if self._waiting:
+            self._start_rounds()
+
+    def _start_rounds(self) -> None:
+        if self._rounds is None:
+            self._rounds = asyncio.create_task(self._run_rounds())
+
     async def _run_rounds(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
+                batch = [each for each in self._waiting if not each.taken.done()]
+                self._waiting = []
                 try:
                     await self._round(batch)
                 except Exception as error:
@@ -125,23 +143,37 @@ class LeasingStore:
         wants = self._wants(batch, asked_us)
         grants = await self._keeper.take(wants) if wants else []
         self._accept(grants, asked_us)
-        short = {grant.number for grant in grants if grant.is_short}
+        short = {grant.number: grant.elsewhere for grant in grants if grant.is_short}
         for waiting in batch:
-            if waiting.taken.done():
-                continue
-            taken = self.take(waiting.counters, waiting.amounts)
-            lacking = [
-                number
-                for number, counter in enumerate(waiting.counters)
-                if counter.number in short and counter.left < waiting.amounts[counter.dimension]
-            ]
-            if taken < 0:
-                waiting.taken.set_result(taken)
-            elif lacking:
-                waiting.taken.set_result(lacking[0])
-            else:
-                self._waiting.append(waiting)  # a stretch has ended meanwhile, or something was recalled
+            if not waiting.taken.done():
+                self._serve(waiting, short)
+        held = [number for number, elsewhere in short.items() if elsewhere == "held"]
+        if held:
+            # What is left of it is too little for anybody here; others may need just that much.
+            self._owed_numbers.update(held)
+            if changes := self.recall(held):
+                self._keeper.give(changes)
         self._look_for_rest()
+
+    def _serve(self, waiting: Waiting, short: dict[int, Elsewhere]) -> None:
+        """Takes what was granted for it, or says why there is too little."""
+        taken = self.take(waiting.counters, waiting.amounts)
+        if taken < 0:
+            waiting.taken.set_result(taken)
+            return
+        lacking = {
+            short[counter.number]: number
+            for number, counter in enumerate(waiting.counters)
+            if counter.number in short and counter.left < waiting.amounts[counter.dimension]
+        }
+        if "" in lacking:
+            waiting.taken.set_result(lacking[""])
+        elif "stuck" in lacking:
+            waiting.taken.set_exception(stuck())
+        elif lacking:
+            self._owed.append(waiting)
+        else:
+            self._waiting.append(waiting)  # a stretch has ended meanwhile, or something was recalled
 
     def _wants(self, batch: list[Waiting], now: int) -> list[Want]:
         """What must be taken so that the whole batch has enough. What is left of old stretches goes back."""
@@ -223,6 +255,7 @@ class LeasingStore:
     def _hand_in(self, counter: Counter) -> None:
         if counter.left:
             left, counter.left = counter.left, 0
+            self._words[HANDED] += 1
             self._words[counter.at] = 0
             counter.held -= left
             self._change(counter, counter.ends, -left)
@@ -298,3 +331,11 @@ class LeasingStore:
         self._send_changes()
         self.lose(unshared())
         await self._keeper.close()
+
+
+def stuck() -> Unavailable:
+    return Unavailable(
+        "What is left of a limit is held by another process of this server, which does not answer.",
+        hint="Try again in a moment; if it stays so, restart Penstock.",
+        retry_after=1.0,
+    )

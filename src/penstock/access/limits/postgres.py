@@ -1,8 +1,9 @@
 """Limits over several machines: the counts are in PostgreSQL, and each process takes leases from them.
 
-A process that needs what others may hold unused announces a recall (NOTIFY), and takes again when they have
-given it back. Each says every few seconds that it lives. What was running in one that does not is taken back;
-what it held of windows stays counted until those pass, for nobody knows how much of that it had used.
+A process that needs what others may hold unused announces a recall (NOTIFY), and takes again when one of them has
+given it back; while they live it does not take less for an answer, and waits. Each says every few seconds that it
+lives. What was running in one that does not is taken back; what it held of windows stays counted until those pass,
+for nobody knows how much of that it had used.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from penstock.access.limits import repository
 from penstock.access.limits.base import Counter, OnCrossing
 from penstock.access.limits.leases import Change, Grant, Want
 from penstock.access.limits.leasing import LeasingStore
-from penstock.access.limits.repository import CHANNEL, Taken
+from penstock.access.limits.repository import CHANNEL, Held, Taken
 from penstock.access.limits.slots import unshared
 from penstock.access.limits.values import CONCURRENT, CounterSpec, CounterUsage
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -38,6 +39,9 @@ SCHEMA = "limits"
 BEAT_SECONDS = 3.0
 LIVES_US = 10_000_000
 RECALL_SECONDS = 3.0
+"""After this, a recall is announced once more: what is announced while a connection is lost is missed."""
+PATIENCE_SECONDS = 15.0
+"""After this, one that lives and does not answer is taken to hold nothing that is unused."""
 SWEEP_BEATS = 20
 
 logger = logging.getLogger(__name__)
@@ -49,6 +53,14 @@ class Notice(Struct, frozen=True):
     sender: str
     recall: list[str] = []
     given: list[str] = []
+
+
+class Awaited:
+    """The processes that were asked for counters; `answered` when one of them has given back what it had."""
+
+    def __init__(self, held: Held) -> None:
+        self.names = {name for names in held.values() for name in names}
+        self.answered = asyncio.Event()
 
 
 class PostgresStore(LeasingStore):
@@ -77,7 +89,10 @@ class PostgresKeeper:
         self._specs: dict[int, CounterSpec] = {}
         self._numbers: dict[str, int] = {}
         self._new: set[int] = set()
-        self._given = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._awaited: set[Awaited] = set()
+        self._asked: dict[int, float] = {}
+        """When counters that others hold were first asked for, in the event loop's time."""
         self._unsent: list[Change] = []
         self._dead_us = 0
 
@@ -109,20 +124,17 @@ class PostgresKeeper:
         self._new.add(counter.number)
 
     async def take(self, wants: Sequence[Want]) -> list[Grant]:
-        """Takes, and where something is missing that others may hold, recalls it and takes again."""
-        deadline = asyncio.get_running_loop().time() + RECALL_SECONDS
-        need = {want.number: want.need for want in wants}
-        self._given.clear()
-        taken = await self._take_once(wants)
-        grants = {grant.number: grant for grant in taken.grants}
-        while taken.elsewhere:
-            await self._recall(taken.elsewhere, deadline)
-            self._given.clear()
-            missing = [Want(number, need[number] - grants[number].amount, 0) for number in taken.elsewhere]
-            taken = await self._take_once(missing)
-            for more in taken.grants:
-                grants[more.number] = replace(more, amount=more.amount + grants[more.number].amount)
-        return list(grants.values())
+        async with self._taking:
+            taken = await self._take_once(wants)
+        now = asyncio.get_running_loop().time()
+        for want in wants:
+            if want.number in taken.held:
+                self._asked.setdefault(want.number, now)
+            else:
+                self._asked.pop(want.number, None)
+        if taken.held:
+            self._start(self._recall(taken.held))
+        return list(taken.grants)
 
     async def _take_once(self, wants: Sequence[Want]) -> Taken:
         counted = {want.number: self._specs[want.number] for want in wants}
@@ -145,15 +157,27 @@ class PostgresKeeper:
         )
         return replace(taken, grants=tuple(grants))
 
-    async def _recall(self, numbers: frozenset[int], deadline: float) -> None:
-        """Returns when others gave something back. Those that did not by the deadline are taken to have nothing."""
-        names = [self._specs[number].id for number in numbers]
-        await self._tell(Notice(self._holder, recall=names))
+    async def _recall(self, held: Held) -> None:
+        """Until one of those who hold something has given it back, or it is time to ask again."""
+        awaited = Awaited(held)
+        self._awaited.add(awaited)
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._given.wait()
+            await self._tell(Notice(self._holder, recall=[self._specs[number].id for number in held]))
+            async with asyncio.timeout(RECALL_SECONDS):
+                await awaited.answered.wait()
         except TimeoutError:
-            await self._write(partial(repository.give_up_on, holder=self._holder, names=names))
+            await self._give_up_on(held)
+        except PenstockError as error:
+            logger.warning("what others hold of limits could not be recalled: %s", error)
+        finally:
+            self._awaited.discard(awaited)
+            self.store.ask_again()
+
+    async def _give_up_on(self, numbers: Iterable[int]) -> None:
+        late = asyncio.get_running_loop().time() - PATIENCE_SECONDS
+        if names := [self._specs[number].id for number in numbers if self._asked.get(number, late + 1) <= late]:
+            with contextlib.suppress(PenstockError):
+                await self._write(partial(repository.give_up_on, holder=self._holder, names=names))
 
     def give(self, changes: Sequence[Change]) -> None:
         self._unsent += changes
@@ -187,14 +211,17 @@ class PostgresKeeper:
             return
         if notice.sender == self._holder:
             return
-        if any(name in self._numbers for name in notice.given):
-            self._given.set()
+        if notice.given:
+            for awaited in self._awaited:
+                if notice.sender in awaited.names:
+                    awaited.answered.set()
         if names := [name for name in notice.recall if name in self._numbers]:
             self._start(self._give_back(names))
 
     async def _give_back(self, names: list[str]) -> None:
-        self._unsent += self.store.recall([self._numbers[name] for name in names])
-        await self._send(rested=names)
+        async with self._taking:  # what was granted, and has not come yet, is given back as well
+            self._unsent += self.store.recall([self._numbers[name] for name in names if name in self._numbers])
+            await self._send(rested=names)
         await self._tell(Notice(self._holder, given=names))
 
     async def _tell(self, notice: Notice) -> None:

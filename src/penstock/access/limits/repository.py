@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from penstock.access.limits.leases import Change, Grant, Want
@@ -89,7 +90,8 @@ SELECT * FROM counted
 """)
 
 ELSEWHERE = text("""
-SELECT DISTINCT lease.count_id FROM limit_lease AS lease JOIN limit_holder AS holder ON holder.id = lease.holder_id
+SELECT lease.count_id, lease.holder_id
+FROM limit_lease AS lease JOIN limit_holder AS holder ON holder.id = lease.holder_id
 WHERE lease.count_id = ANY(:ids) AND lease.holder_id <> :holder AND lease.unused > 0
   AND holder.expires_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 """)
@@ -158,12 +160,16 @@ TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 ALL = text("SELECT spec, ends_us, previous, current FROM limit_count")
 
 
+Held = dict[int, set[str]]
+"""The processes that may hold what is missing, by the counter."""
+
+
 class Taken(Struct, frozen=True):
-    """What a take came to: the grants, the counters of which other processes may hold what is missing, and the
-    counters that have just reached their warning. `unknown` have no row and must be registered first."""
+    """What a take came to: the grants, which other processes may hold what is missing of them, and the counters
+    that have just reached their warning. `unknown` have no row and must be registered first."""
 
     grants: tuple[Grant, ...]
-    elsewhere: frozenset[int]
+    held: Held
     crossings: tuple[Crossing, ...]
     unknown: frozenset[int]
 
@@ -215,10 +221,12 @@ def take(connection: Connection, holder: str, wants: Sequence[Want], counted: di
         if row.is_crossed
     ]
     short = [counted[grant.number].id for grant in grants if grant.is_short]
-    others = connection.execute(ELSEWHERE, {"ids": short, "holder": holder}).scalars() if short else ()
+    held: Held = {}
+    for name, other in connection.execute(ELSEWHERE, {"ids": short, "holder": holder}) if short else ():
+        held.setdefault(number_of[name], set()).add(other)
     return Taken(
-        grants=tuple(grants),
-        elsewhere=frozenset(number_of[name] for name in others),
+        grants=tuple(replace(each, elsewhere="held") if each.number in held else each for each in grants),
+        held=held,
         crossings=tuple(crossings),
         unknown=frozenset(number_of.values()) - {grant.number for grant in grants},
     )

@@ -1,6 +1,8 @@
 """What a process holds of its leases, in memory that another process can read when the first one was killed.
 
 word 0          the number of grants that were taken over
+word 1          how often something was handed in, counted before the lease is emptied: what is no longer left, and
+                not yet in a message of that count, is on its way
 word 2n         what is left of the lease of counter n
 word 2n + 1     the end of the stretch that it was taken in
 """
@@ -11,6 +13,7 @@ import mmap
 import os
 from pathlib import Path
 
+TAKEN_OVER, HANDED = 0, 1
 MOST = 1 << 17
 """Counters that a process can hold at once. The file has holes where none are."""
 BYTES = MOST * 16
