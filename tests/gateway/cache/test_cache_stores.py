@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.cache_servers import CacheServer, memcached_server, redis_server
 
@@ -127,6 +127,7 @@ async def test_memory_stays_within_its_bound(steps: list[tuple[str, int, int]]) 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(Steps)
+@example([("put", number, size) for number, size in enumerate([79, 79, 4765, 6000, 78])])  # all at one time
 async def test_sqlite_stays_within_its_bound(tmp_path: Path, steps: list[tuple[str, int, int]]) -> None:
     clock = ManualClock()
     store = SqliteStore(tmp_path / f"{os.urandom(8).hex()}.db", 12_000, clock)

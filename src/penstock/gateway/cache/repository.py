@@ -78,7 +78,7 @@ def put(connection: Connection, row: EntryRow, used: list[tuple[int, bytes]], ma
     if total(connection) <= max_bytes:
         return 0
     delete_expired(connection, row.used_us)
-    return evict(connection, total(connection) - max_bytes)
+    return evict(connection, total(connection) - max_bytes, row.key)
 
 
 def total(connection: Connection) -> int:
@@ -87,10 +87,12 @@ def total(connection: Connection) -> int:
     return found
 
 
-def evict(connection: Connection, excess: int) -> int:
-    """Deletes the entries used longest ago until `excess` bytes are free; how many."""
+def evict(connection: Connection, excess: int, written: bytes) -> int:
+    """Deletes the entries used longest ago until `excess` bytes are free, but not the one just written; how many."""
     gone = []
-    for key, size in connection.exec_driver_sql("SELECT key, size FROM entry ORDER BY used_us"):
+    for key, size in connection.exec_driver_sql(
+        "SELECT key, size FROM entry WHERE key <> ? ORDER BY used_us", (written,)
+    ):
         if excess <= 0:
             break
         gone.append((key,))
