@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -173,6 +174,56 @@ async def test_a_journal_that_was_half_taken_in_changes_nothing(tmp_path: Path) 
     again = opened(tmp_path)
     assert [(row.status, row.cost_nanos) for row in rows(again.database)] == [("ok", 100)]
     assert sums(again.database)["calls"] == 1
+    again.close()
+
+
+async def test_a_journal_with_the_end_alone_finds_the_beginning_in_the_database(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    asked = call(user="ann", parameters=Parameters(max_tokens=64))
+    ticket = ledger.reserve(LedgerEntry(asked, 300))
+    await ledger.flush()
+    ledger._writer.close()  # from here on nothing reaches the database
+    ledger.settle(ticket, OK)
+    ledger._place.journal.close()
+    ledger.database.close()
+    again = opened(tmp_path)
+    (row,) = rows(again.database)
+    assert (row.status, row.cost_nanos, row.reserved_nanos, row.max_output) == ("ok", 100, 300, 64)
+    assert (row.trace_id, row.request_id, row.user) == (asked.trace_id, asked.id, "ann")
+    assert sums(again.database, "daily_user")["cost_nanos"] == 100
+    again.close()
+
+
+async def test_a_journal_of_an_earlier_version_is_taken_in(tmp_path: Path) -> None:
+    """Its records were whole rows: twice for a call that is over."""
+    opened(tmp_path).close()
+    journal = journals.Journal.open(tmp_path / "ledger-0.journal")
+    assert journal is not None
+    for number, status in ((1, "reserved"), (1, "ok"), (2, "reserved")):
+        started, over = 1_700_000_000_000_000 + number, status == "ok"
+        known = (10, None, None, 5, None, 123) if over else (None,) * 6
+        begun = (started << 8, 77, f"{number:032x}", f"req_{number}", "ann", status, started)
+        row = (*begun, started + 5 if over else None, *known, 700, None, "", 0, 0, 64)
+        journal.append(msgspec.msgpack.encode(row))
+    dimension = (77, "shop", "key_1", "", "default", "openai/a", "openai", "chat", "live", "rel_1")
+    journal.append(msgspec.msgpack.encode(dimension))
+    journal.append(b"\xc1")
+    journal.append(msgspec.msgpack.encode((1, 2)))
+    journal.close()
+    again = opened(tmp_path)
+    one, two = rows(again.database)
+    assert (one.status, one.input, one.output, one.cost_nanos, one.ended_us - one.started_us) == (
+        "ok",
+        10,
+        5,
+        123,
+        5,
+    )
+    assert (two.status, two.request_id, two.reserved_nanos, two.max_output) == ("reconciled", "req_2", 700, 64)
+    with again.database.read() as connection:
+        assert connection.execute(text("SELECT project_id, served_by FROM dimension")).one() == ("shop", "openai/a")
+    total = sums(again.database, "daily_user")
+    assert (total["calls"], total["cost_nanos"], total["open_nanos"]) == (2, 123, 700)
     again.close()
 
 

@@ -4,8 +4,8 @@ The file is mapped into memory, so that a record is a copy of some hundred bytes
 yet a process that is killed with -9 leaves it behind, because the pages are the kernel's. It has two halves: while
 the database takes in what stands in one, records go to the other. Against a power cut it does not help.
 
-A record is its length in four bytes, then the bytes; a length of zero ends a half. The length is written last, so a
-process that dies while it writes leaves the record out.
+What is in the records, `records.py` says. A record is its length in four bytes, then the bytes; a length of zero
+ends a half. The length is written last, so a process that dies while it writes leaves the record out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ HALF_BYTES = 8 << 20
 SPARE_BYTES = 1 << 20
 """Of each half, kept for the ends of calls that have begun."""
 LENGTH = struct.Struct("<I")
+PUT_LENGTH = LENGTH.pack_into
 END = bytes(LENGTH.size)
 
 
@@ -33,9 +34,8 @@ class Journal:
         self.path = path
         self._file = file
         self._memory = mmap.mmap(file, 2 * HALF_BYTES)
-        self._half = 0
-        self._at = 0
         self._other_free = True
+        self._enter(0)
 
     @classmethod
     def open(cls, path: Path) -> Journal | None:
@@ -75,33 +75,33 @@ class Journal:
         """Empties both halves: all that they hold is in the database."""
         self._memory[:4] = END
         self._memory[HALF_BYTES : HALF_BYTES + 4] = END
-        self._half = self._at = 0
         self._other_free = True
+        self._enter(0)
 
-    def append(self, record: bytes) -> bool:
-        """Keeps a record; false where there is no room for it."""
-        memory, at = self._memory, self._half + self._at
-        start = at + 4
-        end = start + len(record)
-        if end + 4 > self._half + HALF_BYTES:
+    def append(self, record: bytes, *, begins: bool = False) -> bool:
+        """Keeps a record; false where there is no room for it, or for a call that `begins` and must end, too."""
+        at = self._at + 4
+        end = at + len(record)
+        if end > (self._last_beginning if begins else self._last):
             return False
-        memory[start : end + 4] = record + END
-        LENGTH.pack_into(memory, at, len(record))
-        self._at = end - self._half
+        memory = self._memory
+        memory[at : end + 4] = record + END
+        PUT_LENGTH(memory, at - 4, end - at)
+        self._at = end
         return True
-
-    @property
-    def crowded(self) -> bool:
-        """Whether only the ends of calls may still be written."""
-        return self._at > HALF_BYTES - SPARE_BYTES
 
     def turn(self) -> None:
         """Goes to the other half, where that is free: the database is about to take in all that was appended."""
-        if self._other_free and self._at:
-            self._half = HALF_BYTES - self._half
-            self._at = 0
-            self._memory[self._half : self._half + 4] = END
+        if self._other_free and self._at != self._half:
+            self._enter(HALF_BYTES - self._half)
+            self._memory[self._at : self._at + 4] = END
             self._other_free = False
+
+    def _enter(self, half: int) -> None:
+        """From here on, records are written from the start of a half."""
+        self._half = self._at = half
+        self._last = half + HALF_BYTES - len(END)
+        self._last_beginning = self._last - SPARE_BYTES
 
     def taken_in(self) -> None:
         """All that was appended before the last `turn` is in the database."""

@@ -13,13 +13,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
-import msgspec
+from msgspec import Struct
 
 from penstock.access.ledger import repository
 from penstock.access.ledger.journal import Journal
+from penstock.access.ledger.records import pack, take_in
 from penstock.access.ledger.repository import Row
 from penstock.access.ledger.slots import Slots, free_slot, left_journals, own_journal, own_slot
-from penstock.access.ledger.tables import CALL_COLUMNS, DIMENSION_COLUMNS, FINGERPRINTS, SLOT_BITS
+from penstock.access.ledger.tables import SLOT_BITS
 from penstock.access.ledger.values import LedgerEntry, LedgerOutcome
 from penstock.access.ledger.writer import FINGERPRINTED, LedgerWriter
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -42,20 +43,29 @@ MOST_TEXT = 256
 MOST_WAITING = 20_000
 """Calls that may wait for the database where no journal keeps them."""
 
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple).decode
+
+class Dimension:
+    """A combination of what many calls have in common: all of `texts` are known but who served it.
+
+    `begun` is the outcome of a call that goes on, `served` the ids of the combination with who answered.
+    """
+
+    __slots__ = ("begun", "id", "served", "texts")
+
+    def __init__(self, identity: int, texts: tuple[str, ...]) -> None:
+        self.id = identity
+        self.texts = texts
+        self.begun: Row = (identity, "reserved", None, None, "", 0, *UNKNOWN)
+        self.served: dict[str, int] = {}
 
 
-class Ticket:
-    """A call that was put down and is not over. `row` is as `CALL_COLUMNS`, without fingerprints."""
+class Ticket(Struct):
+    """A call that was put down and is not over, and the number of the batch in which it is written."""
 
-    __slots__ = ("dimension", "open", "row", "sequence")
-
-    def __init__(self, row: Row, dimension: tuple[str, ...], sequence: int) -> None:
-        self.row = row
-        self.dimension = dimension
-        self.sequence = sequence
-        self.open = True
+    beginning: Row
+    dimension: Dimension
+    batch: int
+    open: bool = True
 
 
 class Place:
@@ -79,24 +89,23 @@ class Ledger:
         self._journal = place.journal if durability == "process" else None
         self._clock = clock
         self._last_us = place.last_us
-        self._dimensions: dict[tuple[str, ...], int] = {}
-        self._served: dict[tuple[int, str], int] = {}
+        self._dimensions: dict[tuple[str, ...], Dimension] = {}
         self._writer = LedgerWriter(database, self._journal, self._keep_slot, eager=durability == "power")
 
     @property
     def queued(self) -> int:
         """Calls that wait for the database."""
-        return len(self._writer.rows)
+        return len(self._writer.calls)
 
     def reserve(self, entry: LedgerEntry) -> Ticket:
         """Puts a call down before it is made.
 
         Raises `StorageFull` where the database has refused for so long that there is no more room to wait.
         """
-        exchange, principal = entry.exchange, entry.exchange.principal
-        dimension = (
+        exchange, writer, journal = entry.exchange, self._writer, self._journal
+        texts = (
             exchange.project_id,
-            principal.key_id,
+            exchange.principal.key_id,
             exchange.app,
             exchange.model,
             "",
@@ -105,98 +114,68 @@ class Ledger:
             exchange.purpose,
             exchange.release_id,
         )
+        user, limit = exchange.user, exchange.parameters.max_tokens
         started = self._clock.now_us()
-        writer = self._writer
-        limit = exchange.parameters.max_tokens
-        with writer.lock:
+        writer.lock.acquire()  # `with` takes three times as long
+        try:
             if started <= self._last_us:
                 started = self._last_us + 1
             self._last_us = started
-            row = (
-                started << SLOT_BITS | self._place.slot,
-                self._dimensions.get(dimension) or self._new_dimension(dimension),
+            dimension = self._dimensions.get(texts) or self._new_dimension(texts)
+            identity = started << SLOT_BITS | self._place.slot
+            beginning = (
+                identity,
                 exchange.trace_id,
                 exchange.id,
-                exchange.user if exchange.user is None else clean(exchange.user),
-                "reserved",
+                user if user is None else clean(user),
                 started,
-                None,
-                None,
-                None,
-                None,
-                None,
-                None,
-                None,
                 entry.reserved_nanos,
-                None,
-                "",
-                0,
-                0,
                 None if limit is None or limit > MOST_TOKENS else limit,
             )
-            journal = self._journal
+            call = (beginning, dimension.begun)
             if journal is None:
-                if len(writer.rows) >= MOST_WAITING:
+                if len(writer.calls) >= MOST_WAITING:
                     raise self._full()
-            elif journal.crowded or not journal.append(_pack(row)):
+            elif not journal.append(pack(call), begins=True):
                 raise self._full()
-            if not writer.rows:
+            if not writer.calls:
                 writer.wake()
-            writer.rows[row[0]] = row
+            writer.calls[identity] = call
             if len(writer.asked) < FINGERPRINTED:
-                writer.asked.append((row[0], exchange))
-            writer.sequence += 1
-            return Ticket(row, dimension, writer.sequence)
+                writer.asked.append((identity, exchange))
+            return Ticket(beginning, dimension, writer.batch)
+        finally:
+            writer.lock.release()
 
     def settle(self, ticket: Ticket, outcome: LedgerOutcome) -> None:
         """Completes a call; the first time counts. Never raises: what the database refuses is written later."""
         if not ticket.open:
             return
         ticket.open = False
-        begun, usage = ticket.row, outcome.usage
-        input = cached = written = output = reasoning = cost = None
-        estimated = 0
-        if usage is not None and plausible(usage):
-            input, output, cost = usage.input, usage.output, usage.cost_nanos
-            cached, written, reasoning = usage.cached_input, usage.cache_write, usage.reasoning
-            estimated = 1 if usage.estimated else 0
-        writer = self._writer
+        beginning, dimension, served_by = ticket.beginning, ticket.dimension, outcome.served_by
+        identity, started, writer, journal = beginning[0], beginning[4], self._writer, self._journal
         now = self._clock.now_us()
-        with writer.lock:
-            dimension = begun[1]
-            if outcome.served_by:
-                dimension = self._served.get((dimension, outcome.served_by)) or self._serve(
-                    ticket, outcome.served_by
-                )
-            started = begun[6]
-            row = (
-                begun[0],
-                dimension,
-                begun[2],
-                begun[3],
-                begun[4],
+        writer.lock.acquire()
+        try:
+            served = dimension.id
+            if served_by:
+                served = dimension.served.get(served_by) or self._serve(dimension, served_by)
+            came = (
+                served,
                 outcome.status,
-                started,
                 now if now > started else started,
-                input,
-                cached,
-                written,
-                output,
-                reasoning,
-                cost,
-                begun[14],
                 outcome.saved_nanos,
                 outcome.cache,
                 1 if outcome.batch else 0,
-                estimated,
-                begun[19],
+                *counted(outcome.usage),
             )
-            if self._journal is not None and not self._journal.append(_pack(row)):
-                logger.error("call %s ended while the ledger cannot be written; it is only in memory", begun[3])
-            if not writer.rows:
+            if journal is not None and not journal.append(pack((identity, came))):
+                logger.error("call %s ended while the ledger cannot be written; it is only in memory", beginning[2])
+            if not writer.calls:
                 writer.wake()
-            writer.rows[row[0]] = row
-            writer.sequence += 1
+            writer.calls[identity] = (beginning, came)
+        finally:
+            writer.lock.release()
 
     @property
     def waits(self) -> bool:
@@ -205,7 +184,7 @@ class Ledger:
 
     def must_wait(self, ticket: Ticket) -> bool:
         """Whether the call is not yet kept as durably as configured."""
-        return self._journal is None and self._writer.committed < ticket.sequence
+        return self._journal is None and self._writer.committed < ticket.batch
 
     async def committed(self, ticket: Ticket) -> None:
         """Returns once the beginning of the call is kept as durably as configured: mostly it is already.
@@ -213,7 +192,7 @@ class Ledger:
         Raises `StorageFull`, `StorageError` or `Unavailable` where the database refuses it.
         """
         if self.must_wait(ticket):
-            await self._writer.wait(ticket.sequence)
+            await self._writer.wait(ticket.batch)
 
     async def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
         """Waits until all that was accounted can be read; false if that took more than `timeout` seconds."""
@@ -221,12 +200,12 @@ class Ledger:
 
     def waiting(self) -> int:
         """How many calls wait to be written."""
-        return len(self._writer.rows)
+        return len(self._writer.calls)
 
     def close(self) -> None:
         """Writes what waits, and closes the database."""
         self._writer.close()
-        if self._journal is not None and not self._writer.rows:
+        if self._journal is not None and not self._writer.calls:
             self._journal.clear()
         self._place.slots.close()
         self._place.journal.close()
@@ -241,27 +220,26 @@ class Ledger:
             self._writer.doubtful_below = (self._last_us + 1) << SLOT_BITS
         place.slot = free_slot(place.slots, self.database.name)
 
-    def _serve(self, ticket: Ticket, served_by: str) -> int:
+    def _serve(self, dimension: Dimension, served_by: str) -> int:
         """The combination of a call with who answered it."""
-        dimension = (*ticket.dimension[:4], served_by, provider_of(served_by), *ticket.dimension[6:])
-        found = self._dimensions.get(dimension) or self._new_dimension(dimension)
-        self._served[ticket.row[1], served_by] = found
-        return found
+        texts = (*dimension.texts[:4], served_by, provider_of(served_by), *dimension.texts[6:])
+        found = self._dimensions.get(texts) or self._new_dimension(texts)
+        dimension.served[served_by] = found.id
+        return found.id
 
-    def _new_dimension(self, dimension: tuple[str, ...]) -> int:
-        """The id of a combination that was not met lately; the database is told of it with the next batch."""
-        plain = tuple(clean(text) for text in dimension)
+    def _new_dimension(self, texts: tuple[str, ...]) -> Dimension:
+        """A combination that was not met lately; the database is told of it with the next batch."""
+        plain = tuple(clean(text) for text in texts)
         data = b"\0".join(text.encode() for text in plain)
         identity = int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
         if len(self._dimensions) >= MOST_DIMENSIONS:
             self._dimensions.clear()
-            self._served.clear()
-        self._dimensions[dimension] = identity
+        found = self._dimensions[texts] = Dimension(identity, texts)
         row = (identity, *plain)
         if self._journal is not None:
-            self._journal.append(_pack(row))
+            self._journal.append(pack(row))
         self._writer.dimensions.append(row)
-        return identity
+        return found
 
     def _full(self) -> StorageError | StorageFull:
         failing = self._writer.failing
@@ -277,12 +255,19 @@ def provider_of(served_by: str) -> str:
     return vendor if slash and ":" not in vendor else HERE
 
 
-def plausible(usage: Usage) -> bool:
-    """Whether the counts are such as can be."""
-    total = (
-        usage.input | usage.output | (usage.cached_input or 0) | (usage.cache_write or 0) | (usage.reasoning or 0)
-    )
-    return 0 <= total < MOST_TOKENS and -MOST_TOKENS < (usage.cost_nanos or 0) < MOST_TOKENS << 10
+UNKNOWN: Row = (0, None, None, None, None, None, None)
+
+
+def counted(usage: Usage | None) -> Row:
+    """The last columns of an outcome, from `estimated` on; unknown where the counts cannot be true."""
+    if usage is None:
+        return UNKNOWN
+    input, output, cost = usage.input, usage.output, usage.cost_nanos
+    cached, written, reasoning = usage.cached_input, usage.cache_write, usage.reasoning
+    total = input | output | (cached or 0) | (written or 0) | (reasoning or 0)
+    if not 0 <= total < MOST_TOKENS or not -MOST_TOKENS < (cost or 0) < MOST_TOKENS << 10:
+        return UNKNOWN
+    return (1 if usage.estimated else 0, input, cached, written, output, reasoning, cost)
 
 
 def clean(text: str) -> str:
@@ -292,31 +277,6 @@ def clean(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-CALL_LENGTH = len(CALL_COLUMNS) - len(FINGERPRINTS)
-
-
-def take_in(database: Database, journal: Journal) -> int:
-    """Writes what a killed process left in its journal; returns how many calls. Raises what the database does."""
-    calls: dict[int, Row] = {}
-    dimensions: list[Row] = []
-    for record in journal.records():
-        try:
-            row = _unpack(record)
-        except msgspec.MsgspecError:
-            logger.warning("%s holds a record that cannot be read, as after a power cut", journal.path.name)
-            continue
-        if len(row) == CALL_LENGTH:
-            if row[5] != "reserved" or row[0] not in calls:
-                calls[row[0]] = (*row, None, None, None)
-        elif len(row) == len(DIMENSION_COLUMNS):
-            dimensions.append(row)
-    if calls or dimensions:
-        rows = list(calls.values())
-        database.submit(lambda connection: repository.put(connection, rows, dimensions, first=False)).result()
-    journal.clear()
-    return len(calls)
 
 
 def open_ledger(

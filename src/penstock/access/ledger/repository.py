@@ -5,13 +5,15 @@ A batch of calls goes into a temporary table first, in one statement; the rest i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from penstock.access.ledger.fingerprint import NONE, Fingerprint
 from penstock.access.ledger.tables import (
+    BEGINNING,
     CALL_COLUMNS,
     DAY_US,
     DIMENSION_COLUMNS,
@@ -24,6 +26,8 @@ from penstock.access.ledger.tables import (
 from penstock.storage.bulk import BulkInsert
 
 Row = tuple[Any, ...]
+Call = tuple[Row, Row]
+"""A call's beginning and its outcome, in the order of `BEGINNING` and `OUTCOME`."""
 
 # The statements are made of column names from `tables`, never of values.
 # ruff: noqa: S608
@@ -38,6 +42,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 CALLS = listed(CALL_COLUMNS)
+BEGUN = [f'"{name}"' for name in BEGINNING[1:]]
 OVERWRITTEN = ", ".join(
     f'"{name}" = coalesce(excluded."{name}", call."{name}")'
     if name in FINGERPRINTS
@@ -95,19 +100,32 @@ ADDING = tuple(table.adds for table in TABLES)
 
 KNOWN = "EXISTS (SELECT 1 FROM call WHERE call.id = incoming.id AND call.status"
 FORGET_KNOWN = f"DELETE FROM incoming WHERE {KNOWN} NOT IN ('reserved', 'reconciled'))"
+COMPLETE = (
+    f"UPDATE incoming SET {', '.join(f'{name} = call.{name}' for name in BEGUN)} "
+    "FROM call WHERE call.id = incoming.id AND incoming.trace_id = ''"
+)
+"""Of a call whose end alone is known here, the beginning is in the database."""
 LATE = f"SELECT DISTINCT started_us / {DAY_US} FROM {OVER} AND {KNOWN} = 'reconciled')"
 
 
-def put(connection: Connection, calls: Sequence[Row], dimensions: Sequence[Row], *, first: bool) -> None:
-    """Writes calls, begun or over, and adds those that are over to the sums.
+def put(
+    connection: Connection,
+    calls: Iterable[Call],
+    dimensions: Sequence[Row],
+    marks: Mapping[int, Fingerprint],
+    *,
+    first: bool,
+) -> None:
+    """Writes calls, begun or over, and adds those that are over to the sums; `marks` are fingerprints by id.
 
     `first` says that the end of none of them can have been written before. Where that is not certain, those that
     are known are left out, and where one was taken for lost, the sums of its day are made anew.
     """
-    stage(connection, calls, dimensions)
+    stage(connection, [begun + came + marks.get(begun[0], NONE) for begun, came in calls], dimensions)
     late: list[int] = []
     if not first:
         connection.exec_driver_sql(FORGET_KNOWN)
+        connection.exec_driver_sql(COMPLETE)
         late = list(connection.exec_driver_sql(LATE).scalars())
     add(connection)
     if late:

@@ -16,38 +16,31 @@ DIMENSION_COLUMNS = (
 )
 """What many calls have in common. `id` is a hash of the others."""
 
-CALL_COLUMNS = (
-    "id",
+BEGINNING = ("id", "trace_id", "request_id", "user", "started_us", "reserved_nanos", "max_output")
+OUTCOME = (
     "dimension_id",
-    "trace_id",
-    "request_id",
-    "user",
     "status",
-    "started_us",
     "ended_us",
+    "saved_nanos",
+    "cache",
+    "batch",
+    "estimated",
     "input",
     "cached_input",
     "cache_write",
     "output",
     "reasoning",
     "cost_nanos",
-    "reserved_nanos",
-    "saved_nanos",
-    "cache",
-    "batch",
-    "estimated",
-    "max_output",
-    "digest",
-    "prefix",
-    "prefix_chars",
 )
-"""`id` is the start in microseconds, shifted by `SLOT_BITS`, and the slot of the process that made the call."""
+FINGERPRINTS = ("digest", "prefix", "prefix_chars")
+CALL_COLUMNS = (*BEGINNING, *OUTCOME, *FINGERPRINTS)
+"""What is known when a call begins, what came of it so far, and what is known with the first writing of a row only.
+
+`id` is the start in microseconds, shifted by `SLOT_BITS`, and the slot of the process that made the call.
+"""
 
 SLOT_BITS = 8
 SLOTS = 1 << SLOT_BITS
-
-FINGERPRINTS = ("digest", "prefix", "prefix_chars")
-"""Columns that are known with the first writing of a row only."""
 
 SUMS = {
     "calls": "count(*)",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from penstock.access.ledger import repository
-from penstock.access.ledger.fingerprint import NONE, fingerprint
+from penstock.access.ledger.fingerprint import Fingerprint, fingerprint
 from penstock.access.ledger.journal import Journal
-from penstock.access.ledger.repository import Row
+from penstock.access.ledger.repository import Call, Row
 from penstock.errors import PenstockError, StorageError, StorageFull, Unavailable
 from penstock.exchange import Exchange
 from penstock.storage.database import Database
@@ -28,12 +28,12 @@ FINGERPRINTED = 64
 
 
 class Waiter:
-    """Somebody who waits for what was accounted up to `sequence`."""
+    """Somebody who waits for a batch."""
 
-    __slots__ = ("future", "loop", "sequence")
+    __slots__ = ("batch", "future", "loop")
 
-    def __init__(self, sequence: int) -> None:
-        self.sequence = sequence
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self.loop.create_future()
 
@@ -41,19 +41,20 @@ class Waiter:
 class LedgerWriter:
     """The queue and its thread. `lock` guards everything that both it and the requests touch.
 
-    `rows` are the calls to write by their id, without fingerprint; `sequence` counts what was put into them. Calls
-    below `doubtful_below` may have been written before, or been taken for lost. `eager` writes at once; else
-    batches are gathered for a moment. `check` is called before each batch, and may refuse it.
+    `calls` are those to write, by their id; `batch` is the number of the batch that they will be in, `committed`
+    that of the last one in the database. Calls below `doubtful_below` may have been written before, or been taken
+    for lost. `eager` writes at once; else batches are gathered for a moment. `check` is called before each batch,
+    and may refuse it.
     """
 
     def __init__(
         self, database: Database, journal: Journal | None, check: Callable[[], None], *, eager: bool
     ) -> None:
         self.lock = threading.Lock()
-        self.rows: dict[int, Row] = {}
+        self.calls: dict[int, Call] = {}
         self.dimensions: list[Row] = []
         self.asked: list[tuple[int, Exchange]] = []
-        self.sequence = 0
+        self.batch = 1
         self.committed = 0
         self.doubtful_below = 0
         self.failing: PenstockError | None = None
@@ -73,11 +74,11 @@ class LedgerWriter:
         """There is something to write, where there was nothing before."""
         self._wake.set()
 
-    async def wait(self, sequence: int) -> None:
-        """Returns once all up to `sequence` is in the database. Raises what the database refuses it with."""
-        waiter = Waiter(sequence)
+    async def wait(self, batch: int) -> None:
+        """Returns once the batch is in the database. Raises what the database refuses it with."""
+        waiter = Waiter(batch)
         with self.lock:
-            if self.committed >= sequence:
+            if self.committed >= batch:
                 return
             if self.failing is not None:
                 raise self.failing
@@ -88,7 +89,7 @@ class LedgerWriter:
     def flush(self, timeout: float) -> bool:
         """Waits until all that was accounted can be read; false if it was not within `timeout` seconds."""
         with self.lock:
-            target = self.sequence
+            target = self.batch
         self._hurry.set()
         self._wake.set()
         with self._settled:
@@ -114,7 +115,7 @@ class LedgerWriter:
             else:
                 delay = min(RETRY_SECONDS[1], 2 * delay)
                 self._wake.set()
-            if self._closing and (self.failing is not None or not self.rows):
+            if self._closing and (self.failing is not None or not self.calls):
                 return
 
     def _write(self) -> bool:
@@ -124,52 +125,61 @@ class LedgerWriter:
             self._refused(as_refusal(error), {}, [], [])
             return False
         with self.lock:
-            rows, self.rows = self.rows, {}
+            calls, self.calls = self.calls, {}
             dimensions, self.dimensions = self.dimensions, []
             asked, self.asked = self.asked, []
-            sequence, doubtful_below = self.sequence, self.doubtful_below
+            batch, doubtful_below = self.batch, self.doubtful_below
+            self.batch += 1
             if self._journal is not None:
                 self._journal.turn()
-        if rows or dimensions:
+        if calls or dimensions:
             marks = {identity: fingerprint(exchange) for identity, exchange in asked}
-            first = not rows or min(rows) >= doubtful_below
+            first = not calls or min(calls) >= doubtful_below
             try:
-                self._put([row + marks.get(row[0], NONE) for row in rows.values()], dimensions, first=first)
+                self._put(calls.values(), dimensions, marks, first=first)
             except Exception as error:
-                self._refused(as_refusal(error), rows, dimensions, asked)
+                self._refused(as_refusal(error), calls, dimensions, asked)
                 return False
-        self._taken_in(sequence)
+        self._taken_in(batch)
         return True
 
-    def _put(self, rows: Sequence[Row], dimensions: Sequence[Row], *, first: bool) -> None:
-        self._database.submit(lambda connection: repository.put(connection, rows, dimensions, first=first)).result()
+    def _put(
+        self, calls: Collection[Call], dimensions: Sequence[Row], marks: Mapping[int, Fingerprint], *, first: bool
+    ) -> None:
+        self._database.submit(
+            lambda connection: repository.put(connection, calls, dimensions, marks, first=first)
+        ).result()
 
     def _refused(
-        self, error: PenstockError, rows: dict[int, Row], dimensions: list[Row], asked: list[tuple[int, Exchange]]
+        self,
+        error: PenstockError,
+        calls: dict[int, Call],
+        dimensions: list[Row],
+        asked: list[tuple[int, Exchange]],
     ) -> None:
         """Puts a batch back. Whether it was committed all the same is looked up when it is written again."""
         if self.failing is None:
             logger.error("the ledger is not being written, and waits: %s", error)
         with self.lock:
-            self.rows = rows | self.rows
+            self.calls = calls | self.calls
             self.dimensions = dimensions + self.dimensions
             self.asked = asked + self.asked
-            self.doubtful_below = max(self.doubtful_below, max(self.rows, default=0) + 1)
+            self.doubtful_below = max(self.doubtful_below, max(self.calls, default=0) + 1)
             self.failing = error
             waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.loop.call_soon_threadsafe(fail, waiter.future, error)
 
-    def _taken_in(self, sequence: int) -> None:
+    def _taken_in(self, batch: int) -> None:
         if self.failing is not None:
             logger.warning("the ledger is being written again")
         with self.lock:
-            self.committed = sequence
+            self.committed = batch
             self.failing = None
             if self._journal is not None:
                 self._journal.taken_in()
-            ready = [waiter for waiter in self._waiters if waiter.sequence <= sequence]
-            self._waiters = [waiter for waiter in self._waiters if waiter.sequence > sequence]
+            ready = [waiter for waiter in self._waiters if waiter.batch <= batch]
+            self._waiters = [waiter for waiter in self._waiters if waiter.batch > batch]
         for loop in {waiter.loop for waiter in ready}:
             futures = [waiter.future for waiter in ready if waiter.loop is loop]
             loop.call_soon_threadsafe(finish, futures)
