@@ -34,6 +34,7 @@ class Journal:
         self.path = path
         self._file = file
         self._memory = mmap.mmap(file, 2 * HALF_BYTES)
+        self._half = self._at = self._last = self._last_beginning = 0
         self._other_free = True
         self._enter(0)
 
