@@ -88,7 +88,7 @@ def total(connection: Connection) -> int:
 
 
 def evict(connection: Connection, excess: int, written: bytes) -> int:
-    """Deletes the entries used longest ago until `excess` bytes are free, but not the one `written` now; how many."""
+    """Deletes the entries used longest ago until `excess` bytes are free, but never `written`; how many."""
     gone = []
     for key, size in connection.exec_driver_sql(
         "SELECT key, size FROM entry WHERE key <> ? ORDER BY used_us", (written,)
