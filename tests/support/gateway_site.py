@@ -116,6 +116,10 @@ class Site:
         return detail
 
 
+def settings_of(server: ServerSettings, batches: BatchSettings) -> Settings:
+    return Settings(app=AppSettings(name="docs"), models={}, knowledge={}, server=server, batches=batches)
+
+
 @asynccontextmanager
 async def site(
     folder: Path,
@@ -135,37 +139,22 @@ async def site(
     registry = Registry(targets or (model(),))
     meter = Meter()
     settings = ServerSettings(**{"request_seconds": 20.0} | server)
-    admission = Admission(settings.max_in_flight)
+    shared: dict[str, Any] = {
+        "responses": responses,
+        "cache": cache,
+        "limits": limits,
+        "ledger": ledger,
+        "admission": Admission(settings.max_in_flight),
+    }
     services = Services(
         app_name="docs",
-        settings=Settings(
-            app=AppSettings(name="docs"),
-            models={},
-            knowledge={},
-            server=settings,
-            batches=batches or BatchSettings(),
-        ),
-        pipeline=Pipeline(
-            standard_stages(
-                registry,
-                traces,
-                meter,
-                admission=admission,
-                responses=responses,
-                cache=cache,
-                limits=limits,
-                ledger=ledger,
-            )
-        ),
+        settings=settings_of(settings, batches or BatchSettings()),
+        pipeline=Pipeline(standard_stages(registry, traces, meter, **shared)),
         registry=registry,
         traces=traces,
         meter=meter,
-        responses=responses,
-        cache=cache,
-        limits=limits,
-        ledger=ledger,
-        admission=admission,
         access=access,
+        **shared,
     )
     stack = AsyncExitStack()
     batching = open_batches(folder, lambda: services, stack) if batches is not None else None

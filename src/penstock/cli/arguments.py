@@ -13,6 +13,9 @@ AppPath = Annotated[
         metavar="PATH", help="A folder, a document, or an app folder; here, if not given.", show_default=False
     ),
 ]
+NamedApp = Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a document, or an app folder.")]
+"""The same where other arguments follow, so that it must be given."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 HERE = Path()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.arguments import AsJson, examples
+from penstock.cli.arguments import AsJson, NamedApp, examples
 from penstock.cli.output import note, say, say_json
 from penstock.errors import InvalidRequest
 
@@ -27,13 +27,12 @@ CREATE_EXAMPLES = examples(
     "penstock batches create my-docs/ requests.jsonl --model gpt-4.1-mini --window 6h",
     "penstock batches create my-docs/ texts.jsonl --endpoint /v1/embeddings --output vectors.jsonl",
 )
-App = Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a document, or an app folder.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The batch's id.")]
 
 
 @app.command("create", epilog=CREATE_EXAMPLES)
 def create(
-    path: App,
+    path: NamedApp,
     file: Annotated[
         Path,
         typer.Argument(
@@ -69,7 +68,7 @@ def create(
 
 @app.command("list", epilog=examples("penstock batches list my-docs/", "penstock batches list my-docs/ --json"))
 def list_(
-    path: App,
+    path: NamedApp,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=100, help="How many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -104,7 +103,7 @@ def list_(
 
 @app.command("show", epilog=examples("penstock batches show my-docs/ batch_0197f2c4b1de7a3f --wait"))
 def show(
-    path: App,
+    path: NamedApp,
     id: Id,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it is over, and show how far it is.")] = False,
     as_json: AsJson = False,
@@ -119,7 +118,7 @@ def show(
 
 
 @app.command("cancel", epilog=examples("penstock batches cancel my-docs/ batch_0197f2c4b1de7a3f"))
-def cancel(path: App, id: Id) -> None:
+def cancel(path: NamedApp, id: Id) -> None:
     """Stop a batch; what was answered stays, and can be fetched."""
     from penstock.cli.batching import desk
     from penstock.config import load
@@ -133,7 +132,7 @@ def cancel(path: App, id: Id) -> None:
 
 @app.command("output", epilog=examples("penstock batches output my-docs/ batch_0197f2c4b1de7a3f > answers.jsonl"))
 def output(
-    path: App,
+    path: NamedApp,
     id: Id,
     errors: Annotated[bool, typer.Option("--errors", help="The lines that failed instead.")] = False,
 ) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.arguments import HERE, AppPath, AsJson, NamedApp, examples
 from penstock.cli.output import note, say, say_json
 from penstock.errors import InvalidRequest
 
@@ -30,7 +29,6 @@ REVOKE_EXAMPLES = examples(
     "penstock keys revoke my-docs/ web",
     "penstock keys revoke my-docs/ key_0197f2c4b1de7a3f --keep-children",
 )
-App = Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a document, or an app folder.")]
 Named = Annotated[str, typer.Argument(metavar="KEY", help="A key's id, its first characters, or its name.")]
 Expires = Annotated[str | None, typer.Option(metavar="AGE", help="End after 24h, 90d …; default: never.")]
 Project = Annotated[str | None, typer.Option(metavar="PROJECT", help="The project it belongs to; default: local.")]
@@ -116,7 +114,7 @@ def list_(
 
 @app.command("revoke", epilog=REVOKE_EXAMPLES)
 def revoke(
-    path: App,
+    path: NamedApp,
     key: Named,
     keep_children: Annotated[
         bool, typer.Option("--keep-children", help="Leave the keys that were made with it.")
@@ -132,7 +130,7 @@ def revoke(
 
 @app.command("rotate", epilog=ROTATE_EXAMPLES)
 def rotate(
-    path: App,
+    path: NamedApp,
     key: Named,
     overlap: Annotated[str, typer.Option(metavar="AGE", help="How long the old key goes on.")] = "24h",
     expires: Expires = None,

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.arguments import HERE, AppPath, AsJson, NamedApp, examples
 from penstock.cli.groups import ListByDefault
 from penstock.cli.output import note, say, say_json
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=ListByDefault, help="Show how the targets of every model are, and take one out of service.")
 
-App = Annotated[Path, typer.Argument(metavar="PATH", help="A folder, a document, or an app folder.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.")]
 Number = Annotated[int, typer.Argument(metavar="TARGET", help="The number of one of its targets.", min=1)]
 HEADS = ("Model", "#", "Target", "State", "Running", "Attempts", "Errors", "p50", "p99", "Ejections")
@@ -47,13 +46,13 @@ def list_(path: AppPath = HERE, as_json: AsJson = False) -> None:
 
 
 @app.command("eject", epilog=examples("penstock models eject my-docs/ smart 2"))
-def eject(path: App, model: Model, target: Number = 1) -> None:
+def eject(path: NamedApp, model: Model, target: Number = 1) -> None:
     """Take a target out of service, until it is restored."""
     change(path, model, target, "eject")
 
 
 @app.command("restore", epilog=examples("penstock models restore my-docs/ smart 2"))
-def restore(path: App, model: Model, target: Number = 1) -> None:
+def restore(path: NamedApp, model: Model, target: Number = 1) -> None:
     """Put a target back that was taken out, or left out because it failed."""
     change(path, model, target, "restore")
 

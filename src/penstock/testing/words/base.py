@@ -90,6 +90,11 @@ def number_of_words(texts: tuple[str, ...]) -> int:
     return sum(len(text.split()) for text in texts)
 
 
+def total_of(usage: tuple[int | None, int | None]) -> int | None:
+    prompt, output = usage
+    return None if prompt is None or output is None else prompt + output
+
+
 def vector_of(text: str) -> list[float]:
     """The same for the same text; of length 1."""
     return [1.0, 0.0] if len(text) % 2 == 0 else [0.0, 1.0]

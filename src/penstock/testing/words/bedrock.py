@@ -21,6 +21,7 @@ from penstock.testing.words.base import (
     malformed_data,
     number_of_words,
     text_of,
+    total_of,
     vector_of,
 )
 from penstock.testing.words.openai import halves
@@ -149,8 +150,7 @@ def block_events(at: int, block: dict[str, Any], said: Said) -> list[Step]:
 def usage_of(said: Said) -> dict[str, int | None]:
     assert said.usage is not None
     prompt, output = said.usage
-    total = None if prompt is None or output is None else prompt + output
-    return {"inputTokens": prompt, "outputTokens": output, "totalTokens": total}
+    return {"inputTokens": prompt, "outputTokens": output, "totalTokens": total_of(said.usage)}
 
 
 def event(kind: str, **fields: Any) -> Step:

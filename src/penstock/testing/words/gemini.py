@@ -18,6 +18,7 @@ from penstock.testing.words.base import (
     malformed_data,
     number_of_words,
     text_of,
+    total_of,
     vector_of,
 )
 
@@ -122,7 +123,7 @@ def answer(parts: list[dict[str, Any]], said: Said, finish: str | None) -> bytes
         counts: dict[str, Any] = {"promptTokenCount": prompt}
         if finish is not None:
             counts["candidatesTokenCount"] = output
-            counts["totalTokenCount"] = None if prompt is None or output is None else prompt + output
+            counts["totalTokenCount"] = total_of(said.usage)
         body["usageMetadata"] = counts
     return encode(body)
 

@@ -16,6 +16,7 @@ from penstock.testing.words.base import (
     encode,
     malformed_data,
     text_of,
+    total_of,
     vector_of,
 )
 
@@ -190,8 +191,7 @@ def tool_call(said: Said) -> dict[str, Any]:
 
 def usage_of(usage: tuple[int | None, int | None]) -> dict[str, int | None]:
     prompt, completion = usage
-    total = None if prompt is None or completion is None else prompt + completion
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total_of(usage)}
 
 
 def halves(text: str) -> list[str]:
