@@ -14,7 +14,6 @@ from support.gateway_site import Site, embedder, model, site
 
 from penstock.errors import ContextLengthExceeded, InvalidConstraint
 from penstock.gateway.registry import Target
-from penstock.http import bodies
 from penstock.testing import FakeProvider
 
 CHAT = "/v1/chat/completions"
@@ -276,17 +275,14 @@ async def test_a_body_that_is_too_large(plain: Site) -> None:
     assert (status, answer["error"]["code"]) == (413, "body_too_large")
 
 
-async def test_a_body_that_does_not_arrive(plain: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = bodies.LimitedBody.__init__
-
-    def hasty(self: bodies.LimitedBody, scope: Any, receive: Any, limit: int, seconds: float) -> None:
-        made(self, scope, receive, limit, 0.05)
-
-    monkeypatch.setattr(bodies.LimitedBody, "__init__", hasty)
+@pytest.mark.parametrize("framing", [b"content-length: 100\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n9\r\n"])
+async def test_a_body_that_does_not_arrive(plain: Site, monkeypatch: pytest.MonkeyPatch, framing: bytes) -> None:
+    monkeypatch.setattr(plain.server.app.state.bodies, "seconds", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", plain.server.port)
     writer.write(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        b'content-length: 100\r\n\r\n{"model":'
+        + framing
+        + b'{"model":'
     )
     answer = await reader.read()  # to the end: the connection is closed
     assert answer.startswith(b"HTTP/1.1 408")

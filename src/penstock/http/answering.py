@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from starlette.types import Receive, Send
-
 from penstock.errors import DeadlineExceeded, PenstockError, Unavailable
 from penstock.exchange import Chunk, Exchange
 from penstock.gateway.flight import Flight
 from penstock.gateway.meter import Meter
-from penstock.http.connection import DirectRequest
 from penstock.http.errors import as_penstock, body_of, headers_of, status_of
+from penstock.http.posts import Headers, Post, base_url
 
 CLIENT_LEFT = 499
 REQUESTS = logging.getLogger("penstock.requests")
@@ -49,8 +47,8 @@ class AnswerWriter(Protocol):
         ...
 
 
-MakeWriter = Callable[[Exchange], AnswerWriter]
-"""Called with the first chunk, when the exchange knows its release."""
+Write = Callable[[Exchange, str], AnswerWriter]
+"""Makes a writer with the first chunk, when the exchange knows its release; the text is this server's address."""
 
 
 TICK = 0.05
@@ -85,7 +83,11 @@ class Running:
     def stop(self) -> None:
         """Ends every answer with an error that says why."""
         for answer in tuple(self._answers):
-            answer.stop(Unavailable("The server is stopping.", hint="Send the request again in a moment."))
+            answer.stop(stopping())
+
+
+def stopping() -> Unavailable:
+    return Unavailable("The server is stopping.", hint="Send the request again in a moment.")
 
 
 class Answering:
@@ -93,30 +95,26 @@ class Answering:
 
     __slots__ = (
         "_cause",
-        "_dialect",
-        "_direct",
         "_finished",
         "_flight",
-        "_make_writer",
+        "_post",
         "_running",
         "_started",
         "_stopped",
         "_task",
+        "_write",
         "_writer",
         "deadline",
         "sent",
         "status",
     )
 
-    def __init__(
-        self, flight: Flight, make_writer: MakeWriter, running: Running, direct: DirectRequest | None = None
-    ) -> None:
+    def __init__(self, flight: Flight, write: Write, post: Post, running: Running) -> None:
         self._flight = flight
-        self._dialect = flight.exchange.dialect
         self.deadline = flight.exchange.deadline
-        self._make_writer = make_writer
+        self._write = write
+        self._post = post
         self._running = running
-        self._direct = direct
         self._task: asyncio.Task[None] | None = None
         self._started = False
         self._finished = False
@@ -134,17 +132,18 @@ class Answering:
         self._cause = self._flight.cause = cause
         self._task.cancel()
 
-    async def deliver(self, receive: Receive, send: Send) -> None:
+    async def deliver(self) -> None:
         """Sends the answer, or the error that ended it. Returns also where the client has left."""
         self._task = asyncio.current_task()
         self._running.add(self)
-        watcher = None
-        if self._direct is not None:
-            self._direct.watch(self._left)
-        else:
-            watcher = asyncio.create_task(self._watch(receive))
+        self._post.watch(self._left)
+        flight = self._flight
+        flight.lingers = True
         try:
-            await self._send(send)
+            try:
+                await (self._stream() if flight.exchange.stream else self._whole())
+            finally:
+                await flight.aclose()
         except asyncio.CancelledError:
             if not self._stopped or self._task is None:
                 raise
@@ -152,87 +151,64 @@ class Answering:
             if self._cause is None:
                 self.status = CLIENT_LEFT
             else:
-                await self._fail(send, self._cause)
+                await self._fail(self._cause)
         except Exception as error:
-            await self._fail(send, as_penstock(error))
+            await self._fail(as_penstock(error))
         finally:
             self._finished = True
-            if watcher is not None:
-                watcher.cancel()
-            elif self._direct is not None:
-                self._direct.unwatch()
+            self._post.unwatch()
             self._running.remove(self)
 
-    async def _send(self, send: Send) -> None:
-        flight = self._flight
-        flight.lingers = True
-        try:
-            if flight.exchange.stream:
-                await self._stream(send)
-                return
-            chunks = [chunk async for chunk in flight]
-            await self._whole(send, chunks)
-        finally:
-            await flight.aclose()
-
-    async def _stream(self, send: Send) -> None:
+    async def _stream(self) -> None:
+        post = self._post
         writer: AnswerWriter | None = None
         async for chunk in self._flight:
             if writer is None:
-                writer = self._writer = self._make_writer(self._flight.exchange)
+                writer = self._writer = self._make_writer()
+                data = writer.event(chunk)
                 kind = EVENT_STREAM if chunk.media_type is None else declared(chunk.media_type)
-                await self._start(send, 200, kind + self._marks())
-            if data := writer.event(chunk):
-                self.sent += len(data)
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                self._started = True
+                await post.start(200, kind + self._marks(), data)
+            elif data := writer.event(chunk):
+                await post.send(data)
+            self.sent += len(data)
         if writer is None:
             raise PenstockError("The model gave no answer at all.", hint="Try again.")
-        await send({"type": "http.response.body", "body": writer.end(), "more_body": False})
+        await post.end(writer.end())
         self._finished = True
 
-    async def _whole(self, send: Send, chunks: list[Chunk]) -> None:
+    async def _whole(self) -> None:
+        chunks = [chunk async for chunk in self._flight]
         raw = chunks[0].raw if len(chunks) == 1 else None
-        body = raw if raw is not None else self._make_writer(self._flight.exchange).whole(chunks)
+        body = raw if raw is not None else self._make_writer().whole(chunks)
         media_type = chunks[0].media_type if chunks else None
-        kind = JSON if media_type is None else declared(media_type)
-        await self._answer(send, 200, kind + self._marks(), body)
+        await self._answer(200, JSON if media_type is None else declared(media_type), body)
         self._finished = True
 
-    async def _answer(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
         self.sent = len(body)
-        if self._direct is not None and self._direct.answer(status, headers, body):
-            self._started = True
-            self.status = status
-            return
-        await self._start(send, status, [*headers, (b"content-length", b"%d" % len(body))])
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._started = True
+        await self._post.answer(status, headers + self._marks(), body)
 
-    async def _fail(self, send: Send, error: PenstockError) -> None:
+    async def _fail(self, error: PenstockError) -> None:
         """Tells the client what went wrong: as the answer, or as the last event of one that has begun."""
         self._finished = True
-        body = body_of(error, self._dialect)
-        if self._started:
-            if self._writer is not None and (last := self._writer.failed(error, body)):
-                await send({"type": "http.response.body", "body": last, "more_body": False})
-            return
-        await self._answer(send, status_of(error), headers_of(error) + self._marks(), body)
+        body = body_of(error, self._flight.exchange.dialect)
+        if not self._started:
+            await self._answer(status_of(error), headers_of(error), body)
+        elif self._writer is not None and (last := self._writer.failed(error, body)):
+            await self._post.end(last)
 
-    async def _start(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
-        self.status = status
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+    def _make_writer(self) -> AnswerWriter:
+        return self._write(self._flight.exchange, base_url(self._post.scope))
 
-    def _marks(self) -> list[tuple[bytes, bytes]]:
+    def _marks(self) -> Headers:
         exchange = self._flight.exchange
         marks = [(b"x-penstock-trace-id", exchange.trace_id.encode())]
         if exchange.release_id:
             marks.append((b"x-penstock-release", exchange.release_id.encode()))
         return marks + self._flight.headers
-
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._left()
 
     def _left(self) -> None:
         self.stop(None)
@@ -246,7 +222,7 @@ class Answering:
         )
 
 
-def declared(media_type: str) -> list[tuple[bytes, bytes]]:
+def declared(media_type: str) -> Headers:
     return [(b"content-type", media_type.encode("latin-1", "replace")), (b"x-content-type-options", b"nosniff")]
 
 

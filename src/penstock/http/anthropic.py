@@ -12,7 +12,8 @@ from penstock.exchange import Exchange
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.answering import AnswerWriter, Running
-from penstock.http.openai import Endpoint, begin, header
+from penstock.http.openai import Endpoint, begin
+from penstock.http.posts import header
 from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, reply
 from penstock.models.dialects.anthropic import bodies, requests
 from penstock.models.dialects.anthropic.answers import AnthropicError, MessagesWriter

@@ -14,9 +14,10 @@ from penstock.batches.values import Batch, BatchError, NewBatch, Status
 from penstock.errors import InvalidRequest
 from penstock.exchange import Exchange
 from penstock.http import openai, operations, responses
+from penstock.http.answering import Write
 from penstock.http.errors import as_penstock, body_of, status_of
 from penstock.http.files import batches_of, kept_seconds
-from penstock.http.openai import Read, Write
+from penstock.http.openai import Read
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.models.dialects.openai import requests
 from penstock.models.dialects.openai.operations import read_moderation, read_rerank

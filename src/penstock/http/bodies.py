@@ -83,9 +83,7 @@ class LimitedBody:
                 message = await self._receive()
         except TimeoutError:
             self._done = True
-            raise RequestTimeout(
-                f"The body did not arrive within {self._seconds:g} s.", hint="Send it faster, or send less."
-            ) from None
+            raise too_slow(self._seconds) from None
         self._size += len(message.get("body", b""))
         self._done = not message.get("more_body", False)
         if self._size > self._limit:
@@ -134,4 +132,12 @@ async def read_body(receive: Receive) -> bytes:
         if not message.get("more_body", False):
             return b"".join(pieces)
         message = await receive()
-    raise ClientLeft("The client left before its request was complete.")
+    raise client_left()
+
+
+def client_left() -> ClientLeft:
+    return ClientLeft("The client left before its request was complete.")
+
+
+def too_slow(seconds: float) -> RequestTimeout:
+    return RequestTimeout(f"The body did not arrive within {seconds:g} s.", hint="Send it faster, or send less.")

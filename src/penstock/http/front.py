@@ -1,49 +1,62 @@
-"""The short way in: requests to the model routes whose body has come go past routing and middleware.
+"""Which requests a connection hands to their endpoint itself, past ASGI, routing and middleware.
 
-What those would check is checked here, by the same code; everything else, and every request that is in any way
-unusual, goes the long way.
+What those would check is checked here, by the same code, as soon as the head of a request has come. Whatever is in
+any way unusual, or is refused, goes the long way, which has the words for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import Scope
 
-from penstock.access.directory import UnknownKey
 from penstock.errors import PenstockError
 from penstock.http.bodies import BodyLimits
-from penstock.http.connection import direct
-from penstock.http.errors import response_of
+from penstock.http.gate import HEADERS
+from penstock.http.posts import Headers, Post
+
+UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+
+
+class Serves(Protocol):
+    """An endpoint."""
+
+    def serve(self, post: Post) -> Coroutine[Any, Any, None]: ...
 
 
 class Front:
-    """An ASGI application around `app`. `guard` raises a `PenstockError` for a request that may not come in."""
+    """`guard` raises a `PenstockError` for a request that may not come in."""
 
     def __init__(
-        self, app: ASGIApp, endpoints: Mapping[str, ASGIApp], guard: Callable[[Scope], None], bodies: BodyLimits
+        self, app: Starlette, endpoints: Mapping[str, Serves], guard: Callable[[Scope], None], bodies: BodyLimits
     ) -> None:
         self._app = app
-        self._endpoints = endpoints
+        self._endpoints = {path.encode(): (path, endpoint) for path, endpoint in endpoints.items()}
         self._guard = guard
-        self._bodies = bodies
+        self.bodies = bodies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        endpoint = self._endpoints.get(scope["path"])
-        request = direct(scope, receive)
-        if endpoint is None or request is None or not 0 < request.size <= self._bodies.bytes:
-            await self._app(scope, receive, send)
-            return
+    def admit(self, url: bytes, headers: Headers, scheme: str) -> tuple[Serves, Scope] | None:
+        """Who answers a POST, and the scope for it; `None` for what goes the long way."""
+        found = self._endpoints.get(url) or self._endpoints.get(url.partition(b"?")[0])
+        if found is None:
+            return None
+        named = dict(headers)
+        length = named.get(b"content-length", b"")
+        if not length.isdigit() or not 0 < int(length) <= self.bodies.bytes or not UNUSUAL.isdisjoint(named):
+            return None
+        path, endpoint = found
+        scope: Scope = {
+            "app": self._app,
+            "method": "POST",
+            "scheme": scheme,
+            "path": path,
+            "headers": headers,
+            HEADERS: named,
+        }
         try:
             self._guard(scope)
-        except UnknownKey:
-            await self._app(scope, receive, send)
-            return
-        except PenstockError as error:
-            await response_of(error)(scope, receive, send)
-            return
-        scope["app"] = self._app
-        await endpoint(scope, receive, send)
+        except PenstockError:
+            return None
+        return endpoint, scope

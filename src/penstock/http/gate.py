@@ -25,7 +25,7 @@ from penstock.http.local import PAGE_HEADERS, SAFE_METHODS, LocalGuard, shown
 from penstock.http.routes import ApiRoute
 
 HEADERS = "penstock.headers"
-"""Where the gate leaves the request's headers by name; of one that was sent twice, the last."""
+"""Where a scope has the request's headers by name; of one that was sent twice, the last."""
 
 SIGN_IN = "/signin"
 
@@ -75,13 +75,13 @@ class Gate:
     def check(self, scope: Scope) -> None:
         """Puts the principal into the scope. Raises a `PenstockError` for who may not come in."""
         access = self._access
+        headers: dict[bytes, bytes] | None = scope.get(HEADERS)
+        if headers is None:
+            headers = scope[HEADERS] = dict(scope["headers"])
         if access is None or not access.keys.required:
             self._local.check(scope)
-            scope[HEADERS] = dict(scope["headers"])
             scope["principal"] = LOCAL
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        scope[HEADERS] = headers
         secret = shown_key(headers)
         if secret is not None:
             self._enter(scope, access.keys.authenticate(secret))

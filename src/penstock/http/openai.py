@@ -11,29 +11,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from penstock.errors import PenstockError
 from penstock.exchange import Exchange, Principal
 from penstock.gateway.cache.control import DIRECTIVES, read_directives
 from penstock.gateway.registry import Target
 from penstock.gateway.services import Services
 from penstock.http import examples, models
-from penstock.http.answering import CLIENT_LEFT, Answering, AnswerWriter, Running, measure
-from penstock.http.bodies import ClientLeft, read_body
-from penstock.http.connection import direct
-from penstock.http.errors import as_penstock, dialect_of, response_of, status_of
+from penstock.http.answering import Answering, AnswerWriter, Running, Write, measure
+from penstock.http.errors import as_penstock, body_of, dialect_of, headers_of, status_of
 from penstock.http.gate import HEADERS
+from penstock.http.posts import AsgiPost, Post
 from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, read_query, reply
 from penstock.ids import new_id, new_trace_id
 from penstock.models.dialects.openai import answers, bodies, requests
 
 Read = Callable[[bytes, Exchange], Exchange]
-Write = Callable[[Exchange, str], AnswerWriter]
 
 SESSION_HEADER = b"x-penstock-session"
 
 
 class Endpoint:
-    """One operation of the dialect as an ASGI app: reads a body, flies it, writes the answer."""
+    """One operation of the dialect: reads a body, flies it, writes the answer. Also an ASGI app."""
 
     def __init__(self, route: str, read: Read, write: Write, running: Running) -> None:
         self.route = route
@@ -42,29 +39,23 @@ class Endpoint:
         self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        beside = direct(scope, receive)
-        body = beside.body() if beside is not None else None
-        state = scope["app"].state
-        services: Services = state.services
+        await self.serve(AsgiPost(scope, receive, send))
+
+    async def serve(self, post: Post) -> None:
+        state = post.scope["app"].state
         try:
-            if body is None:
-                body = await read_body(receive)
-                services = state.services  # which may be others, after so long
-            exchange = self.read(scope, body, begin(scope, services))
-        except ClientLeft:
-            measure(services.meter, self.route, CLIENT_LEFT, None)
-            return
+            body = await post.body()
+            services: Services = state.services
+            exchange = self.read(post.scope, body, begin(post.scope, services))
+            flight = services.pipeline.run(exchange)
         except Exception as unexpected:
-            error: PenstockError = as_penstock(unexpected)
-            measure(services.meter, self.route, status_of(error), None)
-            await response_of(error)(scope, receive, send)
+            error = as_penstock(unexpected)
+            measure(state.services.meter, self.route, status_of(error), None)
+            await post.answer(status_of(error), headers_of(error), body_of(error, dialect_of(post.scope)))
             return
-        flight = services.pipeline.run(exchange)
-        answering = Answering(
-            flight, lambda resolved: self._write(resolved, base_url(scope)), self._running, beside
-        )
+        answering = Answering(flight, self._write, post, self._running)
         try:
-            await answering.deliver(receive, send)
+            await answering.deliver()
         finally:
             measure(services.meter, self.route, answering.status, flight, answering.sent)
 
@@ -76,9 +67,10 @@ class Endpoint:
 def begin(scope: Scope, services: Services) -> Exchange:
     """An exchange with what does not come from the body."""
     options: dict[str, Any] = {}
-    if session := header(scope, SESSION_HEADER)[:200]:
-        options["session"] = session
-    if services.cache is not None and (directives := read_directives(scope[HEADERS])) is not None:
+    headers: dict[bytes, bytes] = scope[HEADERS]
+    if session := headers.get(SESSION_HEADER):
+        options["session"] = session.decode("latin-1")[:200]
+    if services.cache is not None and (directives := read_directives(headers)) is not None:
         options[DIRECTIVES] = directives
     principal: Principal = scope["principal"]
     return Exchange(
@@ -89,17 +81,6 @@ def begin(scope: Scope, services: Services) -> Exchange:
         principal=principal,
         project_id=principal.project_id,
     )
-
-
-def base_url(scope: Scope) -> str:
-    """This server's own address, as the client named it (the guard has checked it)."""
-    return f"{scope['scheme']}://{header(scope, b'host')}"
-
-
-def header(scope: Scope, wanted: bytes) -> str:
-    """A header's value, "" where the request has none."""
-    value: bytes = scope[HEADERS].get(wanted, b"")
-    return value.decode("latin-1")
 
 
 def write_chat(exchange: Exchange, base: str) -> AnswerWriter:

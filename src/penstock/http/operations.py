@@ -7,8 +7,9 @@ from starlette.types import Scope
 from penstock.exchange import Exchange, Operation
 from penstock.gateway.registry import ROUTES
 from penstock.http import examples
-from penstock.http.answering import AnswerWriter, Running
-from penstock.http.openai import Endpoint, Read, Write, header
+from penstock.http.answering import AnswerWriter, Running, Write
+from penstock.http.openai import Endpoint, Read
+from penstock.http.posts import header
 from penstock.http.routes import EVENTS, ApiRoute, Description
 from penstock.models.dialects.openai import operations
 from penstock.models.dialects.openai.operation_answers import PassedWriter, RerankWriter

@@ -16,7 +16,8 @@ from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.answering import AnswerWriter, Running
-from penstock.http.openai import Endpoint, base_url
+from penstock.http.openai import Endpoint
+from penstock.http.posts import base_url
 from penstock.http.routes import EVENTS, ApiRoute, Description, principal_of, read_query, reply
 from penstock.models.dialects.responses.answers import ResponsesWriter, with_addresses
 from penstock.models.dialects.responses.bodies import ResponseBody

@@ -9,14 +9,16 @@ import ipaddress
 import logging
 import signal
 import socket
+import time
 from collections.abc import Generator
+from typing import cast
 
 import uvicorn
 from msgspec import Struct
 from starlette.applications import Starlette
 
 from penstock.errors import ConfigError
-from penstock.http.answering import Running
+from penstock.http.answering import Running, stopping
 from penstock.http.connection import HttpConnection
 from penstock.http.tls import Certificates
 
@@ -52,7 +54,7 @@ class HttpServer:
         self._address = address
         self._running: Running = app.state.running
         config = uvicorn.Config(
-            app.state.front,
+            app,
             loop="none",
             http=HttpConnection,
             ws="none",
@@ -114,7 +116,7 @@ class HttpServer:
 
     def _on_signal(self) -> None:
         if self._running.stopping:
-            self._running.stop()
+            self._server.end_all()
             return
         if len(self._running):
             logger.info(
@@ -132,6 +134,17 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self.listening = asyncio.Event()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; connections that have waited enough are ended once a second."""
+        if counter % 10 == 0:
+            now = time.monotonic()
+            for connection in [each for each in self._open() if each.until <= now]:
+                connection.expire()
+        return await super().on_tick(counter)
+
+    def _open(self) -> set[HttpConnection]:
+        return cast("set[HttpConnection]", self.server_state.connections)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
@@ -141,8 +154,14 @@ class DrainingServer(uvicorn.Server):
         """Signals are `HttpServer`'s: uvicorn would raise them again when it ends, before others have closed."""
         yield
 
+    def end_all(self) -> None:
+        """Ends every answer, and every request whose body has not come."""
+        self._running.stop()
+        for connection in tuple(self._open()):
+            connection.cut(stopping())
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        timer = asyncio.get_running_loop().call_later(self._drain_seconds, self._running.stop)
+        timer = asyncio.get_running_loop().call_later(self._drain_seconds, self.end_all)
         self.config.timeout_graceful_shutdown = int(self._drain_seconds + FAREWELL) + 1
         try:
             await super().shutdown(sockets)
