@@ -1,4 +1,4 @@
-"""Requests to models on a connection: however their bytes come, they are answered, and nobody is waited for long."""
+"""Requests to models on a connection: however their bytes come, they are answered; nobody is waited for long."""
 
 import asyncio
 import json
