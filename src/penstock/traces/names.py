@@ -7,12 +7,12 @@ thing, OpenInference (https://github.com/Arize-ai/openinference) where they do n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from penstock.exchange import Constraint, Message, Parameters, Usage
+from penstock.exchange import Constraint, Exchange, Message, Parameters, Usage
 
 STANDARD = {
     "answer": "output.value",
@@ -62,34 +62,125 @@ OPERATIONS = {"chat": "chat", "complete": "text_completion", "embed": "embedding
 """Our operations to `gen_ai.operation.name`; the others have no convention and keep their name."""
 
 
-class Asked(
+class Described(
     Struct,
     omit_defaults=True,
     rename={
-        "operation": "gen_ai.operation.name",
-        "stream": "gen_ai.request.stream",
-        "model": "gen_ai.request.model",
         "messages": "gen_ai.input.messages",
         "input": "input.value",
         "output": "output.value",
         "finish_reasons": "gen_ai.response.finish_reasons",
+        "input_tokens": "gen_ai.usage.input_tokens",
+        "output_tokens": "gen_ai.usage.output_tokens",
+        "cached_input": "gen_ai.usage.cache_read.input_tokens",
+        "cache_write": "gen_ai.usage.cache_creation.input_tokens",
+        "reasoning": "gen_ai.usage.reasoning.output_tokens",
+        "cost_nanos": "penstock.cost_nanos",
+        "estimated": "penstock.usage.estimated",
+        "max_tokens": "gen_ai.request.max_tokens",
+        "temperature": "gen_ai.request.temperature",
+        "top_p": "gen_ai.request.top_p",
+        "top_k": "gen_ai.request.top_k",
+        "seed": "gen_ai.request.seed",
+        "frequency_penalty": "gen_ai.request.frequency_penalty",
+        "presence_penalty": "gen_ai.request.presence_penalty",
+        "stop": "gen_ai.request.stop_sequences",
+        "n": "gen_ai.request.choice.count",
+        "tool_choice": "penstock.request.tool_choice",
+        "reasoning_effort": "penstock.request.reasoning_effort",
+        "constraint": "penstock.request.constraint",
+        "operation": "gen_ai.operation.name",
+        "stream": "gen_ai.request.stream",
+        "model": "gen_ai.request.model",
         "body": "penstock.request.body",
         "release_id": "penstock.release",
         "user": "user.id",
     },
 ):
-    """What was asked and what was answered, under their stored names."""
+    """What is known of a request, under its stored names: what `said`, `used`, `parametrised` give, and the rest.
+
+    It says nothing that attributes could not, but is made and encoded in one go.
+    """
 
     messages: Sequence[Any] | None = None
     input: str | Sequence[str] | None = None
     output: str | None = None
     finish_reasons: tuple[str, ...] | None = None
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    cost_nanos: int | None = None
+    estimated: bool = False
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] | None = None
+    n: int = 1
+    tool_choice: str | None = None
+    reasoning_effort: str | None = None
+    constraint: Constraint | None = None
+
     operation: str | None = None
     stream: bool | None = None
     model: str | None = None
     body: Any = None
     release_id: str | None = None
     user: str | None = None
+
+
+UNSAID: tuple[Any, ...] = (None,) * 4
+UNUSED: tuple[Any, ...] = (*(None,) * 6, False)
+
+
+def said(exchange: Exchange, answer: str, finish_reason: str | None) -> tuple[Any, ...]:
+    """What was asked and what was answered, as `Described` begins."""
+    return (
+        shaped(exchange.messages) or None,
+        exchange.prompt or exchange.inputs or None,
+        answer or None,
+        (finish_reason,) if finish_reason else None,
+    )
+
+
+def used(usage: Usage | None) -> tuple[Any, ...]:
+    """Usage as `Described` goes on. The conventions count cached input inside input, reasoning inside output."""
+    if usage is None:
+        return UNUSED
+    return (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_input,
+        usage.cache_write,
+        usage.reasoning,
+        usage.cost_nanos,
+        usage.estimated,
+    )
+
+
+def parametrised(parameters: Parameters) -> tuple[Any, ...]:
+    """What the caller said of how to generate, as `Described` goes on."""
+    return (
+        parameters.max_tokens,
+        parameters.temperature,
+        parameters.top_p,
+        parameters.top_k,
+        parameters.seed,
+        parameters.frequency_penalty,
+        parameters.presence_penalty,
+        parameters.stop or None,
+        parameters.n,
+        parameters.tool_choice,
+        parameters.reasoning_effort,
+        parameters.constraint,
+    )
 
 
 class Called(
@@ -114,101 +205,14 @@ class Called(
     as_asked: bool | None = None
 
 
-class Used(
-    Struct,
-    omit_defaults=True,
-    rename={
-        "input_tokens": "gen_ai.usage.input_tokens",
-        "output_tokens": "gen_ai.usage.output_tokens",
-        "cached_input": "gen_ai.usage.cache_read.input_tokens",
-        "cache_write": "gen_ai.usage.cache_creation.input_tokens",
-        "reasoning": "gen_ai.usage.reasoning.output_tokens",
-        "cost_nanos": "penstock.cost_nanos",
-        "estimated": "penstock.usage.estimated",
-    },
-):
-    """Usage. The conventions count cached input inside the input, reasoning inside the output."""
-
-    input_tokens: int
-    output_tokens: int
-    cached_input: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    cost_nanos: int | None = None
-    estimated: bool = False
-
-    @classmethod
-    def of(cls, usage: Usage) -> Self:
-        return cls(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cached_input,
-            usage.cache_write,
-            usage.reasoning,
-            usage.cost_nanos,
-            usage.estimated,
-        )
-
-
-class Said(
-    Struct,
-    omit_defaults=True,
-    rename={
-        "max_tokens": "gen_ai.request.max_tokens",
-        "temperature": "gen_ai.request.temperature",
-        "top_p": "gen_ai.request.top_p",
-        "top_k": "gen_ai.request.top_k",
-        "seed": "gen_ai.request.seed",
-        "frequency_penalty": "gen_ai.request.frequency_penalty",
-        "presence_penalty": "gen_ai.request.presence_penalty",
-        "stop": "gen_ai.request.stop_sequences",
-        "n": "gen_ai.request.choice.count",
-        "tool_choice": "penstock.request.tool_choice",
-        "reasoning_effort": "penstock.request.reasoning_effort",
-        "constraint": "penstock.request.constraint",
-    },
-):
-    """What the caller said of how to generate."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    seed: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    stop: tuple[str, ...] | None = None
-    n: int = 1
-    tool_choice: str | None = None
-    reasoning_effort: str | None = None
-    constraint: Constraint | None = None
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Self:
-        return cls(
-            parameters.max_tokens,
-            parameters.temperature,
-            parameters.top_p,
-            parameters.top_k,
-            parameters.seed,
-            parameters.frequency_penalty,
-            parameters.presence_penalty,
-            parameters.stop or None,
-            parameters.n,
-            parameters.tool_choice,
-            parameters.reasoning_effort,
-            parameters.constraint,
-        )
-
-
 def standard(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes under their stored names; `Usage`, `Parameters` and messages in the conventions' shapes."""
     named: dict[str, Any] = {}
     for name, value in attributes.items():
         if isinstance(value, Usage):
-            named.update(msgspec.to_builtins(Used.of(value)))
+            named.update(msgspec.to_builtins(Described(*UNSAID, *used(value))))
         elif isinstance(value, Parameters):
-            named.update(msgspec.to_builtins(Said.of(value)))
+            named.update(msgspec.to_builtins(Described(*UNSAID, *UNUSED, *parametrised(value))))
         else:
             named[STANDARD.get(name, name)] = shaped(value) if isinstance(value, tuple | list) else value
     if isinstance(reason := named.get("gen_ai.response.finish_reasons"), str):

@@ -21,7 +21,7 @@ from penstock.errors import PenstockError
 from penstock.exchange import Chunk, Exchange, Parameters, Usage
 from penstock.seams import SpanKind
 from penstock.traces import content, rows
-from penstock.traces.span import Ended, TraceRecord, TraceStatus
+from penstock.traces.span import SPAN_SIZE, TRACE_SIZE, Ended, TraceRecord, TraceStatus
 
 logger = logging.getLogger(__name__)
 
@@ -302,11 +302,11 @@ class ActiveTrace:
 
     def _weight(self) -> float:
         """About how many bytes this keeps in memory; infinite where something of it may still be changed."""
-        size = rows.TRACE_SIZE + rows.SPAN_SIZE + len(self.answer) + weight_of(self.exchange)
+        size = TRACE_SIZE + SPAN_SIZE + len(self.answer) + weight_of(self.exchange)
         if self.attributes:
             size += weight(self.attributes.values())
         for span in self.spans:
-            size += rows.SPAN_SIZE
+            size += SPAN_SIZE
             if span.attributes:
                 size += weight(span.attributes.values())
             if span.call is not None and span.call.sent is not None:

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 TIE_BITS = 11
 _ties = itertools.count(int.from_bytes(os.urandom(2), "big"))
 
-TRACE_SIZE = 2000
-SPAN_SIZE = 500
-"""About how many bytes a trace and a step keep in memory, beside their texts."""
-
 NOTHING: dict[str, Any] = {}
 
 
@@ -55,8 +51,7 @@ def recorded(trace: ActiveTrace) -> TraceRecord:
     for span in trace.spans:
         span.id = new_span_id()
         rows.append(span_row(trace, span, key, root_id if span.parent is None else span.parent.id))
-    size = TRACE_SIZE + len(trace.answer) + sum([SPAN_SIZE + len(row[-1]) for row in rows])
-    return TraceRecord(trace_row(trace, key, duration_us), rows, size)
+    return TraceRecord(trace_row(trace, key, duration_us), rows)
 
 
 def trace_row(trace: ActiveTrace, key: int, duration_us: int) -> tuple[Any, ...]:
@@ -116,56 +111,46 @@ def span_row(trace: ActiveTrace, span: ActiveSpan, key: int, parent_id: str) -> 
     )
 
 
-def attributes(known: bytes, others: dict[str, Any] | None, settings: RecorderSettings) -> bytes:
+def attributes(known: bytes, others: dict[str, Any] | None, settings: RecorderSettings) -> bytearray:
     """A step's attributes as JSON: those that every such step has, and the others."""
     encoded = content.joined(known, content.encode(names.standard(others))) if others else known
     if not settings.content:
         encoded = content.encode(names.without_content(msgspec.json.decode(encoded)))
-    return content.bounded(encoded, settings.max_span_bytes)
+    if len(encoded) > settings.max_span_bytes:
+        encoded = content.bounded(encoded, settings.max_span_bytes)
+    return bytearray(encoded)  # what SQLite's driver takes at once
 
 
 def described(trace: ActiveTrace) -> bytes:
     """What is known of the request."""
     exchange = trace.exchange
-    asked = names.Asked(
-        messages=names.shaped(exchange.messages) or None,
-        input=exchange.prompt or exchange.inputs or None,
-        output=trace.answer or None,
-        finish_reasons=(trace.finish_reason,) if trace.finish_reason else None,
-        operation=names.OPERATIONS.get(exchange.operation, exchange.operation),
-        stream=exchange.stream,
-        model=exchange.model,
-        body=exact_body(exchange),
-        release_id=trace.release_id or None,
-        user=exchange.user,
+    known = names.Described(
+        *names.said(exchange, trace.answer, trace.finish_reason),
+        *names.used(trace.usage),
+        *names.parametrised(exchange.parameters),
     )
-    return content.joined(content.encode(asked), used(trace.usage), said(exchange))
+    known.operation = names.OPERATIONS.get(exchange.operation, exchange.operation)
+    known.stream = exchange.stream
+    known.model = exchange.model
+    known.body = exact_body(exchange)
+    known.release_id = trace.release_id or None
+    known.user = exchange.user
+    return content.encode(known)
 
 
 def described_call(trace: ActiveTrace, call: ModelCall) -> bytes:
     """What was sent to a model, and what came of it."""
-    called = names.Called(call.model, call.provider, call.served_by or None, call.first_chunk_us)
     sent = call.sent
+    called = names.Called(call.model, call.provider, call.served_by or None, call.first_chunk_us)
     if sent is None:
         called.as_asked = True
         return content.encode(called)
-    own = call.answer is not None
-    reason = call.finish_reason if own else trace.finish_reason
-    asked = names.Asked(
-        messages=names.shaped(sent.messages) or None,
-        input=sent.prompt or sent.inputs or None,
-        output=(call.answer if own else trace.answer) or None,
-        finish_reasons=(reason,) if reason else None,
-    )
-    return content.joined(content.encode(called), content.encode(asked), used(call.usage), said(sent))
-
-
-def used(usage: Usage | None) -> bytes:
-    return b"{}" if usage is None else content.encode(names.Used.of(usage))
-
-
-def said(exchange: Exchange) -> bytes:
-    return content.encode(names.Said.of(exchange.parameters))
+    if call.answer is None:
+        spoken = names.said(sent, trace.answer, trace.finish_reason)
+    else:
+        spoken = names.said(sent, call.answer, call.finish_reason)
+    known = names.Described(*spoken, *names.used(call.usage), *names.parametrised(sent.parameters))
+    return content.joined(content.encode(called), content.encode(known))
 
 
 def exact_body(exchange: Exchange) -> Any:

@@ -76,17 +76,24 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
     session: str | None = None
 
 
+TRACE_SIZE = 2000
+SPAN_SIZE = 500
+"""About how many bytes a trace and a step keep in memory, beside their texts."""
+
+
 class TraceRecord(Struct, frozen=True):
     """A whole request as the writer stores it: rows, which are made and stored in a fraction of the time of values.
 
     `row` is the place in the order of all and the fields of a `TraceSummary`, in their order; each of `span_rows`
-    the same place, the project, and the fields of a `SpanRecord`. `size` is about how many bytes this keeps in
-    memory.
+    the same place, the project, and the fields of a `SpanRecord`.
     """
 
     row: tuple[Any, ...]
     span_rows: list[tuple[Any, ...]]
-    size: int
+
+    @property
+    def size(self) -> int:
+        return TRACE_SIZE + sum([SPAN_SIZE + len(row[-1]) for row in self.span_rows])
 
     def record(self) -> Self:
         return self
