@@ -34,7 +34,7 @@ from penstock.gateway.flight import Chunks, Flight, Stage, Step
 from penstock.gateway.meter import Meter
 from penstock.gateway.registry import Registry
 from penstock.gateway.responses.store import ResponseStore
-from penstock.gateway.stages.account import Account
+from penstock.gateway.stages.account import Account, Keep
 from penstock.gateway.stages.admit import Admit
 from penstock.gateway.stages.authenticate import Authenticate
 from penstock.gateway.stages.cache import Cache
@@ -75,6 +75,7 @@ def standard_stages(
         *([Cache(cache)] if cache is not None else []),
         Call(),
         Account(meter, ledger),
+        *([Keep(ledger)] if ledger is not None and ledger.waits else []),
     )
 
 

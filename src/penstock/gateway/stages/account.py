@@ -20,8 +20,7 @@ LEFT = (asyncio.CancelledError, GeneratorExit)
 class Account(Stage):
     """Keeps the ledger, and counts tokens for `/metrics`. Only leaves are charged; their targets set the cost.
 
-    The row is kept through kill -9 as soon as it is put down, so that nothing waits. Where it shall outlive a power
-    cut, the last piece of the answer waits for the disk, unless that was quicker than the model.
+    The row is kept through kill -9 as soon as it is put down, so that nothing waits.
     """
 
     runs_at: Place = "leaf"
@@ -35,18 +34,27 @@ class Account(Stage):
         if self._ledger is not None:
             flight.ticket = self._ledger.reserve(LedgerEntry(flight.exchange, most(flight)))
 
-    def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
-        ledger = self._ledger
-        if ledger is None or not ledger.waits:
-            return chunks
-        return kept(ledger, flight, chunks)
-
     def end(self, flight: Flight) -> None:
         target, usage = flight.target, flight.usage
         if usage is not None and target is not None and not flight.cache:
             self._meter.count_tokens(target.name, usage)
         if flight.ticket is not None and self._ledger is not None:
             self._ledger.settle(flight.ticket, outcome(flight))
+
+
+class Keep(Stage):
+    """Where a row shall outlive a power cut, the last piece of the answer waits for the disk, unless that was quicker.
+
+    Stands behind `Account`, which puts the row down.
+    """
+
+    runs_at: Place = "leaf"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def outbound(self, flight: Flight, chunks: Chunks) -> Chunks:
+        return kept(self._ledger, flight, chunks)
 
 
 async def kept(ledger: Ledger, flight: Flight, chunks: Chunks) -> Chunks:
