@@ -43,9 +43,9 @@ class Account(Stage):
 
 
 class Keep(Stage):
-    """Where a row shall outlive a power cut, the last piece of the answer waits for the disk, unless that was quicker.
+    """The last piece of an answer waits until its row is on the disk, unless that was quicker than the model.
 
-    Stands behind `Account`, which puts the row down.
+    Stands behind `Account`, which puts the row down, where it shall outlive a power cut.
     """
 
     runs_at: Place = "leaf"
