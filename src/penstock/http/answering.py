@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from penstock.errors import DeadlineExceeded, PenstockError, Unavailable
@@ -185,11 +185,11 @@ class Answering:
         await self._answer(200, JSON if media_type is None else declared(media_type), body)
         self._finished = True
 
-    async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+    def _answer(self, status: int, headers: Headers, body: bytes) -> Awaitable[None]:
         self.status = status
         self.sent = len(body)
         self._started = True
-        await self._post.answer(status, headers + self._marks(), body)
+        return self._post.answer(status, headers + self._marks(), body)
 
     async def _fail(self, error: PenstockError) -> None:
         """Tells the client what went wrong: as the answer, or as the last event of one that has begun."""

@@ -97,7 +97,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def _serve(self, post: DirectPost) -> None:
         self.until = NEVER
-        self.tasks.add(self.loop.create_task(self._run(post)))
+        post.task = self.loop.create_task(self._run(post))
+        self.tasks.add(post.task)
 
     async def _run(self, post: DirectPost) -> None:
         try:
@@ -105,7 +106,7 @@ class HttpConnection(HttpToolsProtocol):
         except Exception:
             logger.exception("an answer could not be given")
         finally:
-            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.tasks.discard(post.task)
             if not post.response_complete:
                 self.transport.close()
 
@@ -160,8 +161,10 @@ class DirectPost:
     """A `Post` past ASGI. It stands where uvicorn has its cycle.
 
     uvicorn asks it for `response_complete`, and takes `keep_alive` from it when the server stops. `broken` is what
-    keeps its body from coming, `pieces` are what has come of it.
+    keeps its body from coming, `pieces` are what has come of it. `task` answers it, once the body is here.
     """
+
+    task: asyncio.Task[None]
 
     __slots__ = (
         "_connection",
@@ -173,6 +176,7 @@ class DirectPost:
         "pieces",
         "response_complete",
         "scope",
+        "task",
     )
 
     def __init__(self, connection: HttpConnection, endpoint: Serves, scope: Scope) -> None:
@@ -233,15 +237,16 @@ class DirectPost:
 
     def _head(self, status: int, headers: Headers) -> bytes:
         """All but the line that says how the body is framed."""
-        connection = self._connection
         if CLOSE in headers:
             self.keep_alive = False
         elif not self.keep_alive:
             headers = [*headers, CLOSE]
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        lines += [b"%b: %b\r\n" % header for header in connection.server_state.default_headers]
-        head = STATUS_LINE[status] + b"".join(lines)
-        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
+        pieces = [STATUS_LINE[status]]
+        for name, value in (*self._connection.server_state.default_headers, *headers):
+            pieces += (name, b": ", value, b"\r\n")
+        head = b"".join(pieces)
+        lines = len(pieces) // 4 + 1
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
             raise ValueError("a header has a line break")
         return head
 
