@@ -7,7 +7,7 @@ nginx answers at once and wrk asks, over 1, 16 and 64 connections. Measured are 
 names a folder with `npm install @portkey-ai/gateway`, and LiteLLM where $LITELLM names a virtual environment with
 `pip install 'litellm[proxy]'`. The rounds alternate between all of them; the medians of their ratios are printed.
 `--delay` takes an upstream of 20 ms instead, where only the added latency is of interest; `--workers` measures two
-worker processes beside one, and what a gateway takes to start.
+worker processes beside one, in requests/s and in CPU time per request, and what a gateway takes to start.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support import servers
+from support import cpu, servers
 from support.upstream import ANSWER
 
 CONNECTIONS = (1, 16, 64)
+MANY = 64
 BODY = (
     '{"model":"fast","messages":[{"role":"system","content":"You are a helpful assistant."},'
     '{"role":"user","content":"Hello!"}],"max_tokens":64}'
@@ -155,29 +156,91 @@ def ratio(results: dict[tuple[str, int], Result], name: str, connections: int) -
     return round(statistics.median(a / b for a, b in zip(mine, theirs, strict=True)), 3)
 
 
+@dataclass
+class Served:
+    """So many processes of one kind, and their requests/s and CPU per request (us) in each round."""
+
+    name: str
+    count: int
+    peer: Peer
+    pids: list[int]
+    rate: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+    """Of nginx and wrk."""
+
+    def measure(self, nginx: list[int], seconds: float) -> None:
+        own, others = cpu.seconds(self.pids), cpu.seconds(nginx) + cpu.seconds_of_ended()
+        rate = wrk(self.peer, MANY, seconds)[0]
+        requests = rate * seconds
+        self.rate.append(rate)
+        self.own.append((cpu.seconds(self.pids) - own) / requests * 1e6)
+        self.others.append((cpu.seconds(nginx) + cpu.seconds_of_ended() - others) / requests * 1e6)
+
+    def figures(self) -> dict[str, float]:
+        """Medians; `most` is what all cores could give if they did nothing but such requests and never waited."""
+        rate, own, others = (statistics.median(each) for each in (self.rate, self.own, self.others))
+        most = (os.cpu_count() or 1) * 1e6 / (own + others)
+        return {"rate": rate, "own_us": own, "others_us": others, "most": most, "of_most": rate / most}
+
+
 def measure_workers(folder: Path, target: str, rounds: int, seconds: float) -> dict[str, object]:
-    """Two worker processes beside one, and the start of one."""
+    """Two worker processes beside one, the same for the bare pass-through, and the start of one."""
     plain = script(folder, "plain")
     with contextlib.ExitStack() as stack:
         began = time.monotonic()
         url, running = stack.enter_context(servers.penstock(folder, target))
         seconds_to_start = time.monotonic() - began
         memory = memory_mb(running.pid)
-        one = Peer(url, plain)
-        two = Peer(stack.enter_context(servers.penstock(folder, target, workers=2))[0], plain)
-        for peer in (one, two):
-            wrk(peer, 64, 1)
-        ratios = []
+        found = [Served("penstock", 1, Peer(url, plain), cpu.family(running.pid))]
+        url, running = stack.enter_context(servers.penstock(folder, target, workers=2))
+        wrk(Peer(url, plain), MANY, 1)
+        found.append(Served("penstock", 2, Peer(url, plain), cpu.family(running.pid)))
+        for count in (1, 2):
+            url, bare = stack.enter_context(servers.passthroughs(folder, target, count))
+            found.append(Served("bare", count, Peer(url, plain), [each.pid for each in bare]))
+        nginx = cpu.family(int((folder / "nginx.pid").read_text()))
+        for each in found:
+            wrk(each.peer, MANY, 1)
         for number in range(rounds):
-            single, double = wrk(one, 64, seconds)[0], wrk(two, 64, seconds)[0]
-            ratios.append(double / single)
-            print(f"round {number + 1}  one {single:.0f}/s, two {double:.0f}/s, {double / single:.2f}", flush=True)
-    figures: dict[str, object] = {
-        "two_workers_to_one": round(statistics.median(ratios), 3),
+            for each in found:
+                each.measure(nginx, seconds)
+                said = f"{each.rate[-1]:6.0f}/s  {each.own[-1]:4.0f} us of CPU"
+                print(f"round {number + 1}  {each.name:9} {each.count}  {said}", flush=True)
+    return {
         "seconds_to_start": round(seconds_to_start, 2),
         "resident_mb_after_start": round(memory),
+        "penstock_workers": compared(found[0], found[1]),
+        "bare_processes": compared(found[2], found[3]),
     }
-    return figures
+
+
+def compared(one: Served, two: Served) -> dict[str, float]:
+    """What two processes serve to what one does.
+
+    `to_one` is of the requests per second. Where the client and the upstream have no cores of their own it says
+    little: `possible` is the most that it can be here, at what a request costs all of them, where one process has
+    one core. `by_cpu` is what two serve to one where there are cores enough: twice as much, less what a request
+    costs more of the processes' own CPU.
+    """
+    for each in (one, two):
+        said = (
+            "{rate:6.0f}/s  {own_us:4.0f} us of CPU a request, {others_us:3.0f} of nginx and wrk;"
+            "  at most {most:6.0f}/s on these cores, {of_most:.0%} reached"
+        )
+        print(f"{each.name:9} {each.count}  {said.format(**each.figures())}")
+    single, double = one.figures(), two.figures()
+    figures = {
+        "to_one": statistics.median(b / a for a, b in zip(one.rate, two.rate, strict=True)),
+        "possible": double["most"] / min(single["most"], 1e6 / single["own_us"]),
+        "by_cpu": statistics.median(2 * a / b for a, b in zip(one.own, two.own, strict=True)),
+    }
+    print(
+        f"{one.name}, two to one: {{to_one:.2f}} of {{possible:.2f}} possible, {{by_cpu:.2f}} by CPU".format(
+            **figures
+        )
+    )
+    return {name: round(value, 3) for name, value in figures.items()}
 
 
 def main() -> None:

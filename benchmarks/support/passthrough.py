@@ -1,10 +1,13 @@
 """The floor that the gateway is compared with: uvicorn and aiohttp, and nothing between them.
 
 python benchmarks/support/passthrough.py PORT UPSTREAM
+
+Several such processes can have the same port.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import Any
 
@@ -48,12 +51,11 @@ JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream")
 
 if __name__ == "__main__":
-    uvicorn.run(
-        Passthrough(),
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-        lifespan="off",
+    config = uvicorn.Config(
+        Passthrough(), loop="uvloop", http="httptools", access_log=False, log_level="warning", lifespan="off"
     )
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(("127.0.0.1", int(sys.argv[1])))
+        uvicorn.Server(config).run(sockets=[listening])

@@ -146,9 +146,20 @@ def upstream(folder: Path, *options: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def passthrough(folder: Path, target: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    with passthroughs(folder, target, 1) as (url, running):
+        yield url, running[0]
+
+
+@contextlib.contextmanager
+def passthroughs(folder: Path, target: str, count: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """So many processes behind one port."""
     port = free_port()
-    with process([sys.executable, str(HERE / "passthrough.py"), str(port), target], port, folder) as running:
-        yield f"http://127.0.0.1:{port}", running
+    command = [sys.executable, str(HERE / "passthrough.py"), str(port), target]
+    with contextlib.ExitStack() as stack:
+        yield (
+            f"http://127.0.0.1:{port}",
+            [stack.enter_context(process(command, port, folder)) for _ in range(count)],
+        )
 
 
 @contextlib.contextmanager
@@ -162,8 +173,11 @@ def penstock(
     text = PENSTOCK.format(upstream=target, port=port, workers=f"workers = {workers}" if workers > 1 else "")
     (app / "penstock.toml").write_text(text + more)
     command = [str(Path(sys.executable).with_name("penstock")), "up", str(app)]
+    url = f"http://127.0.0.1:{port}"
     with process(command, port, folder, {"BENCH_KEY": KEY}) as running:
-        yield f"http://127.0.0.1:{port}", running
+        while url.encode() not in (folder / f"{port}.log").read_bytes():  # said when all workers listen
+            time.sleep(0.05)
+        yield url, running
 
 
 @contextlib.contextmanager
