@@ -62,6 +62,15 @@ async def test_a_call_has_one_row_with_all_that_is_known(opening: Open) -> None:
     )  # fmt: skip
 
 
+async def test_a_call_that_asks_for_more_than_a_row_can_hold_is_kept_without_that(opening: Open) -> None:
+    ledger = opening()
+    asked = call(parameters=Parameters(max_tokens=1 << 53))
+    ledger.settle(ledger.reserve(LedgerEntry(asked, 1 << 70)), OK)
+    await ledger.flush()
+    (row,) = rows(ledger.database)
+    assert (row.status, row.reserved_nanos, row.max_output) == ("ok", None, None)
+
+
 async def test_the_end_of_a_long_call_completes_its_row(opening: Open) -> None:
     ledger = opening()
     ticket = ledger.reserve(LedgerEntry(call(), 700))

@@ -34,7 +34,8 @@ Durability = Literal["process", "power"]
 
 FLUSH_SECONDS = 10.0
 MOST_TOKENS = 1 << 50
-"""More than this, or less than none, is a provider's mistake and no count."""
+MOST_NANOS = MOST_TOKENS << 10
+"""More than this, or less than none, is somebody's mistake and no count."""
 MOST_DIMENSIONS = 20_000
 """How many combinations are remembered; the database knows all of them."""
 HERE = "local"
@@ -129,8 +130,8 @@ class Ledger:
                 exchange.id,
                 user if user is None else clean(user),
                 started,
-                entry.reserved_nanos,
-                None if limit is None or limit > MOST_TOKENS else limit,
+                within(entry.reserved_nanos, MOST_NANOS),
+                within(limit, MOST_TOKENS),
             )
             call = (beginning, dimension.begun)
             if journal is None:
@@ -265,9 +266,14 @@ def counted(usage: Usage | None) -> Row:
     input, output, cost = usage.input, usage.output, usage.cost_nanos
     cached, written, reasoning = usage.cached_input, usage.cache_write, usage.reasoning
     total = input | output | (cached or 0) | (written or 0) | (reasoning or 0)
-    if not 0 <= total < MOST_TOKENS or not -MOST_TOKENS < (cost or 0) < MOST_TOKENS << 10:
+    if not 0 <= total < MOST_TOKENS or not -MOST_TOKENS < (cost or 0) < MOST_NANOS:
         return UNKNOWN
     return (1 if usage.estimated else 0, input, cached, written, output, reasoning, cost)
+
+
+def within(amount: int | None, most: int) -> int | None:
+    """An amount that a database can hold; what is larger is as good as not known."""
+    return None if amount is None or amount > most else amount
 
 
 def clean(text: str) -> str:
