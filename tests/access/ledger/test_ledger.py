@@ -71,6 +71,15 @@ async def test_a_call_that_asks_for_more_than_a_row_can_hold_is_kept_without_tha
     assert (row.status, row.reserved_nanos, row.max_output) == ("ok", None, None)
 
 
+async def test_sums_of_what_absurd_calls_reserved_fit_a_column(opening: Open) -> None:
+    ledger = opening()
+    for power in range(30, 70):
+        ledger.settle(ledger.reserve(LedgerEntry(call(), 1 << power)), LedgerOutcome(status="cancelled"))
+    assert await ledger.flush()
+    assert len(rows(ledger.database)) == 40
+    assert sums(ledger.database)["open_nanos"] == (1 << 45) - (1 << 30)
+
+
 async def test_the_end_of_a_long_call_completes_its_row(opening: Open) -> None:
     ledger = opening()
     ticket = ledger.reserve(LedgerEntry(call(), 700))

@@ -34,8 +34,11 @@ Durability = Literal["process", "power"]
 
 FLUSH_SECONDS = 10.0
 MOST_TOKENS = 1 << 50
-MOST_NANOS = MOST_TOKENS << 10
-"""More than this, or less than none, is somebody's mistake and no count."""
+MOST_NANOS = 1 << 44
+"""More than this, or less than none, is somebody's mistake and no count: 17,592 dollars for one call.
+
+The sum over half a million such calls still fits a column; one that does not would stop the writer.
+"""
 MOST_DIMENSIONS = 20_000
 """How many combinations are remembered; the database knows all of them."""
 HERE = "local"
@@ -266,7 +269,7 @@ def counted(usage: Usage | None) -> Row:
     input, output, cost = usage.input, usage.output, usage.cost_nanos
     cached, written, reasoning = usage.cached_input, usage.cache_write, usage.reasoning
     total = input | output | (cached or 0) | (written or 0) | (reasoning or 0)
-    if not 0 <= total < MOST_TOKENS or not -MOST_TOKENS < (cost or 0) < MOST_NANOS:
+    if not 0 <= total < MOST_TOKENS or not -MOST_NANOS < (cost or 0) < MOST_NANOS:
         return UNKNOWN
     return (1 if usage.estimated else 0, input, cached, written, output, reasoning, cost)
 
