@@ -9,6 +9,7 @@ from pathlib import Path
 
 from penstock.access.ledger import Ledger
 from penstock.access.ledger import repository as ledger_rows
+from penstock.access.ledger.repository import Call
 from penstock.config import load
 from penstock.gateway.services import Services
 from penstock.platform import Platform
@@ -85,7 +86,7 @@ def fill(ledger: Ledger, days: int = 30, calls: int = 24_000) -> None:
         (number, "local", key, "", model, served, provider, "chat", "live", "")
         for number, (model, served, provider, key, _) in enumerate(kinds, 1)
     ]
-    rows = []
+    made: list[Call] = []
     for _ in range(calls):
         age = chance.random() * 3600 if chance.random() < 0.15 else age_by_day(chance, days)
         started = now - round(age * 1e6) - chance.randrange(1000)
@@ -95,15 +96,15 @@ def fill(ledger: Ledger, days: int = 30, calls: int = 24_000) -> None:
         read, written = chance.randrange(200, 3000), chance.randrange(20, 600)
         price = (read * 400 + written * 1600, read * 600 + written * 900, read * 100 + written * 400, None)[kind]
         cached = status == "cached"
-        row = (
-            *(started << 8, kind + 1, "0" * 32, "req_x", chance.choice((None, "ada", "grace"))),
-            *(status, started, min(now, started + (2000 if cached else took)), read, read // 4, 0, written, 0),
-            *(0 if cached else price, price, price if cached else None, "hit" if cached else "", 0, 0, 1024),
-            *(None, None, None),
+        beginning = (started << 8, "0" * 32, "req_x", chance.choice((None, "ada", "grace")), started, None, 1024)
+        ended = min(now, started + (2000 if cached else took))
+        outcome = (
+            *(kind + 1, status, ended, price if cached else None, "hit" if cached else "", 0, 0),
+            *(read, read // 4, 0, written, 0, 0 if cached else price),
         )
-        rows.append(row)
-    unique = list({row[0]: row for row in rows}.values())
-    ledger.database.submit(lambda c: ledger_rows.put(c, unique, dimensions, first=True)).result()
+        made.append((beginning, outcome))
+    unique = list({beginning[0]: (beginning, outcome) for beginning, outcome in made}.values())
+    ledger.database.submit(lambda c: ledger_rows.put(c, unique, dimensions, {}, first=True)).result()
 
 
 def age_by_day(chance: random.Random, days: int) -> float:
