@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from penstock.errors import StorageError, StorageFull
 from penstock.storage import migrate
-from penstock.storage.sqlite import SqliteDatabase, pragma
+from penstock.storage.sqlite import SqliteDatabase
 
 FIRST = """
 from alembic import op
@@ -93,7 +93,7 @@ async def test_a_reader_sees_one_consistent_state(database: SqliteDatabase) -> N
 
 async def test_a_full_disk_is_said_as_such(database: SqliteDatabase) -> None:
     def limit(connection: Connection) -> None:
-        pages = pragma(connection, "page_count")
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.execute(text(f"PRAGMA max_page_count={pages}"))
 
     def fill(connection: Connection) -> None:
@@ -129,4 +129,4 @@ def test_a_file_that_is_no_database_is_said_as_such(tmp_path: Path, migrations: 
 def test_the_file_is_in_wal_mode(database: SqliteDatabase) -> None:
     engine = create_engine(f"sqlite:///{database.path}")
     with engine.connect() as connection:
-        assert pragma(connection, "journal_mode") == "wal"
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"

@@ -16,7 +16,7 @@ from support.tracing import EVERYTHING, answered_trace, exchange, record
 
 from penstock.clock import SYSTEM_CLOCK
 from penstock.exchange import Usage
-from penstock.storage.sqlite import SqliteDatabase, pragma
+from penstock.storage.sqlite import SqliteDatabase
 from penstock.traces.recorder import ActiveTrace, RecorderSettings
 from penstock.traces.span import TraceFilter, TraceRecord
 from penstock.traces.store import TraceStore
@@ -33,7 +33,7 @@ class Disk:
         self.store = TraceStore(self.database, SYSTEM_CLOCK, RecorderSettings(), max_bytes)
 
     async def fill(self) -> None:
-        await self.database.write(lambda connection: limit_pages(connection, pragma(connection, "page_count")))
+        await self.database.write(lambda connection: limit_pages(connection, 1))  # SQLite takes those it has
 
     async def free(self) -> None:
         await self.database.write(lambda connection: limit_pages(connection, 1 << 30))

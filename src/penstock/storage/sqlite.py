@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
@@ -62,7 +61,3 @@ def begin(connection: Connection) -> None:
     """A writer takes the file's lock at once: one that has read first could not get it after another process."""
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def pragma(connection: Connection, name: str) -> Any:
-    return connection.execute(text(f"PRAGMA {name}")).scalar()
