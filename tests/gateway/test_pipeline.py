@@ -12,6 +12,7 @@ from support.gateway_site import model
 
 from penstock.errors import EngineStopped, ModelNotFound, Overloaded, PenstockError, UnsupportedFeature
 from penstock.exchange import LOCAL_PROJECT, Chunk, Constraint, Exchange, Message, Parameters, Usage
+from penstock.gateway.admission import Admission
 from penstock.gateway.flight import Chunks, Flight, Stage
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
@@ -36,7 +37,7 @@ async def traces(tmp_path: Path) -> AsyncIterator[TraceStore]:
 
 
 def pipeline(traces: TraceStore, *targets: Target, limit: int = 2) -> Pipeline:
-    return Pipeline(standard_stages(Registry(targets), traces, Meter(), max_in_flight=limit))
+    return Pipeline(standard_stages(Registry(targets), traces, Meter(), admission=Admission(limit)))
 
 
 async def text_of(flight: Flight) -> str:
@@ -100,7 +101,7 @@ async def test_an_apps_own_calls_are_children_of_its_request(traces: TraceStore)
     tiny = FakeProvider("Hello")
     meter = Meter()
     registry = Registry([app(relay), model(tiny)])
-    relay.pipeline = Pipeline(standard_stages(registry, traces, meter, max_in_flight=1))
+    relay.pipeline = Pipeline(standard_stages(registry, traces, meter, admission=Admission(1)))
     exchange = ask("app", deadline=1e12)
     assert await text_of(relay.pipeline.run(exchange)) == "HelloHello"
     root, think, call = (await trace_of(traces, exchange)).spans

@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.config import AppSettings, KnowledgeSettings, Settings
 from penstock.errors import EngineStopped
 from penstock.exchange import Chunk, Citation, Exchange, Grounding, Message, Usage
+from penstock.gateway.admission import Admission
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry, Target
@@ -198,7 +199,7 @@ async def open_site(folder: Path) -> AsyncIterator[Services]:
             models={},
             knowledge={"manuals": KnowledgeSettings(sources=("docs/**/*",), max_file_mb=1.0)},
         ),
-        pipeline=Pipeline(standard_stages(registry, traces, meter, max_in_flight=8)),
+        pipeline=Pipeline(standard_stages(registry, traces, meter, admission=Admission(8))),
         registry=registry,
         traces=traces,
         knowledge={"manuals": base},

@@ -18,6 +18,7 @@ from penstock.audit.record import COMMAND_LINE
 from penstock.clock import ManualClock
 from penstock.console.routes import routes as console_routes
 from penstock.exchange import Role
+from penstock.gateway.admission import Admission
 from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry
@@ -77,7 +78,7 @@ class KeyedSite:
         settings = self.services.settings.model_copy(update={"app": app})
         (plant,) = self.services.registry
         registry = Registry([msgspec.structs.replace(plant, projects=("local", *projects))])
-        stages = standard_stages(registry, self.services.traces, Meter(), max_in_flight=8)
+        stages = standard_stages(registry, self.services.traces, Meter(), admission=Admission(8))
         self.services = dataclasses.replace(
             self.services, settings=settings, registry=registry, pipeline=Pipeline(stages)
         )

@@ -52,8 +52,7 @@ def standard_stages(
     traces: TraceStore,
     meter: Meter,
     *,
-    max_in_flight: int = 256,
-    admission: Admission | None = None,
+    admission: Admission,
     limits: Limits | None = None,
     cache: AnswerCache | None = None,
     responses: ResponseStore | None = None,
@@ -67,7 +66,7 @@ def standard_stages(
     return (
         Authenticate(registry),
         Record(traces),
-        Admit(admission or Admission(max_in_flight), meter),
+        Admit(admission, meter),
         Recall(responses),
         Resolve(registry),
         *([Reserve(limits)] if limits is not None else []),

@@ -15,6 +15,7 @@ from support.gateway_site import model
 from penstock.clock import ManualClock
 from penstock.errors import NotCached, UpstreamFailed
 from penstock.exchange import Chunk, Exchange, FinishReason, Message, Parameters, Usage
+from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache, CacheRules
 from penstock.gateway.cache.base import CacheStore, StoreStats
 from penstock.gateway.cache.control import DIRECTIVES, OFF, ON, Directives
@@ -86,7 +87,7 @@ class Rigs:
         provider = FakeProvider(*(steps or ANSWER))
         cache = AnswerCache(store or MemoryStore(1 << 20, clock), keys or Keys(), CacheRules(**rules), clock=clock)
         target = target or model(provider, features=None, forwards=frozenset({"openai"}))
-        stages = standard_stages(Registry([target]), self._traces, Meter(), max_in_flight=300, cache=cache)
+        stages = standard_stages(Registry([target]), self._traces, Meter(), admission=Admission(300), cache=cache)
         return Rig(self._traces, provider, cache, clock, Pipeline(stages))
 
 
@@ -360,5 +361,6 @@ async def test_leaving_gives_back_and_cancels(rigs: Rigs) -> None:
 
 
 async def test_without_a_cache_there_is_no_stage(rigs: Rigs) -> None:
-    names = [type(stage).__name__ for stage in standard_stages(Registry(), rigs._traces, Meter(), max_in_flight=1)]
+    stages = standard_stages(Registry(), rigs._traces, Meter(), admission=Admission(1))
+    names = [type(stage).__name__ for stage in stages]
     assert "Cache" not in names

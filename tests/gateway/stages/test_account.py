@@ -16,6 +16,7 @@ from penstock.access.ledger import Ledger
 from penstock.config.prices import PriceSettings
 from penstock.errors import Overloaded, PenstockError, UpstreamFailed
 from penstock.exchange import Chunk, Exchange, Parameters, Principal, Usage
+from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache, CacheRules
 from penstock.gateway.cache.key import Keys
 from penstock.gateway.cache.memory import MemoryStore
@@ -76,7 +77,7 @@ async def row(ledger: Ledger) -> dict[str, Any]:
 
 def stages(ledger: Ledger, traces: TraceStore, *targets: Target, cache: AnswerCache | None = None) -> Pipeline:
     return Pipeline(
-        standard_stages(Registry(targets), traces, Meter(), max_in_flight=9, cache=cache, ledger=ledger)
+        standard_stages(Registry(targets), traces, Meter(), admission=Admission(9), cache=cache, ledger=ledger)
     )
 
 
