@@ -5,7 +5,7 @@ Each has a default, a fake in `penstock.testing` and one contract test that ever
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -111,8 +111,59 @@ class Embeddings(Struct, frozen=True):
     tokens: int
 
 
+TextKind = Literal["passage", "query"]
+"""What a text is to an embedder: something to be found, or what is looked for. Many models mark the two."""
+
+
+class VectorPoint(Struct, frozen=True, kw_only=True):
+    """A passage's vector with what a search filters by. `row` is its number in the system of record; it is shown by
+    the generations from `added_in` to before `removed_in`."""
+
+    row: int
+    vector: NDArray[np.float32]
+    added_in: int
+    removed_in: int | None
+    document: int
+    metadata: Mapping[str, object]
+    readers: tuple[str, ...]
+
+
+class VectorHits(Struct, frozen=True):
+    """Passages best first: `rows` int64 (n,), `cosines` float32 (n,)."""
+
+    rows: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
+class VectorStore(Protocol):
+    """Where vectors are searched. Writes are idempotent. A scope
+    (`knowledge.values.Scope`) says which passages a search may find."""
+
+    async def upsert(self, points: Sequence[VectorPoint]) -> None: ...
+
+    async def retire(self, rows: Sequence[int], removed_in: int) -> None:
+        """Notes that generations from `removed_in` on do not show these."""
+        ...
+
+    async def delete(self, rows: Sequence[int]) -> None: ...
+
+    async def search(self, vector: NDArray[np.float32], k: int, scope: Any) -> VectorHits:
+        """The `k` nearest that the scope lets through; fewer only where there are fewer."""
+        ...
+
+    async def cosines(self, vector: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+        """The cosine of each of these rows, NaN for one that is not there."""
+        ...
+
+    async def rows(self, generation: int) -> NDArray[np.int64]:
+        """Every row that a generation shows, ascending."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Embedder(Protocol):
-    """Texts to vectors. `fingerprint` changes whenever the vectors would."""
+    """Texts to vectors. `fingerprint` changes whenever the vectors would, and never holds a key."""
 
     @property
     def name(self) -> str: ...
@@ -123,8 +174,34 @@ class Embedder(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
-        """`urgent` work (a query) goes ahead of bulk work. Texts over the model's length are cut."""
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
+        """`urgent` work (somebody waits) goes ahead of bulk work. Texts over the model's length are cut.
+
+        Raises a `PenstockError`.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Reranker(Protocol):
+    """Reads a query and a text together and says how well the one answers the other.
+
+    `fingerprint` changes whenever the scores would.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A score from 0 to 1 for each text, in the order of the texts: float32 (texts,).
+
+        Scores of one call compare with each other; texts over the model's length are cut. Raises a
+        `PenstockError`.
+        """
         ...
 
     async def close(self) -> None: ...

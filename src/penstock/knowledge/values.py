@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from msgspec import Struct
+
+from penstock.knowledge.filters import Filter, Metadata
 
 if TYPE_CHECKING:  # the process that reads files needs these values and has no memory to spare
     import numpy as np
@@ -56,11 +59,51 @@ class Stat(Struct, frozen=True):
     inode: int
 
 
+class Reader(Struct, frozen=True):
+    """Who asks, as tags that documents may be kept for: "project:acme", "key:ci", "role:viewer", "group:hr".
+
+    `tags` `None` finds everything: it is for owners, and for one's own machine.
+    """
+
+    tags: tuple[str, ...] | None
+
+    def may_find(self, readers: tuple[str, ...]) -> bool:
+        """Whether a document kept for these `readers` may be found; for nobody in particular is for everybody."""
+        return not readers or self.tags is None or not set(self.tags).isdisjoint(readers)
+
+
+EVERYTHING = Reader(None)
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What to look for and who asks, in which generation (`None` is the published one), how many passages at most.
+
+    `filter` is on the metadata of documents; `mode` "dense" goes by vectors alone, "text" by words alone.
+    """
+
+    text: str
+    reader: Reader
+    limit: int = 5
+    generation: int | None = None
+    filter: Filter | None = None
+    mode: Literal["hybrid", "dense", "text"] = "hybrid"
+
+
+class Scope(Struct, frozen=True):
+    """What a search may find: passages of one generation, of documents that match and are for the reader."""
+
+    generation: int
+    reader: Reader
+    filter: Filter | None = None
+
+
 class Hit(Struct, frozen=True, kw_only=True):
     """A passage that a search found: `text` is characters `start` to `end` of its document's text.
 
     `score` is the mix of both, 0 to 1; `vector_score` the cosine, `None` where vectors were not searched;
-    `text_score` the share of the question's words that the passage holds, 0 to 1. `page` is 1-based.
+    `text_score` the share of the question's words that the passage holds, 0 to 1. `page` is 1-based. `location`
+    says for people where it stands ("slide 4", "lines 10–24"), "" where there is nothing to say. `parent` is the
+    larger range that it is a part of. `url` is where people open the document, "" where that is not known.
     """
 
     chunk_id: str
@@ -75,6 +118,10 @@ class Hit(Struct, frozen=True, kw_only=True):
     score: float
     vector_score: float | None
     text_score: float
+    location: str = ""
+    parent: tuple[int, int] | None = None
+    url: str = ""
+    metadata: Metadata = msgspec.field(default_factory=dict)
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
@@ -97,7 +144,8 @@ class DocumentRow(Struct, frozen=True, kw_only=True):
     """One document as lists show it. Times are UTC microseconds; `pages` is `None` where there are none.
 
     `uploaded` documents were dropped in through `add_file`; the others are files of the app's folder.
-    `reason` says what a status other than `ok` means and what to do about it.
+    `reason` says what a status other than `ok` means and what to do about it. `readers` are the tags of those who
+    may find it, none for everybody. `parser` names what read it, with its version.
     """
 
     id: str
@@ -113,6 +161,11 @@ class DocumentRow(Struct, frozen=True, kw_only=True):
     chunks: int
     modified_at: int
     loaded_at: int
+    source: str = ""
+    url: str = ""
+    parser: str = ""
+    metadata: Metadata = msgspec.field(default_factory=dict)
+    readers: tuple[str, ...] = ()
 
 
 class Document(Struct, frozen=True, kw_only=True):
