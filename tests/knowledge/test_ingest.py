@@ -15,7 +15,7 @@ from support.knowledge_checks import check_store, content
 
 from penstock.errors import ConfigError, EngineStopped, PenstockError, StorageFull, Unavailable
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
-from penstock.seams import Embeddings
+from penstock.seams import Embeddings, TextKind
 
 SMALL = KnowledgeOptions(chunk_tokens=40, max_file_bytes=100_000, parse_seconds=20)
 
@@ -327,10 +327,10 @@ class FailingEmbedder(HashEmbedder):
         super().__init__()
         self.after = after
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         if len(self.texts) + len(texts) > self.after:
             raise Unavailable("the encoder is gone")
-        return await super().embed(texts, urgent=urgent)
+        return await super().embed(texts, urgent=urgent, kind=kind)
 
 
 async def test_a_run_that_fails_keeps_the_old_generation_and_the_next_goes_on(home: Home) -> None:
@@ -360,11 +360,11 @@ class RestartedEmbedder(HashEmbedder):
 
     died = False
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         if self.texts and not self.died:
             self.died = True
             raise EngineStopped("the encoder is restarting")
-        return await super().embed(texts, urgent=urgent)
+        return await super().embed(texts, urgent=urgent, kind=kind)
 
 
 async def test_an_encoder_that_is_restarted_does_not_end_the_run(home: Home) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from penstock.knowledge.terms import terms
-from penstock.seams import Embeddings
+from penstock.seams import Embeddings, TextKind
 
 
 class HashEmbedder:
@@ -20,7 +20,7 @@ class HashEmbedder:
         self._salt = salt
         self._directions: dict[str, np.ndarray] = {}
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         if not urgent:
             self.texts.extend(texts)
         vectors = np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dimensions))

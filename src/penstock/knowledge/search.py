@@ -65,7 +65,7 @@ class Searcher:
             return result
 
     async def _embed(self, question: str) -> NDArray[np.float32]:
-        embeddings = await self._embedder.embed([question], urgent=True)
+        embeddings = await self._embedder.embed([question], urgent=True, kind="query")
         vector: NDArray[np.float32] = embeddings.vectors[0]
         return vector
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from penstock.seams import Embeddings
+from penstock.seams import Embeddings, TextKind
 
 
 class FakeEmbedder:
@@ -33,7 +33,7 @@ class FakeEmbedder:
     def fingerprint(self) -> str:
         return f"{self._name}-{self._dimensions}"
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         self.batches.append(tuple(texts))
         vectors = np.zeros((len(texts), self._dimensions), np.float32)
         tokens = 0

@@ -15,7 +15,7 @@ from penstock.gateway.cache.key import Question
 from penstock.gateway.cache.semantic import SemanticIndex, calibration
 from penstock.gateway.cache.sqlite import SqliteStore
 from penstock.models.encoders.minilm import MiniLM
-from penstock.seams import Embeddings
+from penstock.seams import Embeddings, TextKind
 
 EXCHANGE = Exchange(id="1", trace_id="2")
 HERE = b"project1context"
@@ -29,9 +29,9 @@ class Counting(HashEmbedder):
         super().__init__()
         self.batches: list[list[str]] = []
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         self.batches.append(list(texts))
-        return await super().embed(texts, urgent=urgent)
+        return await super().embed(texts, urgent=urgent, kind=kind)
 
 
 async def found(index: SemanticIndex, text: str, context: bytes = HERE) -> bytes | None:
@@ -75,12 +75,16 @@ async def test_below_the_threshold_is_another_question() -> None:
 
 async def test_an_embedder_that_is_slow_or_down_costs_a_little_time(caplog: pytest.LogCaptureFixture) -> None:
     class Stuck(HashEmbedder):
-        async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+        async def embed(
+            self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage"
+        ) -> Embeddings:
             await asyncio.Event().wait()
             raise AssertionError
 
     class Down(HashEmbedder):
-        async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+        async def embed(
+            self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage"
+        ) -> Embeddings:
             raise Unavailable("The embedder has stopped.")
 
     for embedder, reason in ((Stuck(), "TimeoutError"), (Down(), "The embedder has stopped.")):

@@ -161,7 +161,7 @@ class SemanticIndex:
         texts = [text, *(each.text for each in missing)]
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._embedder.embed(texts, urgent=True)
+                found = await self._embedder.embed(texts, urgent=True, kind="query")
         except (TimeoutError, PenstockError) as error:
             logger.warning("a question was not compared by meaning: %s", str(error) or type(error).__name__)
             return None

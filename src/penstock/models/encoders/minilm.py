@@ -18,7 +18,7 @@ from penstock.models.encoders.cores import fast_precision, usable_cores
 from penstock.models.encoders.minilm_messages import Cancel, Job, Precision, Ready, Result, Setup
 from penstock.models.pull import MANIFEST, manifest
 from penstock.process import ChildCommand, SupervisedChild
-from penstock.seams import Embeddings, EngineHealth
+from penstock.seams import Embeddings, EngineHealth, TextKind
 
 REVISION = 1
 """Of the arithmetic, as part of the fingerprint: raised when the same weights would give other vectors."""
@@ -84,7 +84,7 @@ class MiniLM:
         """Starts the child and returns when it can compute. Raises `Unavailable`."""
         await self._child.start()
 
-    async def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Embeddings:
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         """See `Embedder.embed`. Raises `EngineStopped` when the child dies over it, `Unavailable` once closed."""
         if not texts:
             return Embeddings(np.empty((0, self._dimensions), np.float32), 0)
