@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.knowledge.chunking import Block, BlockKind, chunk, embedding_text, estimate_tokens
+from penstock.knowledge.chunking import Block, BlockKind, ChunkOptions, chunk, embedding_text, estimate_tokens
 from penstock.knowledge.loaders.markdown import load_markdown
 
 WORDS = st.sampled_from(
@@ -17,9 +17,10 @@ KINDS: list[BlockKind] = ["heading", "paragraph", "code", "table"]
 
 @st.composite
 def structured(draw: st.DrawFn) -> tuple[str, list[Block]]:
-    """A text with blocks in order that do not overlap, and gaps between them."""
+    """A text with blocks in order that do not overlap or cut words, and gaps between them."""
     text = draw(TEXTS)
-    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    between = [at for at in range(len(text) + 1) if not text[at - 1 : at].strip() or not text[at : at + 1].strip()]
+    cuts = sorted(draw(st.lists(st.sampled_from(between), max_size=12)))
     blocks = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=False):
         kind = draw(st.sampled_from(KINDS))
@@ -35,7 +36,7 @@ def test_passages_hold_everything_once_in_order_and_within_bounds(
     document: tuple[str, list[Block]], limit: int
 ) -> None:
     text, blocks = document
-    passages = chunk(text, blocks, limit)
+    passages = chunk(text, blocks, ChunkOptions(tokens=limit))
     end = 0
     for passage in passages:
         assert end <= passage.start < passage.end <= len(text)
@@ -48,7 +49,7 @@ def test_passages_hold_everything_once_in_order_and_within_bounds(
 
 @given(PROSE, st.integers(20, 60))
 def test_no_word_is_cut_unless_it_is_too_long_alone(text: str, limit: int) -> None:
-    for passage in chunk(text, [], limit):
+    for passage in chunk(text, [], ChunkOptions(tokens=limit)):
         for at in (passage.start, passage.end):
             if 0 < at < len(text) and not text[at - 1].isspace() and not text[at].isspace():
                 before = text[:at].split()[-1]
@@ -61,7 +62,7 @@ def test_a_section_is_a_passage_and_knows_the_headings_above_it() -> None:
     body = "Nothing is as calm as a harbour at night, when every ship has found its place. " * 3
     source = f"# Harbour\n\n{body}\n\n## Rules\n\n{body}\n\n### Radio\n\n{body}\n\n## Fees\n\n{body}\n"
     document = load_markdown(source.encode())
-    passages = chunk(document.text, document.blocks, 200)
+    passages = chunk(document.text, document.blocks, ChunkOptions())
     assert [passage.heading for passage in passages] == [
         ("Harbour",),
         ("Harbour", "Rules"),
@@ -79,7 +80,7 @@ def test_a_section_is_a_passage_and_knows_the_headings_above_it() -> None:
 def test_a_heading_stays_with_its_text_and_a_section_keeps_its_own_tail() -> None:
     long = "Nothing is as calm as a harbour at night, when every ship has found its place. " * 2
     document = load_markdown(f"# Calm\n\n{long}\n\n## Fees\n\nA night costs twelve euros.".encode())
-    passages = chunk(document.text, document.blocks, 36)
+    passages = chunk(document.text, document.blocks, ChunkOptions(tokens=36))
     assert [passage.heading for passage in passages] == [("Calm",), ("Calm",), ("Calm", "Fees")]
     assert document.text[passages[0].start : passages[0].end].startswith("Calm\n\nNothing")
     assert document.text[passages[2].start :] == "Fees\n\nA night costs twelve euros."
@@ -87,7 +88,7 @@ def test_a_heading_stays_with_its_text_and_a_section_keeps_its_own_tail() -> Non
 
 def test_short_sections_join_under_the_heading_they_share() -> None:
     document = load_markdown(b"# Words\n\n## Bow\n\nThe front.\n\n## Stern\n\nThe back.\n\n## Hull\n\nThe body.\n")
-    [passage] = chunk(document.text, document.blocks, 200)
+    [passage] = chunk(document.text, document.blocks, ChunkOptions())
     assert passage.heading == ("Words",)
     assert document.text[passage.start : passage.end] == document.text
 
@@ -97,9 +98,9 @@ def test_code_and_tables_stay_whole_where_they_fit_and_are_cut_between_lines_whe
     text = f"Tie the rope like this, and mind the order of the calls below.\n\n{code}\n\nDone."
     start = text.index("call(")
     block = Block("code", start, start + len(code))
-    whole = chunk(text, [block], 80)
+    whole = chunk(text, [block], ChunkOptions(tokens=80))
     assert code in [text[passage.start : passage.end].removesuffix("\n\nDone.") for passage in whole]
-    cut = chunk(text, [block], 30)
+    cut = chunk(text, [block], ChunkOptions(tokens=30))
     for passage in cut:
         assert all(line in text.split("\n") for line in text[passage.start : passage.end].split("\n"))
 
@@ -107,7 +108,7 @@ def test_code_and_tables_stay_whole_where_they_fit_and_are_cut_between_lines_whe
 def test_a_long_paragraph_is_cut_between_sentences_into_even_parts() -> None:
     sentence = "The harbour master decides whether a ship may enter. "
     text = (sentence * 30).strip()
-    passages = chunk(text, [], 200)
+    passages = chunk(text, [], ChunkOptions())
     sizes = [estimate_tokens(text[passage.start : passage.end]) for passage in passages]
     assert all(text[passage.start : passage.end].endswith(".") for passage in passages)
     assert min(sizes) > 0.7 * max(sizes)

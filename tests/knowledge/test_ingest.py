@@ -15,9 +15,10 @@ from support.knowledge_checks import check_store, content
 
 from penstock.errors import ConfigError, EngineStopped, PenstockError, StorageFull, Unavailable
 from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.chunking import ChunkOptions
 from penstock.seams import Embeddings, TextKind
 
-SMALL = KnowledgeOptions(chunk_tokens=40, max_file_bytes=100_000, parse_seconds=20)
+SMALL = KnowledgeOptions(chunking=ChunkOptions(tokens=40), max_file_bytes=100_000, parse_seconds=20)
 
 
 class Home:
@@ -172,7 +173,7 @@ async def test_another_embedder_embeds_everything_anew_and_vectors_never_mix(hom
 async def test_other_passage_sizes_read_everything_again(home: Home) -> None:
     home.write("a.txt", "One sentence about ropes and how to tie them well. " * 10)
     first = await home.ingest()
-    home.reopen(msgspec.structs.replace(SMALL, chunk_tokens=100))
+    home.reopen(msgspec.structs.replace(SMALL, chunking=ChunkOptions(tokens=100)))
     second = await home.ingest()
     assert counted(second) == (0, 1, 0, 0)
     assert second.chunks < first.chunks

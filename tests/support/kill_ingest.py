@@ -17,11 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of the tests
 
 from penstock.knowledge.base import KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.chunking import ChunkOptions
 from support.hash_embedder import HashEmbedder
 from support.knowledge_checks import check_store
 
 FILES = 8
-OPTIONS = KnowledgeOptions(chunk_tokens=40)
+OPTIONS = KnowledgeOptions(chunking=ChunkOptions(tokens=40))
 LONGEST = 0.6
 """Seconds until a kill: a few runs, or a part of the first."""
 

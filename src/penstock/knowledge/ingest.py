@@ -143,7 +143,7 @@ class Ingestion:
         self._embedder = embedder
         self._options = options
         self._clock = clock
-        self._recipe = f"{RECIPE}:{options.chunk_tokens}"
+        self._recipe = f"{RECIPE}:{options.chunking.recipe}"
 
     async def run(self, listings: Mapping[str, Listing], progress: Progress) -> IngestSummary:
         """Brings the store in line with these listings, by source, and publishes one generation.
@@ -225,7 +225,7 @@ class Ingestion:
                     ReadRequest(
                         path=file.location,
                         kind=file.kind,
-                        chunk_tokens=self._options.chunk_tokens,
+                        chunking=self._options.chunking,
                         known_digest="" if known is None or unread else known.digest,
                     )
                 )

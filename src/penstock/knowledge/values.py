@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.filters import Filter, Metadata
 
 if TYPE_CHECKING:  # the process that reads files needs these values and has no memory to spare
@@ -42,9 +43,9 @@ class Sources(Struct, frozen=True):
 
 
 class KnowledgeOptions(Struct, frozen=True, kw_only=True):
-    """How documents are read and cut. A change of `chunk_tokens` re-reads all files."""
+    """How documents are read and cut. A change of `chunking` re-reads all files."""
 
-    chunk_tokens: int = 200
+    chunking: ChunkOptions = ChunkOptions()
     max_file_bytes: int = 50_000_000
     parse_seconds: float = 60.0
     parse_memory_bytes: int = 1 << 30

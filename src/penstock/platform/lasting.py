@@ -16,6 +16,7 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.chunking import ChunkOptions
 from penstock.models.local import OnPull, start_encoder
 from penstock.platform.cache import open_cache
 from penstock.platform.limits import open_limits
@@ -130,7 +131,7 @@ class Opening:
         for name, settings in self._folder.settings.knowledge.items():
             embedder = await self._embedder(settings.embedder)
             options = KnowledgeOptions(
-                chunk_tokens=settings.chunk_tokens,
+                chunking=ChunkOptions(tokens=settings.chunk_tokens),
                 max_file_bytes=int(settings.max_file_mb * MB),
                 parse_seconds=settings.parse_seconds,
                 parse_memory_bytes=settings.parse_memory_mb * MB,

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.loaders.child import read
 from penstock.knowledge.loaders.messages import ReaderSetup, ReadRequest, ReadResult
 from penstock.knowledge.loaders.process import FileReader
@@ -17,7 +18,7 @@ SETUP = ReaderSetup(memory_bytes=1 << 30, max_file_bytes=10_000)
 
 
 def request(path: Path, known_digest: str = "") -> ReadRequest:
-    return ReadRequest(path=os.fsencode(path), kind="text", chunk_tokens=200, known_digest=known_digest)
+    return ReadRequest(path=os.fsencode(path), kind="text", chunking=ChunkOptions(), known_digest=known_digest)
 
 
 class TestChild:

@@ -92,8 +92,14 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult) -> ReadRe
     if not loaded.text.strip():
         raise Unloadable("no_text", "There is no text in it.")
     passages = tuple(
-        CutPassage(passage.start, passage.end, page_of(loaded.page_starts, passage.start), passage.heading)
-        for passage in chunk(loaded.text, loaded.blocks, request.chunk_tokens)
+        CutPassage(
+            passage.start,
+            passage.end,
+            page_of(loaded.page_starts, passage.start),
+            passage.heading,
+            passage.parent,
+        )
+        for passage in chunk(loaded.text, loaded.blocks, request.chunking)
     )
     return msgspec.structs.replace(
         identity,

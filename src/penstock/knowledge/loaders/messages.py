@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.loaders.kinds import Kind
 from penstock.knowledge.values import Heading, Stat, Status
 
@@ -16,21 +17,22 @@ class ReaderSetup(Struct, frozen=True):
 
 
 class ReadRequest(Struct, frozen=True, kw_only=True):
-    """Read the file at `path` and cut it into passages of `chunk_tokens`, unless its digest is `known_digest`."""
+    """Read the file at `path` and cut it as `chunking` says, unless its digest is `known_digest`."""
 
     path: bytes
     kind: Kind
-    chunk_tokens: int
+    chunking: ChunkOptions
     known_digest: str = ""
 
 
 class CutPassage(Struct, frozen=True, array_like=True):
-    """A passage by its characters, its page and its headings."""
+    """A passage by its characters, its page, its headings and the range around it that is read in its place."""
 
     start: int
     end: int
     page: int | None
     heading: tuple[str, ...]
+    parent: tuple[int, int] | None = None
 
 
 class ReadResult(Struct, frozen=True, kw_only=True):
