@@ -6,30 +6,19 @@ is known below them stays as it is.
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 import stat as modes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
 from penstock.errors import ConfigError
 from penstock.knowledge.loaders.kinds import READABLE, Kind, kind_of
+from penstock.knowledge.sources.patterns import literal_folder, matcher
 from penstock.knowledge.values import FileProblem, Sources, Stat
 
 SKIPPED_FOLDERS = frozenset(("node_modules", "__pycache__", "site-packages"))
-GLOB = re.compile(r"/\*\*/|^\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\]|.", re.DOTALL)
-
-TRANSLATIONS = {
-    "/**/": "/(?:.*/)?",
-    "**/": "(?:.*/)?",
-    "/**": "/.*",
-    "**": ".*",
-    "*": "[^/]*",
-    "?": "[^/]",
-}
 
 
 class FoundFile(Struct, frozen=True, kw_only=True):
@@ -198,35 +187,3 @@ class _Walk:
         self._unlisted.append(shown(relative))
         reason = f"It could not be listed: {error.strerror or error}. What was taken in from it before is kept."
         self._problems.append(FileProblem(shown(relative) or ".", "unreadable", reason))
-
-
-def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a path with slashes matches any of these patterns."""
-    compiled = [re.compile(expression(pattern)) for pattern in patterns]
-    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
-
-
-def expression(pattern: str) -> str:
-    """A file pattern as a regular expression: `**` any depth, `*` and `?` within a name, `[…]` a choice."""
-    pattern = pattern.removeprefix("./")
-    if "/" not in pattern.rstrip("/"):
-        pattern = f"**/{pattern}"
-    if pattern.endswith("/"):
-        pattern += "**"
-    return "".join(_translated(piece) for piece in GLOB.findall(pattern))
-
-
-def _translated(piece: str) -> str:
-    if piece in TRANSLATIONS:
-        return TRANSLATIONS[piece]
-    if piece.startswith("[") and len(piece) > 2:
-        choice = fnmatch.translate(piece)
-        return "(?!/)" + choice[choice.index(":") + 1 : choice.rindex(")")]
-    return re.escape(piece)
-
-
-def literal_folder(pattern: str) -> str:
-    """The folder that everything matching a pattern lies in: `docs/` of `docs/**/*.md`, "" for any."""
-    pattern = pattern.removeprefix("./")
-    head = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    return head.rpartition("/")[0] + "/" if "/" in head else ""

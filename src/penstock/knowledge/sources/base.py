@@ -39,6 +39,15 @@ class Item(Struct, frozen=True, kw_only=True):
     size: int | None = None
 
 
+class SourceRules(Struct, frozen=True, kw_only=True):
+    """What holds for all documents of a source: metadata added to theirs, who may find them (`()` is everybody who
+    may read the knowledge), and the share of them, 0 to 1, that one run may delete."""
+
+    metadata: Metadata = {}
+    readers: tuple[str, ...] = ()
+    max_delete: float = 0.2
+
+
 class Listing(Struct, frozen=True, kw_only=True):
     """What a source has.
 
