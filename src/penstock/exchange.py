@@ -39,8 +39,9 @@ LOCAL_PROJECT = "local"
 class Principal(Struct, frozen=True, kw_only=True):
     """Who asks: a key, a person who signed in, or, in local mode, whoever can reach this machine's loopback.
 
-    `models` and `routes` are patterns of what may be asked (`gpt-*`); empty means everything. `key_id` is "" where
-    no key was shown, `name` what logs and pages call the principal.
+    `models` and `routes` are patterns of what may be asked (`gpt-*`); empty means everything. `groups` open the
+    documents that are only for them. `key_id` is "" where no key was shown, `name` what logs and pages call the
+    principal.
     """
 
     project_id: str = LOCAL_PROJECT
@@ -49,6 +50,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     role: Role = "owner"
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 LOCAL = Principal()
@@ -163,13 +165,14 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 class Constraint(Struct, frozen=True):
-    """What the answer must match: `kind` "json_schema" (source is a JSON text) or "regex".
+    """What the answer must match: `kind` "json_schema" (source is a JSON text), "regex", or, for what Penstock makes
+    itself for local models, "ebnf", a grammar with the rule `root`.
 
     `name` and `description` tell the model what a schema is for; `strict` is whether the caller said that it must
     be followed (`None` for nothing said: local models follow every schema).
     """
 
-    kind: Literal["json_schema", "regex"]
+    kind: Literal["json_schema", "regex", "ebnf"]
     source: str
     name: str | None = None
     description: str | None = None
@@ -311,21 +314,41 @@ class Citation(Struct, frozen=True, kw_only=True):
         return f"{where}, page {self.page}" if self.page else where
 
 
-class Grounding(Struct, frozen=True, kw_only=True):
-    """What an answer stands on. A stream carries it twice: with `stage` "evidence" first, "answer" last.
+class Conflict(Struct, frozen=True):
+    """Passages that say different things of the same: what each says, and the numbers of their citations.
 
-    `score` is the calibrated probability, 0 to 1, that the passages hold an answer; `answered` is whether it
-    passed the threshold. `unsupported` are the character ranges of the answer that no passage supports.
+    The newest comes first where the documents have dates, else the one that fits the question best.
     """
 
-    stage: Literal["evidence", "answer"]
-    mode: Literal["quote", "compose"]
+    values: tuple[str, ...]
+    citations: tuple[int, ...]
+
+
+AnswerMode = Literal["quote", "constrained", "compose"]
+
+
+class Grounding(Struct, frozen=True, kw_only=True):
+    """What an answer stands on. A stream carries it with `stage` "evidence" first and with "answer" last.
+
+    Between them "partial" ones come with the text that they are about, and hold only the citations and the
+    unsupported ranges that were found since the one before; all of them stand in the last one, too.
+
+    `score` is the calibrated probability, 0 to 1, that the passages hold an answer; `answered` is whether it
+    passed the threshold. `unsupported` are the character ranges of the answer that no passage supports, and
+    `grounded` is the share of its claims that a passage supports, `None` before the end and where nothing is
+    claimed.
+    """
+
+    stage: Literal["evidence", "partial", "answer"]
+    mode: AnswerMode
     knowledge: str
     generation: int
     answered: bool
     score: float
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[tuple[int, int], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    grounded: float | None = None
 
 
 class Chunk(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -49,6 +49,15 @@ async def test_two_that_share_a_database(location: Path | str, tmp_path: Path) -
     assert ever_had_keys(location)
 
 
+async def test_the_groups_of_a_key_are_kept(location: Path | str, tmp_path: Path) -> None:
+    access = Access.open(location, tmp_path)
+    made = await access.keys.create(COMMAND_LINE, NewKey(name="portal", groups=("hr", "Ärzte")))
+    await access.close()
+    access = Access.open(location, tmp_path)
+    assert access.keys.authenticate(made.secret.reveal().encode()).groups == ("hr", "Ärzte")
+    await access.close()
+
+
 @pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
 async def test_the_database_keeps_its_records(location: Path | str, tmp_path: Path, change: str) -> None:
     access = Access.open(location, tmp_path)

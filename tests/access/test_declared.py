@@ -46,6 +46,11 @@ async def test_a_declared_key_works_and_is_read_only(access: Access, tmp_path: P
     assert GOOD.encode() not in content_of(tmp_path)
 
 
+async def test_a_declared_key_is_in_its_groups(access: Access) -> None:
+    access.declare({}, declared(groups=["hr", "board"]))
+    assert access.keys.authenticate(GOOD.encode()).groups == ("hr", "board")
+
+
 async def test_what_the_file_no_longer_declares_does_not_work(access: Access) -> None:
     access.declare({}, declared())
     access.declare({}, {})

@@ -217,8 +217,11 @@ async def test_rotation_is_no_way_to_more_rights(access: Access) -> None:
     narrow = await access.keys.create(COMMAND_LINE, NewKey(name="narrow", role="admin", models=("small-*",)))
     wide = await access.keys.create(COMMAND_LINE, NewKey(name="wide"))
     owner = await access.keys.create(COMMAND_LINE, NewKey(name="owner", role="owner"))
+    grouped = await access.keys.create(COMMAND_LINE, NewKey(name="grouped", models=("small-1",), groups=("hr",)))
     with pytest.raises(Forbidden, match="models without a bound"):
         await access.keys.rotate(who(access, narrow), wide.key.id)
+    with pytest.raises(Forbidden, match="groups hr, which is more than 'narrow' has"):
+        await access.keys.rotate(who(access, narrow), grouped.key.id)
     for call in (access.keys.revoke, access.keys.rotate):
         with pytest.raises(Forbidden, match="of the role owner needs that role"):
             await call(who(access, narrow), owner.key.id)
@@ -231,6 +234,7 @@ async def test_rotation_is_no_way_to_more_rights(access: Access) -> None:
         (NewKey(name="a\nb"), InvalidRequest, "'a\\\\nb' does not"),
         (NewKey(name="x", models=("",)), InvalidRequest, "'' is no pattern"),
         (NewKey(name="x", routes=("v1/models",)), InvalidRequest, "'v1/models' is no path"),
+        (NewKey(name="x", groups=(" ",)), InvalidRequest, "' ' is no name of a group"),
         (NewKey(name="x", project_id="nobody"), NotFound, "There is no project 'nobody'"),
         (NewKey(name="x", expires_us=1), InvalidRequest, "expired already"),
     ],
@@ -246,14 +250,15 @@ NAMES = ("gpt-4", "gpt-4.1", "gpt-5", "claude-haiku", "codestral", "llama")
 PATHS = ("/v1/models", "/v1/embeddings", "/api/v1/keys", "/metrics")
 ROLES: st.SearchStrategy[Role] = st.sampled_from(["viewer", "developer", "admin", "owner"])
 ENDS = st.none() | st.integers(1, 10_000)
-RIGHTS = st.tuples(ROLES, PATTERNS, ROUTES, ENDS, st.none() | st.sampled_from(["local", "team-a"]))
+GROUPS = st.lists(st.sampled_from(["hr", "legal", "board"]), max_size=2, unique=True).map(tuple)
+RIGHTS = st.tuples(ROLES, PATTERNS, ROUTES, GROUPS, ENDS, st.none() | st.sampled_from(["local", "team-a"]))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(RIGHTS, min_size=2, max_size=5))
 async def test_a_child_never_exceeds_its_parent(
     tmp_path_factory: pytest.TempPathFactory,
-    chain: list[tuple[Role, tuple[str, ...], tuple[str, ...], int | None, str]],
+    chain: list[tuple[Role, tuple[str, ...], tuple[str, ...], tuple[str, ...], int | None, str]],
 ) -> None:
     """Each key of a chain is made with the one before; those that are refused are left out."""
     clock = ManualClock()
@@ -262,12 +267,13 @@ async def test_a_child_never_exceeds_its_parent(
     await access.projects.create(COMMAND_LINE, "team-a")
     now, actor, parent = clock.now_us(), COMMAND_LINE, None
     try:
-        for role, models, routes, ends, project in chain:
+        for role, models, routes, groups, ends, project in chain:
             wanted = NewKey(
                 name="key",
                 role=role,
                 models=models,
                 routes=routes,
+                groups=groups,
                 expires_us=None if ends is None else now + ends * 1_000_000,
                 project_id=project,
             )
@@ -284,6 +290,7 @@ async def test_a_child_never_exceeds_its_parent(
                 assert parent.expires_us is None or (child.expires_us or 1 << 62) <= parent.expires_us
                 owns = parent.role == "owner" and parent.project_id == "local"
                 assert child.project_id == parent.project_id or owns
+                assert set(child.groups) <= set(parent.groups) or owns
             parent, actor = child, Actor(access.keys.authenticate(made.secret.reveal().encode()))
     finally:
         await access.close()

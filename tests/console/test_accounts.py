@@ -143,6 +143,15 @@ async def test_the_first_rule_that_fits_gives_the_role(
     assert (who["role"], who["project_id"]) == (role, project)
 
 
+async def test_the_groups_that_the_issuer_names(it: KeyedSite, issuer: OidcIssuer) -> None:
+    issuer.claims |= {"groups": ["staff", "hr", "hr", " ", 7]}
+    await (nobody := Browser(it)).sign_in()
+    assert (await nobody.get("/api/v1/whoami")).json["groups"] == [], "no claim is configured"
+    trust(it, issuer, groups="groups")
+    await (browser := Browser(it)).sign_in()
+    assert (await browser.get("/api/v1/whoami")).json["groups"] == ["staff", "hr"]
+
+
 @pytest.mark.parametrize("groups", [["guests"], None, {"staff": True}, [["staff"]], "staffing"])
 async def test_whom_no_rule_fits_does_not_come_in(it: KeyedSite, issuer: OidcIssuer, groups: Any) -> None:
     issuer.claims["groups"] = groups

@@ -53,6 +53,7 @@ def declared_keys(
             role=each.role,
             models=each.models,
             routes=each.routes,
+            groups=each.groups,
             created_by=BY,
             source="config",
         )

@@ -155,6 +155,7 @@ class Directory:
             role=key.role,
             models=key.models,
             routes=key.routes,
+            groups=key.groups,
         )
         entry = Entry(stored.digest, principal, key.expires_us or NEVER, self._problem(key))
         known = self._entry_of.get(key.id)

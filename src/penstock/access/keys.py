@@ -121,6 +121,7 @@ class Keys:
             role=settled.role,
             models=settled.models,
             routes=settled.routes,
+            groups=settled.groups,
             limits=settled.limits,
             parent_id=parent.id if parent else None,
             created_by=actor.principal.name,
@@ -237,7 +238,7 @@ class Keys:
 def shown(key: Key) -> dict[str, object]:
     """A key's rights for an audit record, without what says nothing."""
     rights: dict[str, object] = {"name": key.name, "prefix": key.prefix, "role": key.role}
-    for name in ("models", "routes", "expires_us", "parent_id"):
+    for name in ("models", "routes", "groups", "expires_us", "parent_id"):
         if value := getattr(key, name):
             rights[name] = value
     if key.limits:

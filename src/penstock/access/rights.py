@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.access.principal import RANK, require, sees, within
+from penstock.access.principal import RANK, owns_server, require, sees, within
 from penstock.access.values import Key, NewKey
 from penstock.errors import Conflict, Forbidden, InvalidRequest
 from penstock.exchange import Principal
@@ -51,6 +51,8 @@ def refuse_more(key: NewKey | Key, parent: Key | None, principal: Principal) -> 
         excess = f"models {listed(key.models)}"
     elif not within(key.routes, principal.routes):
         excess = f"routes {listed(key.routes)}"
+    elif not (owns_server(principal) or set(key.groups) <= set(principal.groups)):
+        excess = f"groups {listed(key.groups)}"
     elif parent and parent.expires_us and (key.expires_us is None or key.expires_us > parent.expires_us):
         excess = "a later end"
     if excess:
@@ -89,6 +91,11 @@ def check_words(wanted: NewKey) -> None:
         if not route.startswith(("/", "*")):
             raise InvalidRequest(
                 f"The route {route[:40]!r} is no path.", hint="Write '/v1/embeddings' or '/v1/*'.", param="routes"
+            )
+    for group in wanted.groups:
+        if not group.strip() or len(group) > LONGEST_PATTERN or not group.isprintable():
+            raise InvalidRequest(
+                f"{group[:40]!r} is no name of a group.", hint="Write it as documents name it: 'hr'.", param="groups"
             )
 
 

@@ -45,6 +45,7 @@ KEY = Table(
     Column("revoked_us", BigInteger),
     Column("last_used_us", BigInteger),
     Column("version", BigInteger),
+    Column("groups", Text),
 )
 SESSION = Table(
     "session",

@@ -34,7 +34,8 @@ class Key(Struct, frozen=True, kw_only=True):
     """All that is known of a key; the key itself is kept nowhere.
 
     `prefix` are its first characters, to recognise it by. `models` and `routes` are patterns of the names and the
-    paths that it may ask; empty means everything. `parent_id` is the key that it was made with.
+    paths that it may ask; empty means everything. `groups` open the documents that are only for them. `parent_id`
+    is the key that it was made with.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Key(Struct, frozen=True, kw_only=True):
     role: Role = "developer"
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     limits: tuple[LimitSettings, ...] = ()
     parent_id: str | None = None
     created_by: str = ""
@@ -70,6 +72,7 @@ class NewKey(Struct, frozen=True, kw_only=True):
     role: Role = "developer"
     models: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     limits: tuple[LimitSettings, ...] = ()
     expires_us: int | None = None
 

@@ -20,6 +20,7 @@ CREATE_EXAMPLES = examples(
     "penstock keys create my-docs/ --name ops --role owner",
     "penstock keys create my-docs/ --name web --project team-a --model 'gpt-*' --expires 90d",
     "penstock keys create my-docs/ --name batch --limit usd=50/month --limit requests=60/1m",
+    "penstock keys create my-docs/ --name hr-portal --group hr",
 )
 ROTATE_EXAMPLES = examples(
     "penstock keys rotate my-docs/ web --overlap 24h",
@@ -49,6 +50,9 @@ def create(
     route: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="A path it may use, such as '/v1/*'; repeatable.")
     ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="A group whose documents it may find; repeatable.")
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(metavar="LIMIT", help="requests=60/1m, tokens=1000000/day, usd=50/month, concurrent=8."),
@@ -69,6 +73,7 @@ def create(
         "project_id": project,
         "models": model or [],
         "routes": route or [],
+        "groups": group or [],
         "limits": [limit_table(each) for each in limit or ()],
     }
     if (end := ends_at("--expires", expires)) is not None:

@@ -44,3 +44,6 @@ class KeySettings(Table):
     )
     models: Texts = Field((), description="Names that it may ask, such as `gpt-*`. Default: all.")
     routes: Texts = Field((), description="Paths that it may use, such as `/v1/*`. Default: all.")
+    groups: Texts = Field(
+        (), description="Groups that it is in: documents that are only for a group are found with its keys."
+    )

@@ -57,6 +57,12 @@ class OidcSettings(Table):
     roles: Annotated[tuple[RoleRule, ...], Field(strict=False)] = Field(
         min_length=1, description="Who gets which role. Whom no rule fits does not come in."
     )
+    groups: str | None = Field(
+        None,
+        min_length=1,
+        description="Claim of the ID token with the groups that somebody is in, such as `groups`; a dot goes into a "
+        "table. They open the documents that are only for those groups. Default: nobody is in any.",
+    )
     domains: Texts = Field(
         (), description="Only accounts with a verified e-mail address of these domains. Default: all."
     )

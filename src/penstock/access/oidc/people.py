@@ -12,6 +12,7 @@ from penstock.errors import Forbidden
 from penstock.exchange import Principal
 
 LONGEST_NAME = 100
+MOST_GROUPS = 500
 
 
 def person(claims: Mapping[str, Any], settings: OidcSettings) -> Principal:
@@ -26,11 +27,18 @@ def person(claims: Mapping[str, Any], settings: OidcSettings) -> Principal:
                 key_id=PERSON + hashlib.sha256(subject.encode()).hexdigest()[:16],
                 name=name,
                 role=rule.role,
+                groups=groups(claims, settings),
             )
     raise Forbidden(
         f"{name} has no role on this server.",
         hint="Ask who runs it: no rule under [[access.oidc.roles]] fits the account.",
     )
+
+
+def groups(claims: Mapping[str, Any], settings: OidcSettings) -> tuple[str, ...]:
+    """The groups that the issuer names, each once; more than `MOST_GROUPS` are left out rather than kept."""
+    named = texts(claims, settings.groups) if settings.groups else []
+    return tuple(dict.fromkeys(each for each in named if each.strip()))[:MOST_GROUPS]
 
 
 def check_email(claims: Mapping[str, Any], settings: OidcSettings, name: str) -> None:

@@ -27,13 +27,17 @@ LIMITS: TypeAdapter[tuple[LimitSettings, ...]] = TypeAdapter(Limits)
 
 
 class KeyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key to make. What is left out is what the key that makes it has; `project_id` is that key's project."""
+    """A key to make. What is left out is what the key that makes it has; `project_id` is that key's project.
+
+    It is in no groups but those named; they open the documents that are only for them.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     project_id: str | None = None
     role: Role = "developer"
     models: Patterns = ()
     routes: Patterns = ()
+    groups: Patterns = ()
     limits: LimitTables = ()
     expires_at: Moment | None = None
 
@@ -67,6 +71,7 @@ class KeyWire(Struct, frozen=True, kw_only=True):
     role: Role
     models: tuple[str, ...]
     routes: tuple[str, ...]
+    groups: tuple[str, ...]
     limits: tuple[dict[str, Any], ...]
     parent_id: str | None
     created_by: str
@@ -112,6 +117,7 @@ def new_key(body: KeyBody) -> NewKey:
         role=body.role,
         models=body.models,
         routes=body.routes,
+        groups=body.groups,
         limits=read_limits(body.limits),
         expires_us=microseconds(body.expires_at),
     )

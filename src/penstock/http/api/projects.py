@@ -67,6 +67,7 @@ class WhoAmI(Struct, frozen=True, kw_only=True):
     role: Role
     models: tuple[str, ...]
     routes: tuple[str, ...]
+    groups: tuple[str, ...]
     limits: tuple[dict[str, Any], ...]
     expires_us: int | None
 
@@ -120,6 +121,7 @@ async def whoami(request: Request) -> Response:
             role=principal.role,
             models=principal.models,
             routes=principal.routes,
+            groups=principal.groups,
             limits=limits_wire(key.limits) if key else (),
             expires_us=key.expires_us if key else None,
         )
