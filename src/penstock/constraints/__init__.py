@@ -24,6 +24,8 @@ def digest(constraint: Constraint) -> str:
 
 def grammar(constraint: Constraint) -> str:
     """The constraint as EBNF with the rule `root`. Raises `InvalidConstraint`."""
+    if constraint.kind == "ebnf":
+        return constraint.source
     if constraint.kind == "regex":
         return regex_grammar(constraint.source)
     return json_schema_grammar(constraint.source)

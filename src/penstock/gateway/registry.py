@@ -16,7 +16,7 @@ from penstock.seams import Provider
 
 Kind = Literal["app", "model", "embedder"]
 
-ENGINE_FEATURES = frozenset({"logprobs", "response_format"})
+ENGINE_FEATURES = frozenset({"ebnf", "logprobs", "response_format"})
 """What local engines do beyond plain text."""
 
 ROUTES: dict[Operation, str] = {

@@ -62,11 +62,28 @@ class Support(Struct, frozen=True):
 
 
 class Attribution(Struct, frozen=True):
-    """The supports of an answer in its order, the claims that nothing supports, and what the encoder read."""
+    """The supports of an answer in its order, the claims that nothing supports, and what the encoder read.
 
-    supports: tuple[Support, ...]
-    unsupported: tuple[Claim, ...]
-    tokens: int
+    `claims` counts the sentences that claim something: those that have a support, and the unsupported ones.
+    """
+
+    supports: tuple[Support, ...] = ()
+    unsupported: tuple[Claim, ...] = ()
+    tokens: int = 0
+    claims: int = 0
+
+    @property
+    def grounded(self) -> float | None:
+        """The share of the claims that a passage supports; `None` where nothing is claimed."""
+        return None if not self.claims else round(1 - len(self.unsupported) / self.claims, 4)
+
+    def __add__(self, other: Attribution) -> Attribution:
+        return Attribution(
+            self.supports + other.supports,
+            self.unsupported + other.unsupported,
+            self.tokens + other.tokens,
+            self.claims + other.claims,
+        )
 
 
 class _Option(Struct, frozen=True):
@@ -81,7 +98,17 @@ async def attribute(
     answer: str, question: str, sentences: Sequence[tuple[int, Sentence]], vectors: SentenceVectors
 ) -> Attribution:
     """Finds the support of each claim among `sentences`, which come with the numbers of their passages."""
-    claims = [claim for claim in claims_of(answer) if _claims_something(claim)]
+    return await supported(claims_of(answer), question, sentences, vectors)
+
+
+async def supported(
+    sentences_of_answer: Sequence[Claim],
+    question: str,
+    sentences: Sequence[tuple[int, Sentence]],
+    vectors: SentenceVectors,
+) -> Attribution:
+    """`attribute` for sentences that are cut already."""
+    claims = [claim for claim in sentences_of_answer if _claims_something(claim)]
     options = [_options(claim, question, sentences) for claim in claims]
     texts = list(
         dict.fromkeys(
@@ -109,7 +136,7 @@ async def attribute(
         supports.extend(chosen)
         if not chosen:
             unsupported.append(claim)
-    return Attribution(tuple(supports), tuple(unsupported), tokens)
+    return Attribution(tuple(supports), tuple(unsupported), tokens, len(claims))
 
 
 def mixed(claim: np.ndarray, sentence: np.ndarray, option: _Option) -> float:

@@ -24,6 +24,7 @@ SAMPLING = frozenset({"temperature", "top_p", "seed", "stop"})
 NEUTRAL = SAMPLING | frozenset(
     {
         "audio",
+        "ebnf",
         "files",
         "files by address",
         "files in tool results",
@@ -108,8 +109,8 @@ def of_message(message: Message, path: str) -> Iterator[Need]:
 
 
 def format_feature(constraint: Constraint) -> str:
-    if constraint.kind == "regex":
-        return "regex"
+    if constraint.kind != "json_schema":
+        return constraint.kind
     return "json_object" if constraint.source == ANY_OBJECT else "response_format"
 
 

@@ -8,7 +8,16 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from penstock.exchange import Citation, ThinkingBlock, TokenLogprob, ToolCall, Usage
+from penstock.exchange import (
+    AnswerMode,
+    Citation,
+    Conflict,
+    Grounding,
+    ThinkingBlock,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 
 
 class PromptDetails(Struct):
@@ -40,16 +49,36 @@ class Annotation(Struct):
 
 
 class GroundingWire(Struct, kw_only=True):
-    stage: Literal["evidence", "answer"]
-    mode: Literal["quote", "compose"]
+    stage: Literal["evidence", "partial", "answer"]
+    mode: AnswerMode
     answered: bool
     score: float
     knowledge: str
     generation: int
     citations: list[Citation]
     unsupported: tuple[tuple[int, int], ...]
+    conflicts: tuple[Conflict, ...]
+    grounded: float | None
     trace_id: str
     release: str
+
+    @classmethod
+    def of(cls, grounding: Grounding, citations: list[Citation], trace_id: str, release: str) -> GroundingWire:
+        """`citations` are the grounding's with whole addresses."""
+        return cls(
+            stage=grounding.stage,
+            mode=grounding.mode,
+            answered=grounding.answered,
+            score=grounding.score,
+            knowledge=grounding.knowledge,
+            generation=grounding.generation,
+            citations=citations,
+            unsupported=grounding.unsupported,
+            conflicts=grounding.conflicts,
+            grounded=grounding.grounded,
+            trace_id=trace_id,
+            release=release,
+        )
 
 
 class TopWire(Struct):

@@ -127,18 +127,8 @@ class Writer:
         return answer
 
     def _grounding(self, grounding: Grounding) -> GroundingWire:
-        return GroundingWire(
-            stage=grounding.stage,
-            mode=grounding.mode,
-            answered=grounding.answered,
-            score=grounding.score,
-            knowledge=grounding.knowledge,
-            generation=grounding.generation,
-            citations=[self._absolute(citation) for citation in grounding.citations],
-            unsupported=grounding.unsupported,
-            trace_id=self._heading.trace_id,
-            release=self._heading.release,
-        )
+        citations = [self._absolute(citation) for citation in grounding.citations]
+        return GroundingWire.of(grounding, citations, self._heading.trace_id, self._heading.release)
 
     def _absolute(self, citation: Citation) -> Citation:
         if not citation.url.startswith("/"):
@@ -179,7 +169,10 @@ class ChatWriter(Writer):
         if chunk.reasoning or chunk.thinking_blocks:
             yield self._piece(StreamChoice(index, self._thinking(chunk), None, None))
         if chunk.text or chunk.logprobs:
-            yield self._piece(StreamChoice(index, Delta(content=chunk.text), chat_logprobs(chunk.logprobs), None))
+            said = self._piece(StreamChoice(index, Delta(content=chunk.text), chat_logprobs(chunk.logprobs), None))
+            if grounding is not None and grounding.stage == "partial":
+                said.penstock = self._grounding(grounding)
+            yield said
         if chunk.tool_calls:
             delta = Delta(tool_calls=tool_call_pieces(chunk.tool_calls))
             yield self._piece(StreamChoice(index, delta, None, None))

@@ -18,7 +18,7 @@ FORCED = "tool:"
 EFFORTS = ((1024, "low"), (8192, "medium"))
 """Reasoning tokens up to which an effort is the nearest; more is "high"."""
 
-FEATURES = NEUTRAL - {"files by address", "files in tool results", "images in tool results", "regex"}
+FEATURES = NEUTRAL - {"ebnf", "files by address", "files in tool results", "images in tool results", "regex"}
 """What this dialect has words for (`dialects.needs`)."""
 
 SAME_NAME = (
@@ -135,9 +135,10 @@ def effort_of(parameters: Parameters) -> str | None:
 
 def format_of(constraint: Constraint) -> dict[str, Any]:
     """Raises `UnsupportedFeature`."""
-    if constraint.kind == "regex":
+    if constraint.kind != "json_schema":
+        what = "a regular expression" if constraint.kind == "regex" else "a grammar"
         raise UnsupportedFeature(
-            "Remote models cannot be held to a regular expression.", hint="Use a JSON schema, or a local model."
+            f"Remote models cannot be held to {what}.", hint="Use a JSON schema, or a local model."
         )
     if constraint == ANY_OBJECT:
         return {"type": "json_object"}

@@ -71,7 +71,7 @@ class Assembly:
 
     def take(self, chunk: Chunk) -> None:
         """One more chunk; of several answers only the first is told of, for this API has no others."""
-        if chunk.grounding is not None:
+        if chunk.grounding is not None and chunk.grounding.stage != "partial":
             self._grounding = chunk.grounding
         if not self._begun:
             self._begun = True
@@ -252,18 +252,8 @@ class Assembly:
         return response
 
     def _grounding_wire(self, grounding: Grounding) -> GroundingWire:
-        return GroundingWire(
-            stage=grounding.stage,
-            mode=grounding.mode,
-            answered=grounding.answered,
-            score=grounding.score,
-            knowledge=grounding.knowledge,
-            generation=grounding.generation,
-            citations=[self._absolute(citation) for citation in grounding.citations],
-            unsupported=grounding.unsupported,
-            trace_id=self._exchange.trace_id,
-            release=self._exchange.release_id,
-        )
+        citations = [self._absolute(citation) for citation in grounding.citations]
+        return GroundingWire.of(grounding, citations, self._exchange.trace_id, self._exchange.release_id)
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{self._exchange.trace_id}_{len(self._pieces)}"
