@@ -9,6 +9,7 @@ from penstock.config import load
 from penstock.errors import ConfigError, ModelNotFound, StorageError, UnsupportedFeature
 from penstock.exchange import LOCAL_PROJECT, Chunk, Constraint, Exchange, Message, Parameters
 from penstock.ids import new_id, new_trace_id
+from penstock.knowledge.base import EVERYTHING
 from penstock.platform import Platform
 from penstock.testing.server import ProviderServer
 
@@ -47,7 +48,7 @@ async def test_a_bare_folder_answers_with_verified_quotes_and_a_trace(handbook: 
         assert grounding is not None
         assert (grounding.stage, grounding.mode, grounding.answered) == ("answer", "quote", True)
         citation = grounding.citations[0]
-        text = platform.knowledge["docs"].document(citation.document_id).text
+        text = platform.knowledge["docs"].document(citation.document_id, EVERYTHING).text
         assert text[citation.start : citation.end] == citation.quote
         assert "30 days" in citation.quote
         assert citation.heading == ("Returns",)

@@ -12,7 +12,7 @@ import msgspec
 from penstock.client import Server, running_server
 from penstock.config import AppFolder
 from penstock.exchange import Chunk, Message
-from penstock.knowledge.base import Hit, IngestSummary
+from penstock.knowledge.base import EVERYTHING, Hit, IngestSummary, Query
 from penstock.platform import Platform
 
 
@@ -60,7 +60,7 @@ class LocalSession:
 
     async def search(self, question: str, limit: int) -> tuple[Hit, ...]:
         (base,) = self._platform.knowledge.values()
-        return (await base.search(question, limit=limit)).hits
+        return (await base.search(Query(text=question, reader=EVERYTHING, limit=limit))).hits
 
     async def ingest(self) -> dict[str, IngestSummary]:
         return await self._platform.ingest()

@@ -14,7 +14,7 @@ from penstock.console.routes import routes
 from penstock.gateway.registry import Registry
 from penstock.gateway.services import Services
 from penstock.http.server import build
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase
 from penstock.testing import FakeEmbedder
 
 
@@ -46,7 +46,7 @@ async def test_several_bases_are_listed_and_an_empty_one_says_how_to_fill_it(
         assert "No documents yet" in empty
         assert "0 documents, 0 passages, generation 0" in empty
         assert "Nothing in these documents" in browser.get("/knowledge/plans?q=gate").text
-        document = several.knowledge["manuals"].documents()[0]
+        document = several.knowledge["manuals"].documents(EVERYTHING)[0]
         assert 'href="/knowledge">Knowledge</a>' in browser.get(f"/knowledge/manuals/{document.id}").text
     plans.close()
 

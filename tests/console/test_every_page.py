@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.browser import PHONE, OpenPage, Site, ask, traces
 
+from penstock.knowledge.base import EVERYTHING
+
 AUDIT = (Path(__file__).parents[1] / "support" / "audit.js").read_text()
 PAGES = ("/", "/traces", "/traces/ID", "/knowledge/manuals?q=turbine", "/knowledge/manuals/DOCUMENT")
 LOOKS: dict[str, dict[str, Any]] = {
@@ -21,7 +23,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 def addresses(site: Site) -> dict[str, str]:
     site.complete("please write how the gate is closed")
     trace = traces(site)[0]
-    document = next(row for row in site.services.knowledge["manuals"].documents() if row.path == "guide/gate.md")
+    document = next(
+        row for row in site.services.knowledge["manuals"].documents(EVERYTHING) if row.path == "guide/gate.md"
+    )
     return {
         path: path.replace("ID", trace.id).replace("DOCUMENT", f"{document.id}?start=20&end=90") for path in PAGES
     }

@@ -12,6 +12,7 @@ from support.keyed_site import OTHER, QUESTION, Answer, KeyedSite, keyed_site
 from penstock.access.principal import ROLES
 from penstock.access.routes import GuardedRoute
 from penstock.audit.record import COMMAND_LINE
+from penstock.knowledge.base import EVERYTHING
 from penstock.traces.span import TraceFilter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +68,7 @@ class Walk:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def walk(it: KeyedSite) -> Walk:
     page = await it.services.traces.list(TraceFilter(project_id="local"))
-    documents = it.services.knowledge["manuals"].documents()
+    documents = it.services.knowledge["manuals"].documents(EVERYTHING)
     key = await it.make("a key of local", role="viewer")
     ids = {
         "trace_id": page.traces[0].id,
@@ -149,7 +150,7 @@ async def test_another_tenant_finds_nothing(walk: Walk) -> None:
 async def everything(it: KeyedSite) -> object:
     traces = await it.services.traces.list(TraceFilter(project_id="local"))
     keys = it.access.keys.list(COMMAND_LINE.principal, "local")
-    documents = [row.id for row in it.services.knowledge["manuals"].documents()]
+    documents = [row.id for row in it.services.knowledge["manuals"].documents(EVERYTHING)]
     projects = it.access.projects.list(COMMAND_LINE.principal)
     return [trace.id for trace in traces.traces], [(key.id, key.revoked_us) for key in keys], documents, projects
 

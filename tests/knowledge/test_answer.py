@@ -19,7 +19,7 @@ from penstock.errors import (
 )
 from penstock.exchange import Chunk, Constraint, Exchange, Message, Parameters, TokenLogprob, Usage
 from penstock.knowledge.answer import NOT_SAID, AnswerSettings, GroundedApp
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase
 from penstock.models.encoders.minilm import MiniLM
 from penstock.prompts.template import parse_prompt
 from penstock.testing.provider import FakeProvider
@@ -61,7 +61,7 @@ async def test_evidence_comes_first_and_the_answer_is_made_of_it(quoting: Ground
     assert "221 metres" in text
     assert [c.quote for c in grounding.citations] == [c.quote for c in first.grounding.citations]
     for citation in grounding.citations:
-        assert base.document(citation.document_id).text[citation.start : citation.end] == citation.quote
+        assert base.document(citation.document_id, EVERYTHING).text[citation.start : citation.end] == citation.quote
         assert text[citation.answer_start : citation.answer_end] == f"{citation.quote} [{citation.number}]"
         assert citation.url.startswith(f"/knowledge/handbook/{citation.document_id}?chunk=")
     assert chunks[-1].finish_reason == "stop"

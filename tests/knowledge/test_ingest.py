@@ -14,7 +14,15 @@ from support.hash_embedder import HashEmbedder
 from support.knowledge_checks import check_store, content
 
 from penstock.errors import ConfigError, EngineStopped, PenstockError, StorageFull, Unavailable
-from penstock.knowledge.base import IngestProgress, IngestSummary, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.base import (
+    EVERYTHING,
+    IngestProgress,
+    IngestSummary,
+    KnowledgeBase,
+    KnowledgeOptions,
+    Query,
+    Sources,
+)
 from penstock.knowledge.chunking import ChunkOptions
 from penstock.seams import Embeddings, TextKind
 
@@ -54,7 +62,7 @@ class Home:
         return summary
 
     async def found(self, question: str, generation: int | None = None) -> list[str]:
-        result = await self.base.search(question, generation=generation)
+        result = await self.base.search(Query(text=question, reader=EVERYTHING, generation=generation))
         return [hit.document for hit in result.hits if hit.text_score > 0]
 
 
@@ -83,7 +91,7 @@ async def test_a_folder_is_taken_in_and_followed(home: Home) -> None:
     (home.docs / "rules.md").unlink()
     changed = await home.ingest()
     assert (counted(changed), changed.generation) == ((1, 1, 0, 1), 2)
-    assert [row.path for row in home.base.documents()] == ["fees/fees.txt", "radio.txt"]
+    assert [row.path for row in home.base.documents(EVERYTHING)] == ["fees/fees.txt", "radio.txt"]
     assert await home.found("harbour master") == []
     assert await home.found("thirteen") == ["fees/fees.txt"]
 
@@ -91,14 +99,14 @@ async def test_a_folder_is_taken_in_and_followed(home: Home) -> None:
 async def test_an_earlier_generation_can_still_be_asked_and_its_documents_opened(home: Home) -> None:
     home.write("fees.txt", "A night costs twelve euros.")
     await home.ingest()
-    [before] = (await home.base.search("night")).hits
+    [before] = (await home.base.search(Query(text="night", reader=EVERYTHING))).hits
     home.write("fees.txt", "A night costs thirteen euros.", age=50)
     await home.ingest()
-    [after] = (await home.base.search("night")).hits
-    pinned = await home.base.search("night", generation=1)
+    [after] = (await home.base.search(Query(text="night", reader=EVERYTHING))).hits
+    pinned = await home.base.search(Query(text="night", reader=EVERYTHING, generation=1))
     assert [hit.text for hit in pinned.hits] == ["A night costs twelve euros."]
     assert pinned.generation == 1
-    assert home.base.document(before.document_id).text[before.start : before.end] == before.text
+    assert home.base.document(before.document_id, EVERYTHING).text[before.start : before.end] == before.text
     assert after.document_id != before.document_id
 
 
@@ -110,7 +118,7 @@ async def test_generations_beyond_those_kept_are_gone_with_all_they_had(home: Ho
     assert home.base.generation() == 5
     assert await home.found("Version3", generation=4) == ["fees.txt"]
     with pytest.raises(PenstockError, match="Generation 3 of the knowledge is not kept"):
-        await home.base.search("night", generation=3)
+        await home.base.search(Query(text="night", reader=EVERYTHING, generation=3))
     with home.base._store.database.read() as connection:
         counts = [
             connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
@@ -159,14 +167,14 @@ async def test_another_embedder_embeds_everything_anew_and_vectors_never_mix(hom
     await home.ingest()
     other = HashEmbedder("other", dimensions=48)
     home.reopen(embedder=other)
-    between = await home.base.search("Where are the ropes?")
+    between = await home.base.search(Query(text="Where are the ropes?", reader=EVERYTHING))
     assert [(hit.document, hit.vector_score) for hit in between.hits] == [("a.txt", None)]
     summary = await home.base.ingest(Sources(home.docs))
     assert (counted(summary), summary.embedded, summary.generation) == ((0, 0, 2, 0), 2, 2)
     assert check_store(home.path, dimensions=48) == 2
-    hits = (await home.base.search("Where are the ropes?")).hits
+    hits = (await home.base.search(Query(text="Where are the ropes?", reader=EVERYTHING))).hits
     assert [hit.vector_score is None for hit in hits] == [False, False]
-    old = await home.base.search("ropes", generation=1)
+    old = await home.base.search(Query(text="ropes", reader=EVERYTHING, generation=1))
     assert [hit.vector_score for hit in old.hits] == [None]
 
 
@@ -212,7 +220,7 @@ async def test_every_bad_file_ends_in_its_status_and_the_others_are_taken_in(hom
         "photo.png": "unsupported",
     }
     assert all(len(problem.reason) > 10 and "\n" not in problem.reason for problem in summary.problems)
-    rows = {row.path: row for row in home.base.documents()}
+    rows = {row.path: row for row in home.base.documents(EVERYTHING)}
     assert rows["locked.pdf"].status == "encrypted"
     assert (rows["locked.pdf"].chunks, rows["good.md"].chunks) == (0, 1)
     again = await home.ingest()
@@ -238,8 +246,8 @@ async def test_names_of_all_kinds_come_through(home: Home, name: str) -> None:
     home.write(name, "Ships obey.")
     await home.ingest()
     assert await home.found("ships") == [name]
-    [row] = home.base.documents()
-    assert (row.path, home.base.document(row.id).text) == (name, "Ships obey.")
+    [row] = home.base.documents(EVERYTHING)
+    assert (row.path, home.base.document(row.id, EVERYTHING).text) == (name, "Ships obey.")
 
 
 async def test_pages_headings_and_kinds_reach_the_hits(home: Home) -> None:
@@ -248,9 +256,9 @@ async def test_pages_headings_and_kinds_reach_the_hits(home: Home) -> None:
         "book.pdf", pdf([[(24, "Harbour"), line, line], [(24, "Fees"), (12, "A night costs twelve euros.")]])
     )
     await home.ingest()
-    hit = (await home.base.search("What does a night cost?")).hits[0]
+    hit = (await home.base.search(Query(text="What does a night cost?", reader=EVERYTHING))).hits[0]
     assert (hit.page, hit.heading, hit.title) == (2, ("Fees",), "Harbour")
-    document = home.base.document(hit.document_id)
+    document = home.base.document(hit.document_id, EVERYTHING)
     assert document.row.pages == 2
     assert document.text[document.page_starts[1] :].startswith("Fees")
     assert [document.text[heading.start : heading.end] for heading in document.headings] == ["Harbour", "Fees"]
@@ -406,13 +414,13 @@ async def test_searches_during_a_run_see_the_old_generation_whole(home: Home) ->
     run = asyncio.create_task(home.base.ingest(Sources(home.docs)))
     seen: list[tuple[int, set[str]]] = []
     while not run.done():
-        result = await home.base.search("harbour version part", limit=50)
+        result = await home.base.search(Query(text="harbour version part", reader=EVERYTHING, limit=50))
         seen.append((result.generation, {hit.text.split()[4].strip(",") for hit in result.hits}))
         assert len(result.hits) == 30
     await run
     assert seen[0] == (1, {"one"})
     assert all(versions == {"one" if generation == 1 else "two"} for generation, versions in seen)
-    assert (await home.base.search("harbour")).generation == 2
+    assert (await home.base.search(Query(text="harbour", reader=EVERYTHING))).generation == 2
 
 
 async def test_two_runs_at_once_do_not_disturb_each_other(home: Home) -> None:

@@ -12,16 +12,16 @@ import pytest
 from penstock.exchange import Exchange, Message
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
-from penstock.knowledge.base import KnowledgeBase, Sources
-from penstock.models.encoders.minilm import MiniLM
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Sources
+from penstock.models.encoders.sentence import SentenceEncoder
 
 EVERY = 12
 """Of XQuAD's 1,190 questions, every twelfth is asked."""
 
 
 @pytest.fixture
-async def encoder(minilm_folder: Path) -> AsyncIterator[MiniLM]:
-    encoder = MiniLM(minilm_folder)
+async def encoder(minilm_folder: Path) -> AsyncIterator[SentenceEncoder]:
+    encoder = SentenceEncoder(minilm_folder)
     await encoder.start()
     yield encoder
     await encoder.close()
@@ -40,7 +40,7 @@ def write_paragraphs(data: Path, folder: Path) -> list[tuple[str, str, list[str]
     return asked[::EVERY]
 
 
-async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Path, encoder: MiniLM) -> None:
+async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Path, encoder: SentenceEncoder) -> None:
     asked = write_paragraphs(shared_data / "qa" / "xquad.en.json", tmp_path / "paragraphs")
     base = KnowledgeBase.open(tmp_path / "knowledge.db", "docs", encoder)
     summary = await base.ingest(Sources(tmp_path / "paragraphs"))
@@ -48,7 +48,7 @@ async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Pa
     app = GroundedApp("docs", base, encoder, None, AnswerSettings(mode="quote"))
     first = contains = cites = 0
     for question, file, golds in asked:
-        hits = (await base.search(question, limit=5)).hits
+        hits = (await base.search(Query(text=question, reader=EVERYTHING, limit=5))).hits
         first += hits[0].document == file
         exchange = Exchange(
             id=new_id("req"), trace_id=new_trace_id(), model="docs", messages=(Message("user", question),)
@@ -58,7 +58,10 @@ async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Pa
         grounding = chunks[-1].grounding
         assert grounding is not None
         for citation in grounding.citations:
-            assert base.document(citation.document_id).text[citation.start : citation.end] == citation.quote
+            assert (
+                base.document(citation.document_id, EVERYTHING).text[citation.start : citation.end]
+                == citation.quote
+            )
         contains += any(gold.lower() in text.lower() for gold in golds)
         cites += any(citation.document == file for citation in grounding.citations)
     base.close()
@@ -77,8 +80,10 @@ async def test_long_documents_are_cut_into_passages_that_stand_in_them(
     base = KnowledgeBase.open(tmp_path / "knowledge.db", "docs", encoder)
     summary = await base.ingest(Sources(folder))
     assert summary.statuses == {"ok": 2}
-    for hit in (await base.search("What will be done about the cost of insulin?", limit=20)).hits:
-        assert base.document(hit.document_id).text[hit.start : hit.end] == hit.text
+    for hit in (
+        await base.search(Query(text="What will be done about the cost of insulin?", reader=EVERYTHING, limit=20))
+    ).hits:
+        assert base.document(hit.document_id, EVERYTHING).text[hit.start : hit.end] == hit.text
     again = await base.ingest(Sources(folder))
     assert (again.unchanged, again.embedded) == (2, 0)
     base.close()

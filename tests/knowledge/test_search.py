@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.hash_embedder import HashEmbedder
 
 from penstock.errors import NotFound
-from penstock.knowledge.base import KnowledgeBase, Sources
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Sources
 from penstock.knowledge.search import best_first, mix
 
 TEXTS = {
@@ -35,7 +35,7 @@ async def base(tmp_path: Path) -> AsyncIterator[KnowledgeBase]:
 
 
 async def test_the_passage_that_says_it_comes_first_with_both_scores(base: KnowledgeBase) -> None:
-    result = await base.search("What does a night cost?", limit=3)
+    result = await base.search(Query(text="What does a night cost?", reader=EVERYTHING, limit=3))
     first = result.hits[0]
     assert (first.document, first.title, first.heading) == ("fees.md", "Fees", ("Fees",))
     assert first.vector_score is not None
@@ -44,45 +44,47 @@ async def test_the_passage_that_says_it_comes_first_with_both_scores(base: Knowl
     assert len(result.hits) == 3
     assert all(0 <= hit.score <= 1 and 0 <= hit.text_score <= 1 for hit in result.hits)
     for hit in result.hits:
-        assert base.document(hit.document_id).text[hit.start : hit.end] == hit.text
+        assert base.document(hit.document_id, EVERYTHING).text[hit.start : hit.end] == hit.text
     assert np.linalg.norm(result.vector) == pytest.approx(1, abs=1e-5)
 
 
 async def test_scripts_without_spaces_are_found_by_their_words(base: KnowledgeBase) -> None:
-    first = (await base.search("営業時間")).hits[0]
+    first = (await base.search(Query(text="営業時間", reader=EVERYTHING))).hits[0]
     assert first.document == "tokyo.txt"
     assert first.text_score > 0.5
 
 
 async def test_a_base_without_documents_finds_nothing(tmp_path: Path) -> None:
     base = KnowledgeBase.open(tmp_path / "empty.db", "docs", HashEmbedder())
-    result = await base.search("anything")
+    result = await base.search(Query(text="anything", reader=EVERYTHING))
     assert (result.hits, result.generation) == ((), 0)
-    assert (base.generation(), base.documents(), base.counts().documents) == (0, [], 0)
+    assert (base.generation(), base.documents(EVERYTHING), base.counts(EVERYTHING).documents) == (0, [], 0)
     base.warm()
     base.close()
 
 
 async def test_a_question_without_words_still_finds_by_its_vector(base: KnowledgeBase) -> None:
-    hits = (await base.search("?!")).hits
+    hits = (await base.search(Query(text="?!", reader=EVERYTHING))).hits
     assert len(hits) == 5
     assert all(hit.text_score == 0 for hit in hits)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4, 100])
 async def test_as_many_hits_as_asked_for(base: KnowledgeBase, limit: int) -> None:
-    assert len((await base.search("enter the quay", limit=limit)).hits) == min(limit, len(TEXTS))
+    assert len((await base.search(Query(text="enter the quay", reader=EVERYTHING, limit=limit))).hits) == min(
+        limit, len(TEXTS)
+    )
 
 
 async def test_an_unknown_generation_is_an_error(base: KnowledgeBase) -> None:
     with pytest.raises(NotFound, match="Generation 7 of the knowledge is not kept"):
-        await base.search("enter", generation=7)
+        await base.search(Query(text="enter", reader=EVERYTHING, generation=7))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(question=st.text(max_size=60))
 async def test_any_question_gets_an_answer(base: KnowledgeBase, question: str) -> None:
-    assert len((await base.search(question)).hits) == 5
+    assert len((await base.search(Query(text=question, reader=EVERYTHING))).hits) == 5
 
 
 class Span:
@@ -111,7 +113,7 @@ class Recorder:
 
 async def test_a_trace_says_what_was_embedded_and_found(base: KnowledgeBase) -> None:
     recorder = Recorder()
-    result = await base.search("When may a ship enter?", limit=2, tracer=recorder)  # type: ignore[arg-type]
+    result = await base.search(Query(text="When may a ship enter?", reader=EVERYTHING, limit=2), recorder)  # type: ignore[arg-type]
     embed, search = recorder.spans
     assert (embed.name, embed.kind) == ("embed", "embedding")
     assert (search.name, search.kind, search.attributes["generation"]) == ("search", "retriever", 1)

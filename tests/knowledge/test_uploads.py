@@ -11,7 +11,7 @@ from support.hash_embedder import HashEmbedder
 from support.knowledge_checks import check_store
 
 from penstock.errors import BodyTooLarge, InvalidRequest, NotFound, StorageFull
-from penstock.knowledge.base import KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, KnowledgeOptions, Query, Sources
 from penstock.knowledge.uploads import checked_name
 
 
@@ -26,13 +26,13 @@ def base(tmp_path: Path) -> Iterator[KnowledgeBase]:
 
 
 async def paths(base: KnowledgeBase) -> list[tuple[str, bool]]:
-    return [(row.path, row.uploaded) for row in base.documents()]
+    return [(row.path, row.uploaded) for row in base.documents(EVERYTHING)]
 
 
 async def test_an_upload_is_found_and_stays_through_later_runs(base: KnowledgeBase, tmp_path: Path) -> None:
     row = await base.add_file("fees ü.md", b"# Fees\n\nA night costs twelve euros.")
     assert (row.path, row.status, row.title, row.uploaded, row.chunks) == ("fees ü.md", "ok", "Fees", True, 1)
-    assert (await base.search("night")).hits[0].document == "fees ü.md"
+    assert (await base.search(Query(text="night", reader=EVERYTHING))).hits[0].document == "fees ü.md"
     await base.ingest(Sources(tmp_path / "docs"))
     assert await paths(base) == [("fees ü.md", True), ("rules.txt", False)]
     assert (tmp_path / "data" / "uploads" / "harbour" / "fees ü.md").exists()
@@ -43,7 +43,9 @@ async def test_a_new_version_takes_the_place_of_the_old_one(base: KnowledgeBase)
     await base.add_file("fees.md", b"Twelve euros.")
     await base.add_file("fees.md", b"Thirteen euros.")
     assert await paths(base) == [("fees.md", True)]
-    assert [hit.text for hit in (await base.search("euros")).hits] == ["Thirteen euros."]
+    assert [hit.text for hit in (await base.search(Query(text="euros", reader=EVERYTHING))).hits] == [
+        "Thirteen euros."
+    ]
     same = await base.add_file("fees.md", b"Thirteen euros.")
     assert (same.path, base.generation()) == ("fees.md", 2)
 
@@ -66,7 +68,7 @@ async def test_an_upload_can_be_removed_and_a_file_of_the_folder_not(base: Knowl
     await base.remove_document(uploaded.id)
     assert await paths(base) == [("rules.txt", False)]
     assert not (tmp_path / "data" / "uploads" / "harbour" / "fees.md").exists()
-    [kept] = base.documents()
+    [kept] = base.documents(EVERYTHING)
     with pytest.raises(
         InvalidRequest, match=r"'rules\.txt' is a file of the app's folder\. Delete the file itself"
     ):

@@ -17,7 +17,8 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
-from penstock.knowledge.base import Hit, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.base import EVERYTHING, Hit, KnowledgeBase, KnowledgeOptions, Query, Sources
+from penstock.knowledge.readers import reader_of
 from penstock.testing import FakeEmbedder
 from penstock.traces.store import TraceStore
 
@@ -76,7 +77,8 @@ class ScriptedApp:
         "markup" answers with markup; anything else quotes."""
         question = exchange.messages[-1].text
         tracer = exchange.tracer
-        result = await self._knowledge.search(question, limit=4, tracer=tracer)
+        query = Query(text=question, reader=reader_of(exchange.principal), limit=4)
+        result = await self._knowledge.search(query, tracer)
         answered = "nobody" not in question
         citations = tuple(
             cited(self._knowledge, hit, number) for number, hit in enumerate(result.hits, 1) if hit.score > 0
@@ -154,7 +156,7 @@ def placed(citation: Citation, start: int, end: int) -> Citation:
 
 def cited(base: KnowledgeBase, hit: Hit, number: int) -> Citation:
     """The first sentence of a passage, found in the document's text."""
-    text = base.document(hit.document_id).text
+    text = base.document(hit.document_id, EVERYTHING).text
     body = text[hit.start : hit.end]
     start = hit.start + max(body.rfind("\n\n", 0, body.find(". ")), 0)
     start += len(text[start : hit.end]) - len(text[start : hit.end].lstrip())

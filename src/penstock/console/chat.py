@@ -14,7 +14,8 @@ from penstock.access.routes import principal_of
 from penstock.console.rendering import View, page_route, render
 from penstock.gateway.registry import Registry, Target
 from penstock.gateway.services import Services
-from penstock.knowledge.base import DocumentRow, KnowledgeBase
+from penstock.knowledge.base import DocumentRow, KnowledgeBase, Reader
+from penstock.knowledge.readers import reader_of
 
 EXAMPLES = 4
 LONGEST_TITLE = 70
@@ -49,7 +50,7 @@ async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     principal = principal_of(request)
     readable = services.readable(principal)
-    documents = await asyncio.to_thread(readable_documents, readable)
+    documents = await asyncio.to_thread(readable_documents, readable, reader_of(principal))
     page = ChatPage(
         title="Chat",
         models=choices(services.registry.open_to(principal)),
@@ -60,8 +61,8 @@ async def show(request: Request) -> Response:
     return render(request, CHAT, page)
 
 
-def readable_documents(knowledge: Mapping[str, KnowledgeBase]) -> list[DocumentRow]:
-    return [row for base in knowledge.values() for row in base.documents() if row.chunks]
+def readable_documents(knowledge: Mapping[str, KnowledgeBase], reader: Reader) -> list[DocumentRow]:
+    return [row for base in knowledge.values() for row in base.documents(reader) if row.chunks]
 
 
 def choices(registry: Registry) -> tuple[Choice, ...]:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from penstock.access.routes import principal_of
 from penstock.console.knowledge import base_of
 from penstock.console.passages import knowledge_address, source_line
 from penstock.console.query import read_query
@@ -22,6 +23,7 @@ from penstock.console.rendering import Section, View, is_partial, page_route, re
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.knowledge.base import Document
+from penstock.knowledge.readers import reader_of
 
 DOCUMENT = View("document.html", "Knowledge", "passage")
 ITEM = re.compile(r"\s|[-*+•|>#]|\d{1,3}[.)]|[a-z]\)")
@@ -89,7 +91,8 @@ async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     base = base_of(request)
     query = read_query(request, DocumentQuery)
-    document = await asyncio.to_thread(base.document, request.path_params["document_id"])
+    reader = reader_of(principal_of(request))
+    document = await asyncio.to_thread(base.document, request.path_params["document_id"], reader)
     window = BESIDE_CHAT if is_partial(request) else WHOLE_PAGE
     crumbs = [Section(base.name, knowledge_address(base.name))]
     if len(services.knowledge) > 1:

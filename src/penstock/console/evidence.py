@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.console.passages import address_of, source_line, without_heading
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import KnowledgeBase, Reader
 from penstock.traces.span import TraceSummary
 
 ATTRIBUTES = ("retrieval.documents", "hits")
@@ -43,11 +43,12 @@ class EvidenceRow(Struct, frozen=True, kw_only=True):
 
 
 def evidence(
-    trace: TraceSummary, spans: Iterable[Mapping[str, Any]], base: KnowledgeBase | None
+    trace: TraceSummary, spans: Iterable[Mapping[str, Any]], base: KnowledgeBase | None, reader: Reader
 ) -> Iterable[EvidenceRow]:
-    """One row for each recorded passage, its text read from the knowledge where that still has it."""
+    """One row for each recorded passage, its text where the knowledge still has it for the reader."""
     found = [hit for values in spans for hit in recorded(values)][:MOST]
-    texts = base.texts([(hit.document_id, hit.start, hit.end) for hit in found]) if base else [""] * len(found)
+    ranges = [(hit.document_id, hit.start, hit.end) for hit in found]
+    texts = base.texts(ranges, reader) if base else [""] * len(found)
     for hit, text in zip(found, texts, strict=True):
         yield EvidenceRow(
             source=source_line(hit.document, hit.heading, hit.page),

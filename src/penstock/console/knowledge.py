@@ -16,7 +16,8 @@ from penstock.console.passages import address_of, knowledge_address, source_line
 from penstock.console.query import read_query
 from penstock.console.rendering import View, history, page_route, render
 from penstock.gateway.services import Services
-from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, KnowledgeCounts
+from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, KnowledgeCounts, Query, Reader
+from penstock.knowledge.readers import reader_of
 
 PAGE_SIZE = 50
 HITS_OF = View("knowledge.html", "Knowledge", "hits")
@@ -96,11 +97,14 @@ class Held(Struct, frozen=True):
 
 async def show_all(request: Request) -> Response:
     services: Services = request.app.state.services
-    readable = services.readable(principal_of(request))
+    principal = principal_of(request)
+    readable, reader = services.readable(principal), reader_of(principal)
     if len(readable) == 1:
         return RedirectResponse(knowledge_address(next(iter(readable))), 307)
     bases = await asyncio.to_thread(
-        lambda: tuple(BaseLine(name, knowledge_address(name), base.counts()) for name, base in readable.items())
+        lambda: tuple(
+            BaseLine(name, knowledge_address(name), base.counts(reader)) for name, base in readable.items()
+        )
     )
     return render(
         request, View("knowledge_list.html", "Knowledge"), KnowledgeListPage(title="Knowledge", bases=bases)
@@ -111,8 +115,9 @@ async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     base = base_of(request)
     query = read_query(request, KnowledgeQuery)
-    search = await try_search(base, query.q) if query.q.strip() else None
-    held = await asyncio.to_thread(lambda: Held(base.documents(), base.counts()))
+    reader = reader_of(principal_of(request))
+    search = await try_search(base, query.q, reader) if query.q.strip() else None
+    held = await asyncio.to_thread(lambda: Held(base.documents(reader), base.counts(reader)))
     page = page_of(services, base, query, search, held)
     if request.headers.get("hx-target") == "hits":
         address = f"{page.address}?{urlencode({'q': query.q})}" if search else page.address
@@ -127,9 +132,9 @@ def base_of(request: Request) -> KnowledgeBase:
     return services.knowledge_of(principal_of(request), request.path_params["name"])
 
 
-async def try_search(base: KnowledgeBase, question: str) -> TriedSearch:
+async def try_search(base: KnowledgeBase, question: str, reader: Reader) -> TriedSearch:
     begun = time.perf_counter()
-    result = await base.search(question[:LONGEST_QUESTION], limit=HITS)
+    result = await base.search(Query(text=question[:LONGEST_QUESTION], reader=reader, limit=HITS))
     took = time.perf_counter() - begun
     return TriedSearch(
         question=question,

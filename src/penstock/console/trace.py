@@ -20,7 +20,8 @@ from penstock.console.evidence import EvidenceRow, evidence
 from penstock.console.rendering import View, page_route, render
 from penstock.errors import NotFound
 from penstock.gateway.services import Services
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import KnowledgeBase, Reader
+from penstock.knowledge.readers import reader_of
 from penstock.seams import SpanKind
 from penstock.traces.span import Feedback, SpanRecord, TraceDetail, TraceSummary
 
@@ -93,10 +94,11 @@ async def show(request: Request) -> Response:
             hint="Traces older than the retention are deleted; the list has those that are kept.",
         )
     base = services.readable(principal).get(detail.trace.knowledge or "")
-    return render(request, TRACE, await asyncio.to_thread(page_of, detail, base))
+    reader = reader_of(principal)
+    return render(request, TRACE, await asyncio.to_thread(page_of, detail, base, reader))
 
 
-def page_of(detail: TraceDetail, base: KnowledgeBase | None) -> TracePage:
+def page_of(detail: TraceDetail, base: KnowledgeBase | None, reader: Reader) -> TracePage:
     values = {span.id: span.values() for span in detail.spans}
     root = next((span for span in detail.spans if span.parent_id not in values), None)
     said = values[root.id] if root else {}
@@ -108,7 +110,7 @@ def page_of(detail: TraceDetail, base: KnowledgeBase | None) -> TracePage:
         answer=str(said.get("output.value") or detail.trace.answer or ""),
         facts=tuple(facts(detail.trace)),
         spans=tuple(waterfall(detail, values)),
-        evidence=tuple(evidence(detail.trace, values.values(), base)),
+        evidence=tuple(evidence(detail.trace, values.values(), base, reader)),
         messages=sent or received,
         messages_title="Prompt as sent to the model" if sent else "Messages as they came",
         feedback=detail.feedback,

@@ -25,7 +25,7 @@ from penstock.errors import ConfigError, Unavailable, UnsupportedFeature
 from penstock.exchange import Chunk, Exchange, FinishReason, Grounding, Usage
 from penstock.knowledge.abstain import calibration
 from penstock.knowledge.attribution import Support, attribute
-from penstock.knowledge.base import Hit, KnowledgeBase
+from penstock.knowledge.base import EVERYTHING, Hit, KnowledgeBase, Query
 from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered, within
 from penstock.knowledge.composing import model_exchange, model_messages, question_of
 from penstock.knowledge.evidence import (
@@ -35,6 +35,7 @@ from penstock.knowledge.evidence import (
     SentenceVectors,
     candidates_of,
 )
+from penstock.knowledge.readers import reader_of
 from penstock.prompts.answer import answer_prompt
 from penstock.prompts.template import Prompt
 from penstock.seams import Call, Embedder, Span, SpanKind, Tracer
@@ -114,7 +115,7 @@ class GroundedApp:
     async def warm(self) -> None:
         """Searches and ranks once for nobody, so that the first question does not wait for what loads then."""
         if self._knowledge.generation():
-            found = await self._knowledge.search("warm up", limit=SEARCHED)
+            found = await self._knowledge.search(Query(text="warm up", reader=EVERYTHING, limit=SEARCHED))
             await self._finder.find("warm up", found)
 
     async def close(self) -> None:
@@ -159,7 +160,8 @@ class GroundedApp:
 
     async def _find(self, exchange: Exchange) -> _Asked:
         question = question_of(exchange)
-        found = await self._knowledge.search(question, limit=SEARCHED, tracer=exchange.tracer)
+        query = Query(text=question, reader=reader_of(exchange.principal), limit=SEARCHED)
+        found = await self._knowledge.search(query, exchange.tracer)
         if not found.hits and not self._knowledge.generation():
             raise Unavailable(
                 f"knowledge {self._knowledge.name!r} has no documents yet.",
@@ -175,15 +177,15 @@ class GroundedApp:
 
     async def _quotations(self, asked: _Asked) -> list[Quotation]:
         """The verified quotes to send first: those of the answer itself, or the nearest ones."""
-        evidence, settings = asked.evidence, self._settings
+        evidence, settings, reader = asked.evidence, self._settings, reader_of(asked.exchange.principal)
         if asked.answered and settings.composes:
-            return await self._quoting.verified(best_in(evidence, settings.passages, NEAREST))
+            return await self._quoting.verified(best_in(evidence, settings.passages, NEAREST), reader)
         chosen = (
             [quoted(ranked) for ranked in evidence.best(settings.sentences)]
             if asked.answered
             else best_of_each(evidence, NEAREST)
         )
-        return renumbered(await self._quoting.verified(chosen))
+        return renumbered(await self._quoting.verified(chosen, reader))
 
     async def _quote(self, asked: _Asked, evidence: Sequence[Quotation]) -> AsyncGenerator[Chunk, None]:
         """The best sentences as they stand, each with the number of its citation."""
@@ -256,7 +258,8 @@ class GroundedApp:
                     passages_used=len(passages) - len(unused),
                     unused_chars=sum(len(hit.text) for hit in unused),
                 )
-        cited = await self._quoting.verified([supporting(support) for support in found.supports])
+        reader = reader_of(asked.exchange.principal)
+        cited = await self._quoting.verified([supporting(support) for support in found.supports], reader)
         used = {quotation.place for quotation in cited}
         cited += [quotation for quotation in evidence if quotation.place not in used]
         if text.strip().strip("\"'").startswith(NOT_SAID.removesuffix(".")):

@@ -2,7 +2,7 @@
 
     base = KnowledgeBase.open(folder / "knowledge-docs.db", "docs", embedder)
     await base.ingest(Sources(Path("docs")))
-    result = await base.search("How do I start it?")
+    result = await base.search(Query(text="How do I start it?", reader=EVERYTHING))
 
 Readers always see one published generation, whole; a run publishes the next one at its end.
 """
@@ -21,11 +21,12 @@ from penstock.exchange import LOCAL_PROJECT
 from penstock.knowledge import uploads
 from penstock.knowledge.find import Listing, find, nothing_to_read
 from penstock.knowledge.ingest import Ingestion
-from penstock.knowledge.search import Query, Searcher
+from penstock.knowledge.search import Searcher
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import FOLDER, UPLOADS
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.values import (
+    EVERYTHING,
     Document,
     DocumentRow,
     FileProblem,
@@ -36,6 +37,8 @@ from penstock.knowledge.values import (
     KnowledgeCounts,
     KnowledgeOptions,
     Progress,
+    Query,
+    Reader,
     SearchResult,
     Sources,
     Status,
@@ -44,6 +47,7 @@ from penstock.knowledge.values import (
 from penstock.seams import Embedder, Tracer
 
 __all__ = [
+    "EVERYTHING",
     "Document",
     "DocumentRow",
     "FileProblem",
@@ -55,6 +59,8 @@ __all__ = [
     "KnowledgeCounts",
     "KnowledgeOptions",
     "Progress",
+    "Query",
+    "Reader",
     "SearchResult",
     "Sources",
     "Status",
@@ -130,12 +136,12 @@ class KnowledgeBase:
         async with self._running:
             await asyncio.to_thread(uploads.write, self._uploads, name, data)
             await self._ingest({UPLOADS: await self._list_uploads()}, progress)
-        rows = self.documents()
+        rows = self.documents(EVERYTHING)
         return next(row for row in rows if row.uploaded and row.path == name)
 
     async def remove_document(self, document_id: str) -> None:
         """Deletes an uploaded file and takes it out. Raises `NotFound`, or `InvalidRequest` for other files."""
-        row = self.document(document_id).row
+        row = self.document(document_id, EVERYTHING).row
         if not row.uploaded:
             raise InvalidRequest(
                 f"{row.path!r} is a file of the app's folder.", hint="Delete the file itself, then ingest again."
@@ -144,15 +150,13 @@ class KnowledgeBase:
             await asyncio.to_thread(uploads.delete, self._uploads, row.path)
             await self._ingest({UPLOADS: await self._list_uploads()}, ignore_progress)
 
-    async def search(
-        self, query: str, *, limit: int = 5, generation: int | None = None, tracer: Tracer | None = None
-    ) -> SearchResult:
-        """The passages that fit a question best, of the published generation or of one that is pinned.
+    async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
+        """The passages that fit a question best, of documents that its reader may find and that its filter means.
 
         Records the spans `embed` and `search` where a tracer is given. Raises `NotFound` for a generation that
         is no longer kept.
         """
-        return await self._searcher.search(Query(query, limit, generation), tracer)
+        return await self._searcher.search(query, tracer)
 
     def warm(self) -> None:
         """Loads the vectors, so that the first question need not wait for them."""
@@ -162,29 +166,32 @@ class KnowledgeBase:
         """The number of the published generation, 0 before the first."""
         return self._store.published().number
 
-    def documents(self) -> list[DocumentRow]:
+    def documents(self, reader: Reader) -> list[DocumentRow]:
         """The documents of the published generation by path, those that could not be read among them."""
         with self._store.database.read() as connection:
-            reader = SqliteReader(connection, self._store.project_id)
-            return reader.documents(reader.published().number)
+            stored = SqliteReader(connection, self._store.project_id)
+            return stored.documents(stored.published().number, reader)
 
-    def document(self, document_id: str) -> Document:
-        """One document with its text, of any generation that is kept. Raises `NotFound`."""
+    def document(self, document_id: str, reader: Reader) -> Document:
+        """One document with its text, of any generation that is kept.
+
+        Raises `NotFound`, and the same for one that is not for the reader.
+        """
         with self._store.database.read() as connection:
-            return SqliteReader(connection, self._store.project_id).document(document_id)
+            return SqliteReader(connection, self._store.project_id).document(document_id, reader)
 
-    def texts(self, ranges: Sequence[tuple[str, int, int]]) -> list[str]:
+    def texts(self, ranges: Sequence[tuple[str, int, int]], reader: Reader) -> list[str]:
         """The text of each range (document id, first character, end), to check quotes by; "" for a document that
-        is gone."""
+        is gone, or not for the reader."""
         with self._store.database.read() as connection:
-            reader = SqliteReader(connection, self._store.project_id)
-            return [reader.text_between(*each) for each in ranges]
+            stored = SqliteReader(connection, self._store.project_id)
+            return [stored.text_between(*each, reader) for each in ranges]
 
-    def counts(self) -> KnowledgeCounts:
-        """What the published generation holds."""
+    def counts(self, reader: Reader) -> KnowledgeCounts:
+        """What the published generation holds for the reader."""
         with self._store.database.read() as connection:
-            reader = SqliteReader(connection, self._store.project_id)
-            return reader.counts(reader.published().number)
+            stored = SqliteReader(connection, self._store.project_id)
+            return stored.counts(stored.published().number, reader)
 
     async def _ingest(self, listings: Mapping[str, Listing], progress: Progress) -> IngestSummary:
         run = Ingestion(self._store, self._embedder, self._options, self._clock)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.exchange import Citation
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import KnowledgeBase, Reader
 from penstock.knowledge.evidence import Evidence, Ranked, Sentence
 
 CHARACTERS_PER_TOKEN = 4
@@ -41,10 +41,10 @@ class Quoting:
     def __init__(self, knowledge: KnowledgeBase) -> None:
         self._knowledge = knowledge
 
-    async def verified(self, quotations: Sequence[Quotation]) -> list[Quotation]:
+    async def verified(self, quotations: Sequence[Quotation], reader: Reader) -> list[Quotation]:
         """Those whose sentences stand in their documents exactly where they say, in the same order."""
         ranges = [(each.sentence.hit.document_id, each.sentence.start, each.sentence.end) for each in quotations]
-        texts = await asyncio.to_thread(self._knowledge.texts, ranges) if ranges else []
+        texts = await asyncio.to_thread(self._knowledge.texts, ranges, reader) if ranges else []
         kept = []
         for quotation, text in zip(quotations, texts, strict=True):
             if text == quotation.sentence.text:

@@ -19,7 +19,7 @@ from penstock.knowledge.stores.index import VectorIndex, VectorIndexes
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published, StoredChunk
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.values import Hit, SearchResult
+from penstock.knowledge.values import Hit, Query, Scope, SearchResult
 from penstock.seams import Embedder, Tracer
 
 VECTOR_WEIGHT = 0.5
@@ -28,20 +28,20 @@ LOOKED_AT = 12
 """Passages that are compared sentence by sentence, best first by what is known before."""
 
 
-class Query(Struct, frozen=True):
-    """What to look for, in which generation (`None` is the published one), and how many passages to return."""
-
-    text: str
-    limit: int = 5
-    generation: int | None = None
-
-
 class Candidate(Struct, frozen=True):
     """A passage worth a closer look; `cosine` is `None` where vectors were not searched."""
 
     row: int
     cosine: float | None
     bm25: float
+
+
+class Within(Struct, frozen=True):
+    """What may be found: passages of a generation, `None` for all of them, and how many are looked at."""
+
+    generation: Published
+    passages: NDArray[np.int64] | None
+    limit: int
 
 
 class Searcher:
@@ -83,9 +83,14 @@ class Searcher:
             question = question_terms(query.text)
             counts = reader.term_counts([term.phrase for term in question])
             weights = WordWeights.of(question, counts, generation.chunks)
-            matches = reader.text_matches(generation.number, match_expression(question, counts), TEXT_CANDIDATES)
+            allowed = reader.allowed(Scope(generation.number, query.reader, query.filter))
+            matches = reader.text_matches(
+                generation.number, match_expression(question, counts), TEXT_CANDIDATES, allowed
+            )
             shares = {row: weights.bm25_share(score) for row, score in matches}
-            candidates = self._candidates(reader, generation, vector, shares, max(LOOKED_AT, query.limit))
+            passages = None if allowed is None else reader.passages_of(generation.number, allowed)
+            within = Within(generation, passages, max(LOOKED_AT, query.limit))
+            candidates = self._candidates(reader, within, vector, shares)
             stored = reader.chunks([candidate.row for candidate in candidates])
         hits = [
             self._hit(stored[candidate.row], candidate, weights)
@@ -98,22 +103,24 @@ class Searcher:
     def _candidates(
         self,
         reader: SqliteReader,
-        generation: Published,
+        within: Within,
         vector: NDArray[np.float32],
         shares: Mapping[int, float],
-        limit: int,
     ) -> list[Candidate]:
         """The best passages by their vectors and BM25, in the order of both mixed."""
-        if generation.fingerprint != self._embedder.fingerprint:
+        if within.generation.fingerprint != self._embedder.fingerprint:
             # Another embedder made the stored vectors: until the next run words alone must do.
-            return [Candidate(row, None, share) for row, share in list(shares.items())[:limit]]
-        index = self._indexes.get(reader, generation)
+            return [Candidate(row, None, share) for row, share in list(shares.items())[: within.limit]]
+        index = self._indexes.get(reader, within.generation)
         cosines = index.scores(vector)
         bm25 = aligned(index, shares)
         mixed = VECTOR_WEIGHT * np.clip(cosines, 0.0, 1.0) + (1 - VECTOR_WEIGHT) * bm25
+        if within.passages is not None:
+            mixed = np.where(np.isin(index.found.rows, within.passages), mixed, -1.0)
         return [
             Candidate(int(index.found.rows[at]), float(cosines[at]), float(bm25[at]))
-            for at in best_first(mixed, limit)
+            for at in best_first(mixed, within.limit)
+            if mixed[at] >= 0
         ]
 
     def _hit(self, chunk: StoredChunk, candidate: Candidate, weights: WordWeights) -> Hit:
@@ -132,6 +139,10 @@ class Searcher:
             score=text_score if cosine is None else mix(cosine, text_score),
             vector_score=cosine,
             text_score=text_score,
+            location=chunk.location,
+            parent=chunk.parent,
+            url=chunk.url,
+            metadata=chunk.metadata,
         )
 
 

@@ -16,7 +16,17 @@ from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.acting import record
 from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_json, read_query, reply
-from penstock.knowledge.base import DocumentRow, Heading, Hit, IngestSummary, KnowledgeBase, KnowledgeCounts, Status
+from penstock.knowledge.base import (
+    DocumentRow,
+    Heading,
+    Hit,
+    IngestSummary,
+    KnowledgeBase,
+    KnowledgeCounts,
+    Query,
+    Status,
+)
+from penstock.knowledge.readers import reader_of
 
 MAX_LIMIT = 500
 MAX_TEXT = 1_000_000
@@ -100,9 +110,10 @@ class Removed(Struct, frozen=True, kw_only=True):
 
 async def list_knowledge(request: Request) -> Response:
     services: Services = request.app.state.services
-    readable = services.readable(principal_of(request))
+    principal = principal_of(request)
+    readable, reader = services.readable(principal), reader_of(principal)
     items = await asyncio.to_thread(
-        lambda: tuple(KnowledgeItem(name=name, counts=base.counts()) for name, base in readable.items())
+        lambda: tuple(KnowledgeItem(name=name, counts=base.counts(reader)) for name, base in readable.items())
     )
     return reply(KnowledgeList(data=items))
 
@@ -110,7 +121,7 @@ async def list_knowledge(request: Request) -> Response:
 async def list_documents(request: Request) -> Response:
     base = base_of(request)
     query = read_query(request, DocumentQuery)
-    rows = await asyncio.to_thread(base.documents)
+    rows = await asyncio.to_thread(base.documents, reader_of(principal_of(request)))
     wanted = query.q.casefold()
     matching = [
         row
@@ -125,7 +136,8 @@ async def list_documents(request: Request) -> Response:
 async def get_document(request: Request) -> Response:
     base = base_of(request)
     query = read_query(request, TextQuery)
-    document = await asyncio.to_thread(base.document, request.path_params["document_id"])
+    reader = reader_of(principal_of(request))
+    document = await asyncio.to_thread(base.document, request.path_params["document_id"], reader)
     length = len(document.text)
     end = min(length, query.start + MAX_TEXT, length if query.end is None else query.end)
     if not query.start <= end:
@@ -172,15 +184,17 @@ async def ingest(request: Request) -> Response:
 
 
 async def search_by_address(request: Request) -> Response:
-    return await search(base_of(request), read_query(request, SearchQuery))
+    return await search(request, read_query(request, SearchQuery))
 
 
 async def search_by_body(request: Request) -> Response:
-    return await search(base_of(request), await read_json(request, SearchQuery))
+    return await search(request, await read_json(request, SearchQuery))
 
 
-async def search(base: KnowledgeBase, query: SearchQuery) -> Response:
-    result = await base.search(query.q, limit=query.limit, generation=query.generation)
+async def search(request: Request, query: SearchQuery) -> Response:
+    reader = reader_of(principal_of(request))
+    wanted = Query(text=query.q, reader=reader, limit=query.limit, generation=query.generation)
+    result = await base_of(request).search(wanted)
     return reply(SearchAnswer(hits=result.hits, generation=result.generation))
 
 

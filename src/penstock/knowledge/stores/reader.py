@@ -7,21 +7,26 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, bindparam, text
 
 from penstock.errors import NotFound
+from penstock.knowledge.filters import Metadata, matches
 from penstock.knowledge.stores.records import UPLOADS, Published, StoredChunk, VectorRows
 from penstock.knowledge.stores.sqlite import embedder_id, published
-from penstock.knowledge.values import Document, DocumentRow, Heading, KnowledgeCounts
+from penstock.knowledge.values import Document, DocumentRow, Heading, KnowledgeCounts, Reader, Scope
 
 VISIBLE = "{0}.added_in <= :number AND ({0}.removed_in IS NULL OR {0}.removed_in > :number)"
 ROW_COLUMNS = (
     "d.id, d.path, d.title, d.kind, d.status, d.reason, d.source, d.size, d.characters, d.pages, d.chunks,"
-    " d.mtime_ns, d.loaded_at"
+    " d.mtime_ns, d.loaded_at, d.url, d.parser, d.metadata, d.readers"
 )
 
 
 # A plus before a column keeps SQLite from choosing that column's index over the row ids that it is given.
+
+
+METADATA = msgspec.json.Decoder(dict[str, str | int | float | bool | tuple[str, ...]])
 
 
 class Marks(msgspec.Struct, frozen=True):
@@ -100,18 +105,53 @@ class SqliteReader:
         count = text("SELECT count(*) FROM chunk_fts WHERE chunk_fts MATCH :phrase")
         return [int(self._connection.execute(count, {"phrase": phrase}).scalar_one()) for phrase in phrases]
 
-    def text_matches(self, number: int, match: str, limit: int) -> list[tuple[int, float]]:
-        """Chunk rows and BM25 scores (higher is better) of an FTS5 expression, best first."""
+    def allowed(self, scope: Scope) -> list[int] | None:
+        """The document rows that a scope lets through; `None` where it lets the whole generation through."""
+        if scope.reader.tags is None and scope.filter is None:
+            return None
+        clause, tags = for_reader(scope.reader)
+        found = self._connection.execute(
+            text(
+                "SELECT d.row, d.metadata FROM document d WHERE d.project_id = :project"  # noqa: S608
+                f" AND {VISIBLE.format('d')}{clause} ORDER BY d.row"
+            ),
+            {"project": self._project, "number": scope.generation, **tags},
+        )
+        wanted = scope.filter
+        return [row for row, metadata in found if wanted is None or matches(wanted, decode_metadata(metadata))]
+
+    def passages_of(self, number: int, documents: Sequence[int]) -> NDArray[np.int64]:
+        """The passages of these documents that a generation shows, ascending."""
+        found = self._connection.execute(
+            text(
+                "SELECT c.row FROM chunk c WHERE c.document_row IN (SELECT value FROM json_each(:documents))"  # noqa: S608
+                f" AND +c.project_id = :project AND {VISIBLE.format('c')} ORDER BY c.row"
+            ),
+            {"project": self._project, "number": number, "documents": encoded(documents)},
+        )
+        return np.fromiter(found.scalars(), dtype=np.int64)
+
+    def text_matches(
+        self, number: int, match: str, limit: int, documents: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Chunk rows and BM25 scores (higher is better) of an FTS5 expression, best first; of `documents` only."""
         if not match:
             return []
+        within = "" if documents is None else " AND c.document_row IN (SELECT value FROM json_each(:documents))"
         rows = self._connection.execute(
             text(
                 "SELECT c.row, -bm25(chunk_fts) AS score FROM chunk_fts"  # noqa: S608
                 " JOIN chunk c ON c.row = chunk_fts.rowid"
-                f" WHERE chunk_fts MATCH :match AND +c.project_id = :project AND {VISIBLE.format('c')}"
+                f" WHERE chunk_fts MATCH :match AND +c.project_id = :project AND {VISIBLE.format('c')}{within}"
                 " ORDER BY score DESC, c.row LIMIT :limit"
             ),
-            {"match": match, "project": self._project, "number": number, "limit": limit},
+            {
+                "match": match,
+                "project": self._project,
+                "number": number,
+                "limit": limit,
+                **({} if documents is None else {"documents": encoded(documents)}),
+            },
         )
         return [(row, score) for row, score in rows]
 
@@ -119,51 +159,40 @@ class SqliteReader:
         """Passages by row; one that was purged meanwhile is not there."""
         found = self._connection.execute(
             text(
-                'SELECT c.row, c.id, d.id, d.path, d.title, c.heading, c.page, c.start, c."end", c.text'
+                "SELECT c.row, c.id AS chunk_id, d.id AS document_id, d.path, d.title, c.heading, c.page, c.start,"
+                ' c."end", c.text, c.location, c.parent_start, c.parent_end, d.url, d.metadata'
                 " FROM chunk c JOIN document d ON d.row = c.document_row WHERE +c.project_id = :project AND"
                 " c.row IN :rows"
             ).bindparams(bindparam("rows", expanding=True)),
             {"project": self._project, "rows": list(rows)},
         )
-        return {
-            row: StoredChunk(
-                row=row,
-                id=chunk_id,
-                document_id=document_id,
-                document=path,
-                title=title,
-                heading=msgspec.json.decode(heading, type=tuple[str, ...]),
-                page=page,
-                start=start,
-                end=end,
-                text=body,
-            )
-            for row, chunk_id, document_id, path, title, heading, page, start, end, body in found
-        }
+        return {row.row: stored_chunk(row) for row in found}
 
-    def documents(self, number: int) -> list[DocumentRow]:
-        """The documents of a generation by path."""
+    def documents(self, number: int, reader: Reader) -> list[DocumentRow]:
+        """The documents of a generation that a reader may find, by path."""
+        clause, tags = for_reader(reader)
         rows = self._connection.execute(
             text(
                 f"SELECT {ROW_COLUMNS} FROM document d WHERE d.project_id = :project AND"  # noqa: S608
-                f" {VISIBLE.format('d')} ORDER BY d.path, d.source"
+                f" {VISIBLE.format('d')}{clause} ORDER BY d.path, d.source"
             ),
-            {"project": self._project, "number": number},
+            {"project": self._project, "number": number, **tags},
         )
         return [document_row(row) for row in rows]
 
-    def document(self, document_id: str) -> Document:
+    def document(self, document_id: str, reader: Reader) -> Document:
         """A document of any generation that is kept, so that citations of old answers open. Raises `NotFound`."""
+        clause, tags = for_reader(reader)
         row = self._connection.execute(
             text(
                 f"SELECT {ROW_COLUMNS}, t.text, t.marks FROM document d JOIN document_text t"  # noqa: S608
-                " ON t.document_row = d.row WHERE d.project_id = :project AND d.id = :id"
+                f" ON t.document_row = d.row WHERE d.project_id = :project AND d.id = :id{clause}"
             ),
-            {"project": self._project, "id": document_id},
+            {"project": self._project, "id": document_id, **tags},
         ).one_or_none()
         if row is None:
             raise NotFound(
-                f"There is no document {document_id!r} in this knowledge base.",
+                f"There is no document {document_id[:80]!r} in this knowledge base.",
                 hint="It may have changed or gone since; search again for its present text.",
             )
         marks = msgspec.msgpack.decode(row.marks, type=Marks)
@@ -171,24 +200,28 @@ class SqliteReader:
             row=document_row(row), text=row.text, headings=marks.headings, page_starts=marks.page_starts
         )
 
-    def text_between(self, document_id: str, start: int, end: int) -> str:
-        """Characters `start` to `end` of a document's text; "" where there is no such document."""
+    def text_between(self, document_id: str, start: int, end: int, reader: Reader) -> str:
+        """Characters `start` to `end` of a document's text; "" where there is no such document for the reader."""
+        clause, tags = for_reader(reader)
         found = self._connection.execute(
             text(
-                "SELECT substr(t.text, :start + 1, :length) FROM document d JOIN document_text t"
-                " ON t.document_row = d.row WHERE d.project_id = :project AND d.id = :id"
+                "SELECT substr(t.text, :start + 1, :length) FROM document d JOIN document_text t"  # noqa: S608
+                f" ON t.document_row = d.row WHERE d.project_id = :project AND d.id = :id{clause}"
             ),
-            {"project": self._project, "id": document_id, "start": start, "length": end - start},
+            {"project": self._project, "id": document_id, "start": start, "length": end - start, **tags},
         ).scalar_one_or_none()
         return found or ""
 
-    def counts(self, number: int) -> KnowledgeCounts:
+    def counts(self, number: int, reader: Reader) -> KnowledgeCounts:
+        """What a generation holds for a reader."""
+        clause, tags = for_reader(reader)
         found = self._connection.execute(
             text(
                 "SELECT d.status, count(*), sum(d.chunks), sum(d.characters) FROM document d"  # noqa: S608
-                f" WHERE d.project_id = :project AND {VISIBLE.format('d')} GROUP BY d.status ORDER BY d.status"
+                f" WHERE d.project_id = :project AND {VISIBLE.format('d')}{clause}"
+                " GROUP BY d.status ORDER BY d.status"
             ),
-            {"project": self._project, "number": number},
+            {"project": self._project, "number": number, **tags},
         ).all()
         return KnowledgeCounts(
             generation=number,
@@ -214,4 +247,48 @@ def document_row(row: Row[Any]) -> DocumentRow:
         chunks=row.chunks,
         modified_at=row.mtime_ns // 1000,
         loaded_at=row.loaded_at,
+        source=row.source,
+        url=row.url,
+        parser=row.parser,
+        metadata=decode_metadata(row.metadata),
+        readers=msgspec.json.decode(row.readers, type=tuple[str, ...]),
     )
+
+
+def stored_chunk(row: Row[Any]) -> StoredChunk:
+    return StoredChunk(
+        row=row.row,
+        id=row.chunk_id,
+        document_id=row.document_id,
+        document=row.path,
+        title=row.title,
+        heading=msgspec.json.decode(row.heading, type=tuple[str, ...]),
+        page=row.page,
+        start=row.start,
+        end=row.end,
+        text=row.text,
+        location=row.location,
+        parent=None if row.parent_start is None else (row.parent_start, row.parent_end),
+        url=row.url,
+        metadata=decode_metadata(row.metadata),
+    )
+
+
+def decode_metadata(stored: str) -> Metadata:
+    return METADATA.decode(stored)
+
+
+def encoded(rows: Sequence[int]) -> str:
+    """Row numbers as JSON: SQLite takes any number of them as one parameter."""
+    return msgspec.json.encode([int(row) for row in rows]).decode()
+
+
+def for_reader(reader: Reader) -> tuple[str, dict[str, str]]:
+    """What lets a reader's documents through, as SQL behind `WHERE …` over `document d`, and its parameters."""
+    if reader.tags is None:
+        return "", {}
+    clause = (
+        " AND (d.readers = '[]' OR EXISTS"
+        " (SELECT 1 FROM json_each(d.readers) AS own JOIN json_each(:tags) AS shown ON own.value = shown.value))"
+    )
+    return clause, {"tags": msgspec.json.encode(reader.tags).decode()}

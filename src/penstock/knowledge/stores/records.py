@@ -6,6 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.knowledge.filters import Metadata
 from penstock.knowledge.values import Stat, Status
 
 FOLDER = "folder"
@@ -85,6 +86,10 @@ class StoredChunk(Struct, frozen=True, kw_only=True):
     start: int
     end: int
     text: str
+    location: str = ""
+    parent: tuple[int, int] | None = None
+    url: str = ""
+    metadata: Metadata = {}
 
 
 class ChunkInput(Struct, frozen=True):
