@@ -60,9 +60,9 @@ def test_patterns_choose_and_exclude(tmp_path: Path) -> None:
 
 
 def test_a_suffix_that_is_asked_for_is_read_as_text(tmp_path: Path) -> None:
-    make(tmp_path, "a.py", "b.py", "c.js")
-    listing = find(Sources(tmp_path, ("**/*.py",)))
-    assert [(file.path, file.kind) for file in listing.files] == [("a.py", "text"), ("b.py", "text")]
+    make(tmp_path, "a.conf", "b.conf", "c.js")
+    listing = find(Sources(tmp_path, ("**/*.conf",)))
+    assert [(file.path, file.kind) for file in listing.files] == [("a.conf", "text"), ("b.conf", "text")]
     assert listing.problems == ()
 
 
@@ -146,7 +146,7 @@ def test_nothing_to_read_says_what_could_be(tmp_path: Path) -> None:
     make(tmp_path, "a.jpeg", "b.zip")
     useless = str(nothing_to_read(Sources(tmp_path), find(Sources(tmp_path))))
     assert "Of the 2 files in it none can be read." in useless
-    assert "Markdown (.md), HTML, PDF, Word (.docx)" in useless
+    assert "HTML, PDF, Word (.docx), PowerPoint (.pptx)" in useless
 
 
 @pytest.mark.parametrize(

@@ -25,5 +25,5 @@ def obey(data: bytes) -> LoadedDocument:
 
 
 if __name__ == "__main__":
-    child.loader_of = lambda kind: obey
+    child.loader_of = lambda kind, deadline: obey
     child.main()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the process that reads files needs these values and has no 
 
 Status = Literal[
     "ok",
+    "ocr",
     "partial",
     "no_text",
     "encrypted",
@@ -28,7 +29,8 @@ Status = Literal[
     "unreadable",
     "vanished",
 ]
-"""How the reading of a file ended. Only `ok` and `partial` documents can be found by a search."""
+"""How the reading of a file ended. Only `ok`, `ocr` and `partial` documents can be found by a
+search; `ocr` ones were read, whole or in part, from pictures of their pages."""
 
 
 class Sources(Struct, frozen=True):

@@ -9,19 +9,25 @@ from __future__ import annotations
 from msgspec import Struct
 
 from penstock.knowledge.chunking import Block, BlockKind
+from penstock.knowledge.filters import Metadata
+from penstock.knowledge.loaders.places import Place
 from penstock.knowledge.values import Status
 
 
 class LoadedDocument(Struct, frozen=True, kw_only=True):
-    """The text of a file with its blocks in order and the character at which each page starts.
+    """The text of a file with its blocks in order, and where in the file its parts stand.
 
-    `page_starts` is empty where there are no pages. `status` is `ok`, or `partial` with the reason.
+    `page_starts` are the characters at which pages start, empty where there are none; `places` say the same of
+    pages, slides, sheets and lines in words. `metadata` is what the file says of itself. `status` is `ok`, or
+    `ocr` or `partial` with the reason.
     """
 
     text: str
     title: str = ""
     blocks: tuple[Block, ...] = ()
     page_starts: tuple[int, ...] = ()
+    places: tuple[Place, ...] = ()
+    metadata: Metadata = {}
     status: Status = "ok"
     reason: str = ""
 

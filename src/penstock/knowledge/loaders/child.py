@@ -13,6 +13,7 @@ import os
 import resource
 import stat as modes
 import sys
+import time
 
 import msgspec
 
@@ -20,10 +21,13 @@ from penstock.knowledge.chunking import chunk
 from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
 from penstock.knowledge.loaders.kinds import loader_of
 from penstock.knowledge.loaders.messages import CutPassage, ReaderSetup, ReadRequest, ReadResult
+from penstock.knowledge.loaders.places import Locator
 from penstock.knowledge.values import Heading, Stat
 from penstock.process import FrameSocket
 
 ATTEMPTS = 3
+SHARE = 0.75
+"""Of the time for one file: what a loader does piece by piece, it ends by then, with what it has."""
 
 
 class FileBytes(msgspec.Struct, frozen=True):
@@ -60,12 +64,13 @@ def read(request: ReadRequest, setup: ReaderSetup) -> ReadResult:
         return ReadResult(status="vanished", reason="It went away while it was being read.")
     except OSError as error:
         return ReadResult(status="unreadable", reason=f"{error.strerror or error}. {remedy(error)}")
+    deadline = time.monotonic() + setup.seconds * SHARE
     digest = hashlib.sha256(content.data).hexdigest()
     identity = ReadResult(status="ok", digest=digest, stat=content.stat)
     if digest == request.known_digest:
         return msgspec.structs.replace(identity, unchanged=True)
     try:
-        return interpret(request, content.data, identity)
+        return interpret(request, content.data, identity, deadline)
     except Unloadable as problem:
         return msgspec.structs.replace(identity, status=problem.status, reason=problem.reason)
     except MemoryError:
@@ -84,13 +89,14 @@ def read(request: ReadRequest, setup: ReaderSetup) -> ReadResult:
         )
 
 
-def interpret(request: ReadRequest, data: bytes, identity: ReadResult) -> ReadResult:
+def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline: float) -> ReadResult:
     """The bytes as text in passages. Raises `Unloadable`, and whatever a library raises at bad input."""
     if not data:
         raise Unloadable("no_text", "It is empty.")
-    loaded = encodable(loader_of(request.kind)(data))
+    loaded = encodable(loader_of(request.kind, deadline)(data))
     if not loaded.text.strip():
         raise Unloadable("no_text", "There is no text in it.")
+    locator = Locator(loaded.text, loaded.places)
     passages = tuple(
         CutPassage(
             passage.start,
@@ -98,6 +104,7 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult) -> ReadRe
             page_of(loaded.page_starts, passage.start),
             passage.heading,
             passage.parent,
+            locator.location(passage.start, passage.end),
         )
         for passage in chunk(loaded.text, loaded.blocks, request.chunking)
     )
@@ -111,6 +118,7 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult) -> ReadRe
             Heading(block.level, block.start, block.end) for block in loaded.blocks if block.kind == "heading"
         ),
         page_starts=loaded.page_starts,
+        metadata=dict(loaded.metadata),
         passages=passages,
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from functools import cache
-from importlib import metadata
+from functools import cache, partial
+from importlib import import_module, metadata
 from pathlib import PurePath
 from typing import Literal
 
@@ -13,19 +13,42 @@ from msgspec import Struct
 
 from penstock.knowledge.loaders.base import LoadedDocument
 
-Kind = Literal["text", "markdown", "html", "pdf", "docx"]
+Kind = Literal[
+    "text",
+    "markdown",
+    "rst",
+    "html",
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "csv",
+    "json",
+    "jsonl",
+    "eml",
+    "epub",
+    "code",
+]
 Loader = Callable[[bytes], LoadedDocument]
+
+CODE = tuple(
+    f".{name}"
+    for line in (
+        "py pyi js mjs cjs jsx ts tsx java kt kts scala groovy go rs c h cc cpp cxx hh hpp cs swift m mm dart zig",
+        "rb php pl pm lua r jl sql sh bash zsh fish ps1 ex exs erl hrl hs ml mli clj cljs fs vb f90 asm tf proto",
+        "graphql css scss vue svelte",
+    )
+    for name in line.split()
+)
+"""Suffixes of source code."""
 
 SUFFIXES: dict[str, Kind] = {
     ".txt": "text",
     ".text": "text",
     ".log": "text",
-    ".rst": "text",
     ".adoc": "text",
     ".asciidoc": "text",
     ".org": "text",
-    ".csv": "text",
-    ".tsv": "text",
     ".md": "markdown",
     ".markdown": "markdown",
     ".mdown": "markdown",
@@ -35,22 +58,34 @@ SUFFIXES: dict[str, Kind] = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".rst": "text",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    **dict.fromkeys(CODE, "code"),
 }
 PLAIN_NAMES = frozenset(
     ("readme", "license", "licence", "changelog", "changes", "news", "authors", "notice", "todo")
 )
-READABLE = "text (.txt, .rst, .csv), Markdown (.md), HTML, PDF, Word (.docx)"
+READABLE = (
+    "text (.txt), Markdown (.md), reStructuredText (.rst), HTML, PDF, Word (.docx), PowerPoint (.pptx),"
+    " Excel (.xlsx), CSV, JSON, mail (.eml), EPUB, source code"
+)
 """What can be read, in words."""
 
 
 class Parser(Struct, frozen=True):
-    """What reads a kind: the version of Penstock's own part, and the library that it stands on.
+    """What reads a kind: the version of Penstock's own part, the library that it stands on, and the module
+    that it is in where that is not called like the kind.
 
     Raise `version` when a loader makes something else of a file: files of that kind are read again then.
     """
 
     version: int
     library: str = ""
+    module: str = ""
 
 
 PARSERS: dict[Kind, Parser] = {
@@ -59,7 +94,18 @@ PARSERS: dict[Kind, Parser] = {
     "html": Parser(2, "selectolax"),
     "pdf": Parser(2, "pypdfium2"),
     "docx": Parser(2, "python-docx"),
+    "rst": Parser(1),
+    "pptx": Parser(1, "python-pptx"),
+    "xlsx": Parser(1, "openpyxl"),
+    "csv": Parser(1),
+    "json": Parser(1),
+    "jsonl": Parser(1, module="json"),
+    "eml": Parser(1),
+    "epub": Parser(1, "selectolax"),
+    "code": Parser(1),
 }
+PIECEWISE = frozenset[Kind]()
+"""Kinds whose loaders look at the time."""
 OCR = "tesseract"
 """The program that reads pictures of pages, where it is installed."""
 
@@ -90,26 +136,11 @@ def kind_of(name: str) -> Kind | None:
     return SUFFIXES.get(suffix)
 
 
-def loader_of(kind: Kind) -> Loader:
-    """The loader of a kind, imported when it is first needed: a run of text files never loads the PDF library."""
-    match kind:
-        case "markdown":
-            from penstock.knowledge.loaders.markdown import load_markdown
+def loader_of(kind: Kind, deadline: float) -> Loader:
+    """The loader of a kind, imported when it is first needed: a run of text files never loads the PDF library.
 
-            return load_markdown
-        case "html":
-            from penstock.knowledge.loaders.html import load_html
-
-            return load_html
-        case "pdf":
-            from penstock.knowledge.loaders.pdf import load_pdf
-
-            return load_pdf
-        case "docx":
-            from penstock.knowledge.loaders.docx import load_docx
-
-            return load_docx
-        case "text":
-            from penstock.knowledge.loaders.text import load_text
-
-            return load_text
+    What is read piece by piece ends by the `deadline`, in seconds of `time.monotonic`, with the pieces that it has.
+    """
+    module = import_module(f"penstock.knowledge.loaders.{PARSERS[kind].module or kind}")
+    load: Callable[..., LoadedDocument] = getattr(module, f"load_{kind}")
+    return partial(load, deadline=deadline) if kind in PIECEWISE else load

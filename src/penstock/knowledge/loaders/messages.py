@@ -10,10 +10,11 @@ from penstock.knowledge.values import Heading, Stat, Status
 
 
 class ReaderSetup(Struct, frozen=True):
-    """Limits of the process: bytes of address space, and of one file."""
+    """Limits of the process: bytes of address space, bytes of one file, and seconds for one file."""
 
     memory_bytes: int
     max_file_bytes: int
+    seconds: float = 60.0
 
 
 class ReadRequest(Struct, frozen=True, kw_only=True):
@@ -26,19 +27,21 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
 
 
 class CutPassage(Struct, frozen=True, array_like=True):
-    """A passage by its characters, its page, its headings and the range around it that is read in its place."""
+    """A passage by its characters, its page, its headings, the range around it that is read in its place, and where
+    in its file it stands, in words."""
 
     start: int
     end: int
     page: int | None
     heading: tuple[str, ...]
     parent: tuple[int, int] | None = None
+    location: str = ""
 
 
 class ReadResult(Struct, frozen=True, kw_only=True):
     """What came of a file. `digest` and `stat` are of the bytes that were read, "" and `None` where none were.
 
-    `unchanged`: the digest is the known one, and nothing else was done.
+    `unchanged`: the digest is the known one, and nothing else was done. `metadata` is what the file says of itself.
     """
 
     status: Status
@@ -50,4 +53,5 @@ class ReadResult(Struct, frozen=True, kw_only=True):
     text: str = ""
     headings: tuple[Heading, ...] = ()
     page_starts: tuple[int, ...] = ()
+    metadata: dict[str, str | int | float | bool | tuple[str, ...]] = {}
     passages: tuple[CutPassage, ...] = ()

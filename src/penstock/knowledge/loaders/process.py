@@ -27,7 +27,9 @@ class FileReader:
             ChildCommand(
                 name="the file reader",
                 module="penstock.knowledge.loaders.child",
-                setup=msgspec.msgpack.encode(ReaderSetup(options.parse_memory_bytes, options.max_file_bytes)),
+                setup=msgspec.msgpack.encode(
+                    ReaderSetup(options.parse_memory_bytes, options.max_file_bytes, options.parse_seconds)
+                ),
                 start_timeout=START_SECONDS,
             ),
             on_frame=self._on_frame,

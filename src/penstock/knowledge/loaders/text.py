@@ -9,6 +9,7 @@ from charset_normalizer import from_bytes
 
 from penstock.knowledge.chunking import Block
 from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
+from penstock.knowledge.loaders.places import Place
 
 SAMPLE = 256_000
 BOMS = (
@@ -24,11 +25,20 @@ UNDERLINED = re.compile(r"^(?P<title>\S.*)\n(?P<line>([=\-~^\"#*+])\3{2,})[^\S\n
 
 def load_text(data: bytes) -> LoadedDocument:
     """Raises `Unloadable` for what is not text."""
-    text, reason = decode(data)
+    return as_text(*decode(data))
+
+
+def as_text(text: str, reason: str = "") -> LoadedDocument:
+    """A text as it stands, `partial` where there is a reason; its lines are its places."""
     blocks = tuple(paragraphs(text))
     title = next((text[block.start : block.end].split("\n")[0] for block in blocks if block.kind == "heading"), "")
     return LoadedDocument(
-        text=text, title=title, blocks=blocks, status="partial" if reason else "ok", reason=reason
+        text=text,
+        title=title,
+        blocks=blocks,
+        places=(Place(0, "", "line", 1),),
+        status="partial" if reason else "ok",
+        reason=reason,
     )
 
 
