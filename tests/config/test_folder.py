@@ -166,7 +166,8 @@ PROBLEMS = {
     ),
     "empty list": (
         "[knowledge.docs]\nsources = []",
-        "handbook/penstock.toml:2: knowledge.docs.sources must not be empty.",
+        "handbook/penstock.toml:2: knowledge.docs.sources must not be empty without another source, such as "
+        "[knowledge.NAME.web.NAME], or push = true.",
     ),
     "a value for a table": (
         'server = "x"',

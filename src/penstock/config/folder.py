@@ -26,6 +26,8 @@ from penstock.errors import ConfigError
 FILE_NAME = "penstock.toml"
 OWN_FILES = (FILE_NAME, "prompts/**", "evals/**", "flows.py")
 DATA_FOLDER = ".penstock"
+OTHER_SOURCES = frozenset({"web", "s3", "git", "sql", "push"})
+"""What a knowledge has whose documents are not files of the app."""
 
 Overrides = Mapping[KeyPath, object]
 """Settings given elsewhere than in the file: `{("server", "port"): 8000}`; a table replaces the whole table."""
@@ -211,7 +213,9 @@ def _infer(raw: dict[str, Any], root: Path, file: Path | None, single: Path | No
     tables = knowledge.values() if isinstance(knowledge, dict) else ()
     for table in tables:
         if isinstance(table, dict):
-            table.setdefault("sources", _infer_sources(root, file, single))
+            table.setdefault(
+                "sources", _infer_sources(root, file, single, others=bool(OTHER_SOURCES & table.keys()))
+            )
     app = raw.setdefault("app", {})
     if isinstance(app, dict):
         readable = isinstance(models, dict) and isinstance(knowledge, dict)
@@ -229,10 +233,13 @@ def _is_gateway(raw: dict[str, Any], root: Path, file: Path | None) -> bool:
     return all(entry.name in own or entry.name.startswith(".") for entry in root.iterdir())
 
 
-def _infer_sources(root: Path, file: Path | None, single: Path | None) -> list[str]:
+def _infer_sources(root: Path, file: Path | None, single: Path | None, *, others: bool) -> list[str]:
+    """Patterns of the app's own files; `others` says that documents come from elsewhere, too."""
     if single:
         return [glob.escape(single.name)]
-    return ["docs/**/*"] if file and (root / "docs").is_dir() else ["**/*"]
+    if file and (root / "docs").is_dir():
+        return ["docs/**/*"]
+    return [] if others else ["**/*"]
 
 
 def _near_sibling(path: Path) -> str:

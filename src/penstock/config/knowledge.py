@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Self
 
-from penstock.config.table import Table, Texts
+from pydantic import Field, field_validator, model_validator
+
+from penstock.config.sources import GitSettings, S3Settings, SourceSettings, SqlSettings, WebSettings
+from penstock.config.table import Name, Texts, conflict
 
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
 
-class KnowledgeSettings(Table):
-    """Documents that the app answers from, by name."""
+class KnowledgeSettings(SourceSettings):
+    """Documents that the app answers from, by name. `metadata` to `watch` are of its files; other sources have
+    their own."""
 
     sources: Texts = Field(
-        min_length=1,
         description="Files, as patterns relative to the app folder; `**` is any depth. Default: `docs/**/*` in an "
-        "app folder with `docs/`, else every file. Penstock's own files (`penstock.toml`, `prompts/`, `evals/`, "
-        "`flows.py`, `.penstock/`) are never documents.",
+        "app folder with `docs/`, else every file, or none where there is another source. Penstock's own files "
+        "(`penstock.toml`, `prompts/`, `evals/`, `flows.py`, `.penstock/`) are never documents.",
     )
     exclude: Texts = Field((), description="Files to leave out, as patterns like those of `sources`.")
+    watch: bool = Field(False, description="Whether a running server takes in files as soon as they change.")
+    push: bool = Field(
+        False, description="Whether documents come through the API alone, so that `sources` may be empty."
+    )
+    web: dict[Name, WebSettings] = Field(default_factory=dict)
+    s3: dict[Name, S3Settings] = Field(default_factory=dict)
+    git: dict[Name, GitSettings] = Field(default_factory=dict)
+    sql: dict[Name, SqlSettings] = Field(default_factory=dict)
     embedder: str = Field(
         DEFAULT_EMBEDDER, min_length=1, description="Model of the catalog that turns text into vectors."
     )
@@ -43,3 +54,12 @@ class KnowledgeSettings(Table):
             if not pattern.strip() or pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
                 raise ValueError(f"{pattern!r} must be a pattern inside the app folder, such as 'docs/**/*'")
         return patterns
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if not (self.sources or self.push or self.web or self.s3 or self.git or self.sql):
+            raise conflict(
+                "must not be empty without another source, such as [knowledge.NAME.web.NAME], or push = true",
+                "sources",
+            )
+        return self

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from penstock.config.secret import Secret
 from penstock.config.settings import Settings
+from penstock.config.sources import MetadataValue
 
 ANY_NAME = "NAME"
 TYPE_WORDS: dict[Any, str] = {
@@ -24,6 +25,7 @@ TYPE_WORDS: dict[Any, str] = {
     Secret: '{ env = "NAME" }',
     tuple[str, ...]: "list of text",
     dict[str, Secret | str]: "table of text",
+    dict[str, MetadataValue]: "table of texts, numbers, true or false, and lists of text",
 }
 
 
