@@ -89,13 +89,13 @@ class SourceSettings(Table):
 class WebSettings(SourceSettings):
     """Web pages: those named, those of sitemaps, and those that they link to."""
 
-    urls: Texts = Field((), description="Pages to begin with.")
+    urls: Texts = Field((), description="Pages to take, and to follow links from.")
     sitemaps: Texts = Field((), description="Sitemaps, or indexes of them, also compressed.")
     hosts: Texts = Field(
         (), description="Other hosts that pages may lie on. Default: only those of `urls` and `sitemaps`."
     )
     include: Texts = Field(("**/*",), description="Paths to take, as patterns like those of `sources`.")
-    exclude: Texts = Field((), description="Paths to leave out.")
+    exclude: Texts = Field((), description="Paths to leave out, as patterns.")
     depth: int = Field(0, ge=0, le=20, description="How many links away from `urls` and sitemaps pages may be.")
     max_pages: int = Field(1000, ge=1, description="More pages than this are left out, and the run says so.")
     rate: float = Field(2.0, gt=0, le=1000, description="Requests a second at most.")
@@ -142,14 +142,14 @@ class WebSettings(SourceSettings):
 class S3Settings(SourceSettings):
     """Objects of a bucket, at Amazon or whoever speaks its protocol (MinIO, Ceph, R2, …)."""
 
-    bucket: str = Field(description="Name of the bucket.")
+    bucket: str = Field(description="What the bucket is called.")
     prefix: str = Field("", description="What the keys of its documents begin with, such as `reports/`.")
     include: Texts = Field(("**/*",), description="Keys to take, as patterns like those of `sources`.")
-    exclude: Texts = Field((), description="Keys to leave out.")
+    exclude: Texts = Field((), description="Keys to leave out, as patterns.")
     endpoint: str | None = Field(None, description="Address of the service. Default: Amazon's, in the region.")
     region: str = Field("us-east-1", min_length=1, description="Region of the bucket.")
     access_key: Secret | None = Field(None, description="Id of the key. Default: the bucket is read without one.")
-    secret_key: Secret | None = Field(None, description="The key.")
+    secret_key: Secret | None = Field(None, description="The secret half of the key.")
     session_token: Secret | None = Field(None, description="Token of temporary credentials.")
     link: str = Field("", description="Where people open a document: an address with `{key}` in it.")
 
@@ -186,7 +186,7 @@ class GitSettings(SourceSettings):
     path: str | None = Field(None, description="A repository on this machine instead, relative to the app folder.")
     branch: str = Field("", description="Branch or tag. Default: that which the repository calls its own.")
     include: Texts = Field(("**/*",), description="Files to take, as patterns like those of `sources`.")
-    exclude: Texts = Field((), description="Files to leave out.")
+    exclude: Texts = Field((), description="Files to leave out, as patterns.")
     username: str = Field(
         "git", min_length=1, description="Who `token` belongs to, where the server asks for that."
     )
@@ -232,9 +232,9 @@ class SqlSettings(SourceSettings):
     )
     query: str = Field(min_length=1, description="A SELECT; its columns are named by the settings below.")
     key: str = Field(min_length=1, description="Column that tells documents apart.")
-    text: str = Field(min_length=1, description="Column with the text.")
-    format: Literal["text", "markdown", "html"] = Field("text", description="What the text is.")
-    title: str = Field("", description="Column with the title.")
+    text: str = Field(min_length=1, description="Column with the text of the document.")
+    format: Literal["text", "markdown", "html"] = Field("text", description="How the text is written.")
+    title: str = Field("", description="Column with its title. Default: the text's own.")
     link: str = Field("", description="Column with the address where people open it.")
     updated: str = Field(
         "",
