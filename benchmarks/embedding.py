@@ -27,7 +27,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from penstock.models.encoders.cores import fast_precision, usable_cores
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import EncoderOptions, SentenceEncoder
 from penstock.models.pull import pull
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,7 +82,7 @@ class Peer:
         self._process.communicate()
 
 
-async def measure(encoder: MiniLM, texts: Sequence[str]) -> tuple[float, float]:
+async def measure(encoder: SentenceEncoder, texts: Sequence[str]) -> tuple[float, float]:
     """Chunks per second in bulk, and the median of one query's seconds."""
     started = time.perf_counter()
     await encoder.embed(texts)
@@ -103,7 +103,10 @@ async def main() -> None:
     folder = pull("all-minilm-l6-v2")
     texts = chunks(folder, options.chunks)
     peer = Peer(folder, texts)
-    encoders = {name: MiniLM(folder, precision=name) for name in dict.fromkeys((fast_precision(), "f32"))}
+    encoders = {
+        name: SentenceEncoder(folder, EncoderOptions(precision=name))
+        for name in dict.fromkeys((fast_precision(), "f32"))
+    }
     samples: dict[str, list[float]] = {}
     figures: dict[str, float] = {"cores": usable_cores(), "chunks": len(texts), "rounds": options.rounds}
     expected = np.array(peer.ask({"do": "vectors"}), np.float32)

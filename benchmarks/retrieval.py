@@ -22,7 +22,7 @@ from penstock.knowledge.lexical import match_expression, question_terms
 from penstock.knowledge.stores.index import VectorIndexes
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.pull import pull
 
 DATA = Path(os.environ.get("PENSTOCK_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -34,7 +34,7 @@ Rankings = list[list[str]]
 
 async def main() -> None:
     paragraphs, questions = read_xquad()
-    encoder = MiniLM(pull("all-minilm-l6-v2"))
+    encoder = SentenceEncoder(pull("all-minilm-l6-v2"))
     await encoder.start()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -90,7 +90,7 @@ async def ask(base: KnowledgeBase, questions: Sequence[str]) -> tuple[Rankings, 
     return found, seconds
 
 
-async def parts(path: Path, encoder: MiniLM, questions: Sequence[str]) -> tuple[Rankings, Rankings]:
+async def parts(path: Path, encoder: SentenceEncoder, questions: Sequence[str]) -> tuple[Rankings, Rankings]:
     """The same documents by words alone and by vectors alone."""
     store = SqliteStore(path)
     queries = (await encoder.embed(questions)).vectors

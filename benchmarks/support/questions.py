@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.knowledge.base import KnowledgeBase, Sources
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.pull import pull
 
 DATA = Path(os.environ.get("PENSTOCK_TEST_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
@@ -67,9 +67,9 @@ def halves(data: QuestionSet) -> tuple[frozenset[str], frozenset[str]]:
 
 
 @asynccontextmanager
-async def encoder() -> AsyncIterator[MiniLM]:
+async def encoder() -> AsyncIterator[SentenceEncoder]:
     """The default encoder, pulled if it is not here yet."""
-    embedder = MiniLM(pull("all-minilm-l6-v2"))
+    embedder = SentenceEncoder(pull("all-minilm-l6-v2"))
     await embedder.start()
     try:
         yield embedder
@@ -78,7 +78,7 @@ async def encoder() -> AsyncIterator[MiniLM]:
 
 
 @asynccontextmanager
-async def knowledge(paragraphs: Iterable[Paragraph], embedder: MiniLM) -> AsyncIterator[KnowledgeBase]:
+async def knowledge(paragraphs: Iterable[Paragraph], embedder: SentenceEncoder) -> AsyncIterator[KnowledgeBase]:
     """A knowledge base of these paragraphs, each a text file."""
     with tempfile.TemporaryDirectory() as folder:
         docs = written(Path(folder, "docs"), paragraphs)

@@ -10,7 +10,7 @@ from support.grounding import DOCUMENTS, encoder
 from penstock.knowledge.attribution import Attribution, attribute
 from penstock.knowledge.evidence import SentenceVectors, candidates_of
 from penstock.knowledge.values import Hit
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,7 +18,7 @@ NORMANS, DAM = DOCUMENTS["normans.md"].removeprefix("# Normans\n\n"), DOCUMENTS[
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def embedder(minilm_folder: Path) -> AsyncIterator[MiniLM]:
+async def embedder(minilm_folder: Path) -> AsyncIterator[SentenceEncoder]:
     async with encoder(minilm_folder) as it:
         yield it
 
@@ -40,7 +40,7 @@ def hit(title: str, text: str) -> Hit:
     )
 
 
-async def attributed(answer: str, embedder: MiniLM, question: str = "What is known?") -> Attribution:
+async def attributed(answer: str, embedder: SentenceEncoder, question: str = "What is known?") -> Attribution:
     """Passage 1 is about the Normans, passage 2 about the dam."""
     sentences = [(each.at + 1, each) for each in candidates_of([hit("Normans", NORMANS), hit("Dam", DAM)])]
     return await attribute(answer, question, sentences, SentenceVectors(embedder))
@@ -60,7 +60,7 @@ async def attributed(answer: str, embedder: MiniLM, question: str = "What is kno
     ],
 )
 async def test_a_true_sentence_gets_the_passage_that_says_it(
-    embedder: MiniLM, answer: str, number: int, quote: str
+    embedder: SentenceEncoder, answer: str, number: int, quote: str
 ) -> None:
     found = await attributed(answer, embedder)
     assert found.unsupported == ()
@@ -81,13 +81,13 @@ async def test_a_true_sentence_gets_the_passage_that_says_it(
         "Penguins live in the southern hemisphere. [1]",
     ],
 )
-async def test_a_false_or_foreign_sentence_is_unsupported(embedder: MiniLM, answer: str) -> None:
+async def test_a_false_or_foreign_sentence_is_unsupported(embedder: SentenceEncoder, answer: str) -> None:
     found = await attributed(answer, embedder)
     assert found.supports == ()
     assert [claim.text for claim in found.unsupported] == [answer[:-4]]
 
 
-async def test_each_sentence_stands_for_itself(embedder: MiniLM) -> None:
+async def test_each_sentence_stands_for_itself(embedder: SentenceEncoder) -> None:
     answer = "Sure! The dam was finished in 1936. [2] It cost 5 million. [2] The Normans came from Norway [1, 2]."
     found = await attributed(answer, embedder)
     assert [support.number for support in found.supports] == [2, 1]
@@ -95,6 +95,6 @@ async def test_each_sentence_stands_for_itself(embedder: MiniLM) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "Yes.", "Here is what the passages say:", "Is it?", "[1]", "OK. [2]"])
-async def test_what_claims_nothing_needs_no_support(embedder: MiniLM, answer: str) -> None:
+async def test_what_claims_nothing_needs_no_support(embedder: SentenceEncoder, answer: str) -> None:
     found = await attributed(answer, embedder)
     assert (found.supports, found.unsupported) == ((), ())

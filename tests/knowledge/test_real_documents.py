@@ -40,7 +40,9 @@ def write_paragraphs(data: Path, folder: Path) -> list[tuple[str, str, list[str]
     return asked[::EVERY]
 
 
-async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Path, encoder: SentenceEncoder) -> None:
+async def test_questions_on_wikipedia_paragraphs(
+    shared_data: Path, tmp_path: Path, encoder: SentenceEncoder
+) -> None:
     asked = write_paragraphs(shared_data / "qa" / "xquad.en.json", tmp_path / "paragraphs")
     base = KnowledgeBase.open(tmp_path / "knowledge.db", "docs", encoder)
     summary = await base.ingest(Sources(tmp_path / "paragraphs"))
@@ -71,7 +73,7 @@ async def test_questions_on_wikipedia_paragraphs(shared_data: Path, tmp_path: Pa
 
 
 async def test_long_documents_are_cut_into_passages_that_stand_in_them(
-    shared_data: Path, tmp_path: Path, encoder: MiniLM
+    shared_data: Path, tmp_path: Path, encoder: SentenceEncoder
 ) -> None:
     folder = tmp_path / "corpora"
     folder.mkdir()

@@ -11,7 +11,7 @@ from penstock.exchange import Chunk, Exchange, Grounding, Message
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.base import KnowledgeBase, Sources
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import EncoderOptions, SentenceEncoder
 from penstock.seams import Embedder
 
 DOCUMENTS = {
@@ -38,8 +38,8 @@ DOCUMENTS = {
 
 
 @asynccontextmanager
-async def encoder(folder: Path) -> AsyncIterator[MiniLM]:
-    embedder = MiniLM(folder, threads=1)
+async def encoder(folder: Path) -> AsyncIterator[SentenceEncoder]:
+    embedder = SentenceEncoder(folder, EncoderOptions(threads=1))
     await embedder.start()
     try:
         yield embedder

@@ -9,7 +9,7 @@ from pathlib import Path
 from penstock.config.models import TargetSettings
 from penstock.errors import ConfigError
 from penstock.models.catalog import ModelCard, lookup
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.engines import EngineSettings, build_engine
 from penstock.models.engines.gguf import read_entries
 from penstock.models.engines.lazy import LazyEngine
@@ -71,9 +71,9 @@ def gguf_in(folder: Path) -> Path:
     return files[0]
 
 
-async def start_encoder(use: str, on_pull: OnPull) -> MiniLM:
+async def start_encoder(use: str, on_pull: OnPull) -> SentenceEncoder:
     """A running encoder. Raises what `pull` raises, or `Unavailable` where it does not start."""
-    encoder = MiniLM(await asyncio.to_thread(pull, use, on_pull))
+    encoder = SentenceEncoder(await asyncio.to_thread(pull, use, on_pull))
     try:
         await encoder.start()
     except BaseException:

@@ -14,7 +14,7 @@ from penstock.exchange import Exchange
 from penstock.gateway.cache.key import Question
 from penstock.gateway.cache.semantic import SemanticIndex, calibration
 from penstock.gateway.cache.sqlite import SqliteStore
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.seams import Embeddings, TextKind
 
 EXCHANGE = Exchange(id="1", trace_id="2")
@@ -143,14 +143,14 @@ def test_the_calibration_that_ships_keeps_its_bound() -> None:
 
 
 @pytest_asyncio.fixture
-async def minilm(minilm_folder: Path) -> AsyncIterator[MiniLM]:
-    embedder = MiniLM(minilm_folder)
+async def minilm(minilm_folder: Path) -> AsyncIterator[SentenceEncoder]:
+    embedder = SentenceEncoder(minilm_folder)
     await embedder.start()
     yield embedder
     await embedder.close()
 
 
-async def test_the_real_encoder_with_the_shipped_threshold(minilm: MiniLM, shared_data: Path) -> None:
+async def test_the_real_encoder_with_the_shipped_threshold(minilm: SentenceEncoder, shared_data: Path) -> None:
     """On a sample of real questions: few are given the answer to one with another intent, some are found."""
     clinc = json.loads((shared_data / "intents" / "clinc_full.json").read_text())
     intents = dict(clinc["test"][:1500])

@@ -1,16 +1,13 @@
-"""What a sentence encoder's own files say about its shape."""
+"""What a BERT's own file says about its shape."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from penstock.errors import ConfigError
-
-T = TypeVar("T")
 
 
 class BertConfig(Struct, frozen=True, kw_only=True):
@@ -28,28 +25,14 @@ class BertConfig(Struct, frozen=True, kw_only=True):
     def read(cls, folder: Path) -> BertConfig:
         """Raises `ConfigError` for a folder without it, or of another architecture."""
         path = folder / "config.json"
-        config = _decode(path, cls)
+        try:
+            config = msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}.", hint="Pull the model again.") from error
         if (config.model_type, config.hidden_act) != ("bert", "gelu"):
             raise ConfigError(
-                f"{path} describes a {config.model_type} model with {config.hidden_act}; this encoder runs BERT "
-                "with gelu.",
-                hint="Use all-minilm-l6-v2.",
+                f"{path} describes a {config.model_type} model with {config.hidden_act}; from safetensors only "
+                "BERT with gelu is run.",
+                hint="Export it to ONNX or OpenVINO IR (optimum-cli export openvino), or use all-minilm-l6-v2.",
             )
         return config
-
-
-class SentenceConfig(Struct, frozen=True, kw_only=True):
-    """`sentence_bert_config.json`: the length that texts are cut to; the tokenizer's own file may say another."""
-
-    max_seq_length: int
-
-    @classmethod
-    def read(cls, folder: Path) -> SentenceConfig:
-        return _decode(folder / "sentence_bert_config.json", cls)
-
-
-def _decode(path: Path, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.", hint="Pull the model again.") from error

@@ -1,4 +1,4 @@
-"""A BERT encoder as an OpenVINO graph, from token ids to one vector of length 1 for each text.
+"""A BERT as an OpenVINO graph, from token ids to one vector of length 1 for each text, or to the score of a pair.
 
 Built straight from the weights: no torch, no conversion, and the query, key and value projections of a layer
 are one matrix product. Shapes: B texts, S tokens of the longest, H hidden size, N heads of D.
@@ -16,31 +16,48 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset16 as ops
 
+from penstock.errors import ConfigError
 from penstock.models.encoders.bert_config import BertConfig
+from penstock.models.encoders.heads import pooled, probability, unit
+from penstock.models.encoders.messages import Pooling
 
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
-def build(tensors: Tensors, config: BertConfig) -> ov.Model:
-    """Inputs `ids` and `mask` (1 for a token, 0 for padding), both int32 (B, S); output float32 (B, H).
+def build_vectors(tensors: Tensors, config: BertConfig, pooling: Pooling) -> ov.Model:
+    """Inputs `input_ids` and `attention_mask` (1 for a token, 0 for padding), int32 (B, S); output float32 (B, H).
 
     Raises `KeyError` with the name of a missing weight.
     """
-    ids = ops.parameter([-1, -1], np.int32, name="ids")
-    mask = ops.parameter([-1, -1], np.int32, name="mask")
+    ids, mask = parameter("input_ids"), parameter("attention_mask")
     weights = _Weights(tensors, config)
-    hidden = weights.norm(weights.embed(ids), "embeddings.LayerNorm")
-    present = ops.convert(mask, np.float32)
-    # (B, 1, 1, S): added to the attention scores, so that padding gets no weight.
-    bias = ops.multiply(
-        ops.unsqueeze(ops.subtract(present, np.float32(1)), ops.constant([1, 2], np.int32)), np.float32(30_000)
-    )
-    for layer in range(config.num_hidden_layers):
-        hidden = weights.layer(hidden, bias, f"encoder.layer.{layer}")
-    token_weight = ops.unsqueeze(present, ops.constant(2, np.int32))
-    total = ops.reduce_sum(ops.multiply(hidden, token_weight), ops.constant(1, np.int32))
-    vectors = ops.normalize_l2(total, ops.constant([1], np.int64), 1e-12, "max")
-    return ov.Model([ops.result(vectors, name="vectors")], [ids, mask], "bert")
+    hidden = weights.encode(weights.embed(ids), mask)
+    return ov.Model([ops.result(unit(pooled(hidden, mask, pooling)), name="rows")], [ids, mask], "bert")
+
+
+def build_scores(tensors: Tensors, config: BertConfig) -> ov.Model:
+    """A cross-encoder: with `token_type_ids` (0 in the query, 1 in the text); output the score of a pair, (B, 1).
+
+    Raises `KeyError` with the name of a missing weight, `ConfigError` for a head with another number of outputs.
+    """
+    ids, mask, types = parameter("input_ids"), parameter("attention_mask"), parameter("token_type_ids")
+    weights = _Weights(tensors, config)
+    hidden = weights.encode(weights.embed(ids, types), mask)
+    first = ops.tanh(weights.linear(pooled(hidden, mask, "cls"), "pooler.dense"))
+    weight, offset = (np.asarray(tensors[f"classifier.{name}"], np.float32) for name in ("weight", "bias"))
+    if weight.shape[0] != 1:
+        raise ConfigError(
+            f"The model tells {weight.shape[0]} classes apart; a reranker gives one score.",
+            hint="Use a cross-encoder with one label, such as those trained on MS MARCO.",
+        )
+    logits = ops.add(ops.matmul(first, shared(weight), False, True), shared(offset))
+    return ov.Model([ops.result(probability(logits), name="rows")], [ids, mask, types], "cross-encoder")
+
+
+def parameter(name: str) -> Any:
+    node = ops.parameter([-1, -1], np.int32, name=name)
+    node.output(0).get_tensor().set_names({name})
+    return node
 
 
 class _Weights:
@@ -49,21 +66,38 @@ class _Weights:
     def __init__(self, tensors: Tensors, config: BertConfig) -> None:
         self._tensors = tensors
         self._config = config
+        self._prefix = "" if "embeddings.word_embeddings.weight" in tensors else "bert."
 
     def _get(self, name: str) -> NDArray[np.float32]:
-        return np.asarray(self._tensors[name], dtype=np.float32)
+        return np.asarray(self._tensors[self._prefix + name], dtype=np.float32)
 
     def _constant(self, name: str) -> Any:
         return shared(self._get(name))
 
-    def embed(self, ids: Any) -> Any:
-        """Word, position and segment 0 embeddings, summed."""
+    def embed(self, ids: Any, types: Any = None) -> Any:
+        """Word, position and segment embeddings, summed and normalised; without `types` all is segment 0."""
         positions = self._get("embeddings.position_embeddings.weight")
-        positions = positions + self._get("embeddings.token_type_embeddings.weight")[0]
+        segments = self._get("embeddings.token_type_embeddings.weight")
+        if types is None:
+            positions = positions + segments[0]
         length = ops.gather(ops.shape_of(ids, "i32"), ops.constant([1], np.int32), ops.constant(0, np.int32))
         first = ops.slice(shared(positions), ops.constant([0], np.int32), length, ops.constant([1], np.int32))
         words = ops.gather(self._constant("embeddings.word_embeddings.weight"), ids, ops.constant(0, np.int32))
-        return ops.add(words, first)
+        total = ops.add(words, first)
+        if types is not None:
+            total = ops.add(total, ops.gather(shared(segments), types, ops.constant(0, np.int32)))
+        return self.norm(total, "embeddings.LayerNorm")
+
+    def encode(self, hidden: Any, mask: Any) -> Any:
+        """All layers: (B, S, H) to (B, S, H)."""
+        present = ops.convert(mask, np.float32)
+        # (B, 1, 1, S): added to the attention scores, so that padding gets no weight.
+        bias = ops.multiply(
+            ops.unsqueeze(ops.subtract(present, np.float32(1)), ops.constant([1, 2], np.int32)), np.float32(30_000)
+        )
+        for layer in range(self._config.num_hidden_layers):
+            hidden = self.layer(hidden, bias, f"encoder.layer.{layer}")
+        return hidden
 
     def layer(self, hidden: Any, bias: Any, prefix: str) -> Any:
         attended = self.linear(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from penstock.models.encoders.minilm_messages import Precision
+from penstock.models.encoders.messages import Precision
 
 ROOT = Path("/")
 

@@ -1,7 +1,6 @@
 """The encoder as its callers see it: the reference's vectors, and a child that may die."""
 
 import asyncio
-import itertools
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 
 from penstock.errors import ConfigError, EngineStopped, Unavailable
-from penstock.models.encoders import minilm
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders import supervised
+from penstock.models.encoders.messages import Precision
+from penstock.models.encoders.sentence import EncoderOptions, SentenceEncoder
 
 HERE = Path(__file__).parent
 LONG = "The keeper opened the gate and wrote the hour into the book. " * 30
@@ -30,14 +30,14 @@ def reference() -> tuple[list[str], np.ndarray]:
 
 
 @pytest.fixture
-async def encoder(minilm_folder: Path) -> AsyncIterator[MiniLM]:
-    encoder = MiniLM(minilm_folder)
+async def encoder(minilm_folder: Path) -> AsyncIterator[SentenceEncoder]:
+    encoder = SentenceEncoder(minilm_folder)
     await encoder.start()
     yield encoder
     await encoder.close()
 
 
-async def in_flight(encoder: MiniLM) -> None:
+async def in_flight(encoder: SentenceEncoder) -> None:
     """Returns when the encoder has sent work to its child."""
     for _ in range(100):
         await asyncio.sleep(0)
@@ -48,10 +48,10 @@ async def in_flight(encoder: MiniLM) -> None:
 
 @pytest.mark.parametrize(("precision", "least"), [("f32", 0.99999), ("bf16", 0.999)])
 async def test_the_vectors_are_those_of_the_reference(
-    minilm_folder: Path, reference: tuple[list[str], np.ndarray], precision: minilm.Precision, least: float
+    minilm_folder: Path, reference: tuple[list[str], np.ndarray], precision: Precision, least: float
 ) -> None:
     texts, expected = reference
-    encoder = MiniLM(minilm_folder, precision=precision)
+    encoder = SentenceEncoder(minilm_folder, EncoderOptions(precision=precision))
     await encoder.start()
     try:
         for urgent in (False, True):
@@ -63,25 +63,29 @@ async def test_the_vectors_are_those_of_the_reference(
         await encoder.close()
 
 
-async def test_texts_are_cut_at_256_tokens(encoder: MiniLM, reference: tuple[list[str], np.ndarray]) -> None:
+async def test_texts_are_cut_at_256_tokens(
+    encoder: SentenceEncoder, reference: tuple[list[str], np.ndarray]
+) -> None:
     once = await encoder.embed([LONG])
     more = await encoder.embed([LONG + "and more that nobody reads"])
     assert once.tokens == more.tokens == 256
     np.testing.assert_allclose(once.vectors, more.vectors, atol=1e-6)
 
 
-async def test_no_texts_give_no_vectors(encoder: MiniLM) -> None:
+async def test_no_texts_give_no_vectors(encoder: SentenceEncoder) -> None:
     found = await encoder.embed([])
     assert (found.vectors.shape, found.tokens) == ((0, 384), 0)
 
 
-async def test_what_has_no_utf8_is_embedded_all_the_same(encoder: MiniLM) -> None:
+async def test_what_has_no_utf8_is_embedded_all_the_same(encoder: SentenceEncoder) -> None:
     found = await encoder.embed(["half a pair: \ud83d", "half a pair: ?"])
     np.testing.assert_allclose(found.vectors[0], found.vectors[1], atol=1e-6)
 
 
-async def test_a_call_larger_than_a_frame_keeps_its_order(encoder: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm, "JOB_CHARACTERS", 40)
+async def test_a_call_larger_than_a_frame_keeps_its_order(
+    encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "JOB_CHARACTERS", 40)
     texts = [f"gate number {number} is open" for number in range(30)]
     together = await encoder.embed(texts)
     alone = [await encoder.embed([text]) for text in texts]
@@ -89,7 +93,7 @@ async def test_a_call_larger_than_a_frame_keeps_its_order(encoder: MiniLM, monke
     assert all((a * b.vectors[0]).sum() > 0.999 for a, b in zip(together.vectors, alone, strict=True))
 
 
-async def test_a_query_overtakes_bulk_work(encoder: MiniLM) -> None:
+async def test_a_query_overtakes_bulk_work(encoder: SentenceEncoder) -> None:
     bulk = asyncio.create_task(encoder.embed([LONG] * 60))
     await in_flight(encoder)
     await encoder.embed(["Who opened the gate?"], urgent=True)
@@ -97,14 +101,14 @@ async def test_a_query_overtakes_bulk_work(encoder: MiniLM) -> None:
     assert (await bulk).vectors.shape == (60, 384)
 
 
-async def test_many_callers_at_once_get_their_own(encoder: MiniLM) -> None:
+async def test_many_callers_at_once_get_their_own(encoder: SentenceEncoder) -> None:
     texts = [f"caller {number}" for number in range(50)]
     answers = await asyncio.gather(*(encoder.embed([text], urgent=bool(i % 2)) for i, text in enumerate(texts)))
     expected = (await encoder.embed(texts)).vectors
     assert all((one.vectors[0] * row).sum() > 0.999 for one, row in zip(answers, expected, strict=True))
 
 
-async def test_a_caller_that_leaves_frees_the_child(encoder: MiniLM) -> None:
+async def test_a_caller_that_leaves_frees_the_child(encoder: SentenceEncoder) -> None:
     bulk = asyncio.create_task(encoder.embed([LONG] * 5000))
     await in_flight(encoder)
     bulk.cancel()
@@ -114,12 +118,14 @@ async def test_a_caller_that_leaves_frees_the_child(encoder: MiniLM) -> None:
         await encoder.embed(["next"])
 
 
-async def test_a_crash_fails_what_is_in_flight_and_the_next_call_waits_for_the_restart(encoder: MiniLM) -> None:
+async def test_a_crash_fails_what_is_in_flight_and_the_next_call_waits_for_the_restart(
+    encoder: SentenceEncoder,
+) -> None:
     before = encoder.health()
     assert (before.state, before.restarts) == ("ready", 0)
     bulk = asyncio.create_task(encoder.embed([LONG] * 500))
     await in_flight(encoder)
-    encoder._child.kill()
+    encoder._model.kill()
     with pytest.raises(
         EngineStopped, match=r"all-minilm-l6-v2 stopped \(killed by SIGKILL\)\. Send the request again"
     ):
@@ -131,7 +137,7 @@ async def test_a_crash_fails_what_is_in_flight_and_the_next_call_waits_for_the_r
 
 
 async def test_closing_fails_what_is_in_flight(minilm_folder: Path) -> None:
-    encoder = MiniLM(minilm_folder)
+    encoder = SentenceEncoder(minilm_folder)
     await encoder.start()
     bulk = asyncio.create_task(encoder.embed([LONG] * 500))
     await in_flight(encoder)
@@ -142,7 +148,7 @@ async def test_closing_fails_what_is_in_flight(minilm_folder: Path) -> None:
         await encoder.embed(["late"])
 
 
-async def test_health_tells_memory_and_precision(encoder: MiniLM) -> None:
+async def test_health_tells_memory_and_precision(encoder: SentenceEncoder) -> None:
     health = encoder.health()
     assert health.model == encoder.name == "all-minilm-l6-v2"
     assert health.memory_bytes is not None and health.memory_bytes > 50_000_000
@@ -150,7 +156,10 @@ async def test_health_tells_memory_and_precision(encoder: MiniLM) -> None:
 
 
 def test_the_fingerprint_changes_with_what_shapes_the_vectors(minilm_folder: Path, tmp_path: Path) -> None:
-    fingerprints = {MiniLM(minilm_folder, precision=precision).fingerprint for precision in ("f32", "bf16")}
+    fingerprints = {
+        SentenceEncoder(minilm_folder, EncoderOptions(precision=precision)).fingerprint
+        for precision in ("f32", "bf16")
+    }
     for number, (name, old, new) in enumerate(
         [("tokenizer.json", b"water", b"watet"), ("sentence_bert_config.json", b"256", b"128")]
     ):
@@ -159,7 +168,7 @@ def test_the_fingerprint_changes_with_what_shapes_the_vectors(minilm_folder: Pat
         (folder / "penstock.json").unlink()
         path = folder / name
         path.write_bytes(path.read_bytes().replace(old, new))
-        fingerprints.add(MiniLM(folder, precision="f32").fingerprint)
+        fingerprints.add(SentenceEncoder(folder, EncoderOptions(precision="f32")).fingerprint)
     assert len(fingerprints) == 4
 
 
@@ -167,37 +176,41 @@ def test_the_fingerprint_is_the_same_with_and_without_the_record(minilm_folder: 
     folder = tmp_path / minilm_folder.name
     shutil.copytree(minilm_folder, folder)
     (folder / "penstock.json").unlink()
-    assert MiniLM(folder).fingerprint == MiniLM(minilm_folder).fingerprint
+    assert SentenceEncoder(folder).fingerprint == SentenceEncoder(minilm_folder).fingerprint
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, r"describes a roberta model with gelu; this encoder runs BERT with gelu"),
+        (
+            {"model_type": "roberta"},
+            r"describes a roberta model with gelu; from safetensors only BERT with gelu is run",
+        ),
         ({"hidden_size": "wide"}, r"config\.json cannot be read: .*hidden_size"),
     ],
 )
 def test_a_folder_of_another_kind_is_refused(
     minilm_folder: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    for path in itertools.chain(minilm_folder.glob("*.json")):
+    for path in minilm_folder.glob("*.json"):
         shutil.copy(path, tmp_path)
+    (tmp_path / "model.safetensors").touch()
     config = json.loads((tmp_path / "config.json").read_bytes())
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(ConfigError, match=message):
-        MiniLM(tmp_path)
+        SentenceEncoder(tmp_path)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config\.json cannot be read: .*No such file"):
-        MiniLM(tmp_path)
+    with pytest.raises(ConfigError, match=r"has no model: none of openvino_model\.xml, "):
+        SentenceEncoder(tmp_path)
 
 
 async def test_damaged_weights_are_told_when_the_child_starts(minilm_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(minilm_folder, folder)
     (folder / "model.safetensors").write_bytes(b"\x10")
-    encoder = MiniLM(folder)
+    encoder = SentenceEncoder(folder)
     with pytest.raises(Unavailable, match="is not a safetensors file"):
         await encoder.start()
     await encoder.close()

@@ -11,16 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.models.encoders.minilm_child import BATCH_TOKENS, Encoder, Loop, Text, Work, pad, take_batch
-from penstock.models.encoders.minilm_messages import Cancel, Job, Result, Setup
+from penstock.models.encoders.child import BATCH_TOKENS, Loop, Text, TextModel, Work, take_batch
+from penstock.models.encoders.messages import Cancel, Job, Result, Setup
 from penstock.process import FrameSocket
 
 LONG = "The keeper opened the gate and wrote the hour into the book. " * 30
 
 
 @pytest.fixture(scope="module")
-def model(minilm_folder: Path) -> Encoder:
-    return Encoder(Setup(folder=str(minilm_folder), precision="f32", threads=2, max_tokens=256))
+def model(minilm_folder: Path) -> TextModel:
+    return TextModel(
+        Setup(
+            graph=str(minilm_folder / "model.safetensors"),
+            tokenizer=str(minilm_folder / "tokenizer.json"),
+            precision="f32",
+            threads=2,
+            max_tokens=256,
+        )
+    )
 
 
 class Peer:
@@ -29,7 +37,7 @@ class Peer:
     They must fit the buffer of the socket, about 200 kB.
     """
 
-    def __init__(self, model: Encoder) -> None:
+    def __init__(self, model: TextModel) -> None:
         ours, theirs = socket.socketpair()
         self._sock = FrameSocket(ours)
         self._raw = ours
@@ -37,7 +45,7 @@ class Peer:
         self._theirs = theirs
         self._thread = threading.Thread(target=self._run, args=(model,))
 
-    def _run(self, model: Encoder) -> None:
+    def _run(self, model: TextModel) -> None:
         try:
             Loop(self._child, model).run()
         except EOFError:
@@ -63,7 +71,7 @@ class Peer:
 
 
 @pytest.fixture
-def peer(model: Encoder) -> Iterator[Peer]:
+def peer(model: TextModel) -> Iterator[Peer]:
     peer = Peer(model)
     yield peer
     peer.close()
@@ -71,6 +79,11 @@ def peer(model: Encoder) -> Iterator[Peer]:
 
 def job(number: int, *texts: str, urgent: bool = False) -> Job:
     return Job(id=number, texts=texts, urgent=urgent)
+
+
+def tokens_of(model: TextModel, *texts: str) -> list[Text]:
+    work = Work(job(1, *texts), np.empty((0, 384), np.float32), 0)
+    return model.tokenize([(work, row) for row in range(len(texts))])
 
 
 def test_a_query_comes_before_bulk_work_that_was_sent_first(peer: Peer) -> None:
@@ -98,13 +111,13 @@ def test_a_cancelled_job_is_never_answered(peer: Peer) -> None:
     assert peer.receive().id == 3
 
 
-def test_texts_of_every_length_come_back_in_their_own_rows(peer: Peer, model: Encoder) -> None:
+def test_texts_of_every_length_come_back_in_their_own_rows(peer: Peer, model: TextModel) -> None:
     texts = [" ".join(["water"] * count) for count in (1, 300, 5, 40, 0, 120, 3, 77)]
     peer.send(job(1, *texts))
     peer.start()
     result = peer.receive()
-    rows = np.frombuffer(result.vectors, "<f4").reshape(len(texts), 384)
-    alone = np.concatenate([model.vectors(model.tokenize([text])).copy() for text in texts])
+    rows = np.frombuffer(result.rows, "<f4").reshape(len(texts), 384)
+    alone = np.concatenate([model.rows([text]).copy() for text in tokens_of(model, *texts)])
     np.testing.assert_allclose(rows, alone, atol=1e-5)
     assert result.tokens == sum(min(count + 2, 256) for count in (1, 300, 5, 40, 0, 120, 3, 77))
     assert result.memory_bytes > 50_000_000
@@ -113,7 +126,7 @@ def test_texts_of_every_length_come_back_in_their_own_rows(peer: Peer, model: En
 @given(lengths=st.lists(st.integers(2, 256), min_size=1, max_size=60))
 def test_batches_take_each_text_once_and_fit(lengths: list[int]) -> None:
     work = Work(job(1), np.empty((0, 384), np.float32), 0)
-    texts = [Text(work, row, [7] * length) for row, length in enumerate(lengths)]
+    texts = [Text(work, row, [7] * length, [0] * length) for row, length in enumerate(lengths)]
     rows = []
     while texts:
         batch = take_batch(texts)
@@ -123,7 +136,8 @@ def test_batches_take_each_text_once_and_fit(lengths: list[int]) -> None:
     assert sorted(rows) == list(range(len(lengths)))
 
 
-def test_padding_is_masked() -> None:
-    ids, mask = pad([[5, 6, 7], [8]])
+def test_padding_is_masked(model: TextModel) -> None:
+    work = Work(job(1), np.empty((0, 384), np.float32), 0)
+    ids, mask = model.pad([Text(work, 0, [5, 6, 7], [0, 0, 0]), Text(work, 1, [8], [0])])
     assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]

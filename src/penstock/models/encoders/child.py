@@ -1,7 +1,8 @@
-"""The child process of `MiniLM`: a single-threaded loop that reads jobs and computes one small batch at a time.
+"""The child process of an encoder or a cross-encoder.
 
-After each batch it looks at the socket, so a query waits for one batch of bulk work at most. Waiting texts of
-different jobs share batches, and texts of about the same length do, so that little is computed for padding.
+It is a single-threaded loop that reads jobs and computes one small batch at a time. After each batch it looks at
+the socket, so a query waits for one batch of bulk work at most. Waiting texts of different jobs share batches, and
+texts of about the same length do, so that little is computed for padding.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,11 +18,10 @@ import openvino as ov
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from penstock.models.encoders.bert_config import BertConfig
-from penstock.models.encoders.bert_graph import build
+from penstock.errors import ConfigError, PenstockError
 from penstock.models.encoders.cores import memory_bytes
-from penstock.models.encoders.minilm_messages import Cancel, Job, Ready, Result, Setup
-from penstock.models.encoders.safetensors import read_tensors
+from penstock.models.encoders.graphs import load
+from penstock.models.encoders.messages import Cancel, Job, Ready, Result, Setup
 from penstock.process import FrameSocket
 
 BATCH_TOKENS = 256
@@ -39,7 +39,7 @@ class Work:
     """One job on its way."""
 
     job: Job
-    vectors: NDArray[np.float32]
+    rows: NDArray[np.float32]
     left: int
     tokens: int = 0
     cancelled: bool = False
@@ -47,43 +47,81 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text of a job, as tokens."""
+    """One text of a job, as tokens. `types` tell a query (0) from what stands behind it (1)."""
 
     work: Work
     row: int
     ids: list[int] = field(repr=False)
+    types: list[int] = field(repr=False)
 
 
-class Encoder:
-    """Texts to token ids to vectors, on this machine's processor."""
+class TextModel:
+    """Texts to token ids to rows of numbers, on this machine's processor. Raises `ConfigError`."""
 
     def __init__(self, setup: Setup) -> None:
-        self._folder = Path(setup.folder)
         self._setup = setup
-        self._config = BertConfig.read(self._folder)
-        self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(setup.max_tokens)
+        try:
+            self._tokenizer = Tokenizer.from_file(setup.tokenizer)
+        except Exception as error:  # what the library raises has no narrower type
+            raise ConfigError(
+                f"{setup.tokenizer} cannot be read: {error}.", hint="Copy the model again."
+            ) from error
+        self._tokenizer.enable_truncation(
+            setup.max_tokens, strategy="only_second" if setup.scores else "longest_first"
+        )
         self._tokenizer.no_padding()
-        self._model = build(read_tensors(self._folder / "model.safetensors"), self._config)
+        self._model = load(setup)
+        self._inputs = [(port.get_any_name(), port.get_element_type().to_dtype()) for port in self._model.inputs]
         self._query = self._compile(streams=1).create_infer_request()
+        self.width = self.rows([self.first]).shape[1]
 
     @property
-    def dimensions(self) -> int:
-        return self._config.hidden_size
+    def first(self) -> Text:
+        """A text whose inference prepares memory that all others use."""
+        job = Job(id=0, texts=("Prepares memory that all others use.",), urgent=True, query=self._any_query)
+        work = Work(job, np.empty((1, 0), np.float32), 1)
+        return self.tokenize([(work, 0)])[0]
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+    @property
+    def _any_query(self) -> str | None:
+        return "What does it prepare?" if self._setup.scores else None
 
-    def vectors(self, batch: list[list[int]]) -> NDArray[np.float32]:
-        """One batch on all cores. float32 (texts, dimensions), valid until the next call."""
-        self._query.infer(pad(batch))
-        vectors: NDArray[np.float32] = self._query.get_output_tensor().data
-        return vectors
+    def tokenize(self, waiting: list[tuple[Work, int]]) -> list[Text]:
+        """The texts in these rows of their jobs, behind the jobs' queries where there are some."""
+        inputs = [
+            text if work.job.query is None else (work.job.query, text)
+            for work, row in waiting
+            for text in (work.job.texts[row],)
+        ]
+        encodings = self._tokenizer.encode_batch_fast(inputs)
+        return [
+            Text(work, row, each.ids, each.type_ids) for (work, row), each in zip(waiting, encodings, strict=True)
+        ]
+
+    def rows(self, batch: list[Text]) -> NDArray[np.float32]:
+        """One batch on all cores. float32 (texts, width), valid until the next call."""
+        self._query.infer(self.pad(batch))
+        rows: NDArray[np.float32] = self._query.get_output_tensor().data
+        return rows
+
+    def pad(self, batch: list[Text]) -> list[NDArray[np.generic]]:
+        """The inputs of the graph in its order: the tokens of each text, filled up to the longest."""
+        shape = (len(batch), max(len(text.ids) for text in batch))
+        return [self._filled(name, dtype, batch, shape) for name, dtype in self._inputs]
+
+    def _filled(
+        self, name: str, dtype: np.dtype[Any], batch: list[Text], shape: tuple[int, int]
+    ) -> NDArray[np.generic]:
+        filled = np.full(shape, self._setup.pad_id if name == "input_ids" else 0, dtype)
+        for row, text in enumerate(batch):
+            count = len(text.ids)
+            filled[row, :count] = 1 if name == "attention_mask" else text.ids if name == "input_ids" else text.types
+        return filled
 
     def lanes(self) -> list[Lane]:
         """A lane for each core: for bulk work, since batches side by side lose less than one on all cores."""
         model = self._compile(streams=self._setup.threads)
-        return [Lane(model.create_infer_request()) for _ in range(self._setup.threads)]
+        return [Lane(self, model.create_infer_request()) for _ in range(self._setup.threads)]
 
     def _compile(self, streams: int) -> ov.CompiledModel:
         options = {
@@ -98,36 +136,27 @@ class Encoder:
 class Lane:
     """One batch at a time, computed in the background on one core."""
 
-    def __init__(self, request: ov.InferRequest) -> None:
+    def __init__(self, model: TextModel, request: ov.InferRequest) -> None:
+        self._model = model
         self._request = request
         self._batch: list[Text] = []
 
     def start(self, batch: list[Text]) -> None:
         self._batch = batch
-        self._request.start_async(pad([text.ids for text in batch]))
+        self._request.start_async(self._model.pad(batch))
 
     def finish(self) -> tuple[list[Text], NDArray[np.float32]]:
-        """Waits for the batch; its vectors are float32 (texts, dimensions), valid until the next start."""
+        """Waits for the batch; its rows are float32 (texts, width), valid until the next start."""
         self._request.wait()
         return self._batch, self._request.get_output_tensor().data
-
-
-def pad(batch: list[list[int]]) -> list[NDArray[np.int32]]:
-    """The ids of each text, filled up to the longest, and the mask that tells which are real."""
-    ids = np.zeros((len(batch), max(len(tokens) for tokens in batch)), np.int32)
-    mask = np.zeros_like(ids)
-    for row, tokens in enumerate(batch):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    return [ids, mask]
 
 
 class Loop:
     """What waits, and the order in which it is done: queries first, then bulk work in the order it came."""
 
-    def __init__(self, sock: FrameSocket, encoder: Encoder) -> None:
+    def __init__(self, sock: FrameSocket, model: TextModel) -> None:
         self._sock = sock
-        self._encoder = encoder
+        self._model = model
         self._works: dict[int, Work] = {}
         self._urgent: list[tuple[Work, int]] = []
         self._bulk: deque[tuple[Work, int]] = deque()
@@ -156,7 +185,7 @@ class Loop:
                 work.cancelled = True
             return
         count = len(message.texts)
-        work = Work(message, np.empty((count, self._encoder.dimensions), np.float32), count)
+        work = Work(message, np.empty((count, self._model.width), np.float32), count)
         self._works[message.id] = work
         rows = ((work, row) for row in range(count))
         if message.urgent:
@@ -169,13 +198,13 @@ class Loop:
         texts = self._tokenize(waiting)
         while texts:
             batch = take_batch(texts)
-            self._deliver(batch, self._encoder.vectors([text.ids for text in batch]))
+            self._deliver(batch, self._model.rows(batch))
 
     def _run_bulk(self) -> None:
         """One step: the lanes are filled, some texts become tokens, or the oldest batch is awaited."""
         if self._free is None:
             # Compiled with the first bulk work: a server that only answers queries never needs the memory.
-            self._free = self._encoder.lanes()
+            self._free = self._model.lanes()
         while self._free and self._window:
             batch = [text for text in take_batch(self._window) if not text.work.cancelled]
             if batch:
@@ -195,13 +224,12 @@ class Loop:
 
     def _tokenize(self, waiting: list[tuple[Work, int]]) -> list[Text]:
         wanted = [(work, row) for work, row in waiting if not work.cancelled]
-        tokens = self._encoder.tokenize([work.job.texts[row] for work, row in wanted])
-        return [Text(work, row, ids) for (work, row), ids in zip(wanted, tokens, strict=True)]
+        return self._model.tokenize(wanted)
 
-    def _deliver(self, batch: list[Text], vectors: NDArray[np.float32]) -> None:
-        for text, vector in zip(batch, vectors, strict=True):
+    def _deliver(self, batch: list[Text], rows: NDArray[np.float32]) -> None:
+        for text, row in zip(batch, rows, strict=True):
             work = text.work
-            work.vectors[text.row] = vector
+            work.rows[text.row] = row
             work.tokens += len(text.ids)
             work.left -= 1
             if work.left == 0 and not work.cancelled:
@@ -209,9 +237,7 @@ class Loop:
                 self._send(work)
 
     def _send(self, work: Work) -> None:
-        result = Result(
-            id=work.job.id, vectors=work.vectors.tobytes(), tokens=work.tokens, memory_bytes=memory_bytes()
-        )
+        result = Result(id=work.job.id, rows=work.rows.tobytes(), tokens=work.tokens, memory_bytes=memory_bytes())
         self._sock.send(msgspec.msgpack.encode(result))
 
 
@@ -228,11 +254,13 @@ def main() -> None:
     sock = FrameSocket.from_argument(sys.argv[1])
     frame = sock.receive()
     assert frame is not None
-    encoder = Encoder(msgspec.msgpack.decode(frame, type=Setup))
-    encoder.vectors(encoder.tokenize(["The first inference prepares memory that all others use."]))
-    sock.send(msgspec.msgpack.encode(Ready(memory_bytes=memory_bytes())))
     try:
-        Loop(sock, encoder).run()
+        model = TextModel(msgspec.msgpack.decode(frame, type=Setup))
+    except PenstockError as error:
+        sys.exit(str(error))
+    sock.send(msgspec.msgpack.encode(Ready(width=model.width, memory_bytes=memory_bytes())))
+    try:
+        Loop(sock, model).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
