@@ -32,7 +32,7 @@ from penstock.knowledge.abstain import Calibration, Fit, calibration, probabilit
 from penstock.knowledge.base import KnowledgeBase
 from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.ranking import LinearModel, Measures
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 
 KEPT = 0.98
 """The share of answerable questions of the calibration half that the threshold must leave answered."""
@@ -82,7 +82,7 @@ def values(struct: Measures | Fit) -> list[float]:
     return list(msgspec.structs.astuple(struct))
 
 
-async def fitted(data: QuestionSet, articles: frozenset[str], embedder: MiniLM) -> Calibration:
+async def fitted(data: QuestionSet, articles: frozenset[str], embedder: SentenceEncoder) -> Calibration:
     """The parameters, from the questions about these articles."""
     excluded = {words_of(paragraph.text) for paragraph in load("xquad.en.json").paragraphs}
     kept = {paragraph.file for paragraph in data.paragraphs if words_of(paragraph.text) not in excluded}
@@ -108,7 +108,7 @@ async def left_out(
     articles: frozenset[str],
     questions: Sequence[Asked],
     finder: EvidenceFinder,
-    embedder: MiniLM,
+    embedder: SentenceEncoder,
 ) -> list[Case]:
     """Questions asked of the other half's documents only, so that nothing there is about them."""
     async with knowledge([each for each in data.paragraphs if each.article not in articles], embedder) as base:

@@ -30,7 +30,7 @@ from penstock.exchange import Exchange, Message, Parameters
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
 from penstock.knowledge.base import KnowledgeBase
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.local import local_engine
 
 QUESTIONS = 500
@@ -79,13 +79,13 @@ async def ask(app: GroundedApp, asked: Asked, parameters: Parameters = PLAIN) ->
 
 
 async def quoting(
-    base: KnowledgeBase, embedder: MiniLM, questions: Sequence[Asked], sentences: int
+    base: KnowledgeBase, embedder: SentenceEncoder, questions: Sequence[Asked], sentences: int
 ) -> list[Outcome]:
     app = GroundedApp("docs", base, embedder, None, AnswerSettings(mode="auto", sentences=sentences))
     return [await ask(app, asked) for asked in questions]
 
 
-async def composing(base: KnowledgeBase, embedder: MiniLM, questions: Sequence[Asked]) -> list[Outcome]:
+async def composing(base: KnowledgeBase, embedder: SentenceEncoder, questions: Sequence[Asked]) -> list[Outcome]:
     engine = local_engine(MODEL, ModelSettings(use=MODEL), lambda progress: None)
     await engine.start()
     try:

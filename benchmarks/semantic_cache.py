@@ -39,7 +39,7 @@ from support.questions import DATA, encoder
 
 from penstock.gateway.cache.semantic import Measured, SemanticCalibration, calibration
 from penstock.gateway.cache.wording import may_mean_the_same
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 
 BOUND = 0.005
 ALTERED_BOUND = 0.01
@@ -236,7 +236,7 @@ def rare_words(utterances: Sequence[Utterance]) -> dict[str, list[str]]:
     }
 
 
-async def embedded(texts: Sequence[str], embedder: MiniLM) -> Vectors:
+async def embedded(texts: Sequence[str], embedder: SentenceEncoder) -> Vectors:
     parts = [(await embedder.embed(texts[at : at + 512])).vectors for at in range(0, len(texts), 512)]
     return np.concatenate(parts)
 

@@ -20,7 +20,7 @@ from penstock.errors import (
 from penstock.exchange import Chunk, Constraint, Exchange, Message, Parameters, TokenLogprob, Usage
 from penstock.knowledge.answer import NOT_SAID, AnswerSettings, GroundedApp
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase
-from penstock.models.encoders.minilm import MiniLM
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.prompts.template import parse_prompt
 from penstock.testing.provider import FakeProvider
 
@@ -30,23 +30,23 @@ HEIGHT = "How high is the Grand Valley Dam?"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def embedder(minilm_folder: Path) -> AsyncIterator[MiniLM]:
+async def embedder(minilm_folder: Path) -> AsyncIterator[SentenceEncoder]:
     async with encoder(minilm_folder) as it:
         yield it
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def base(embedder: MiniLM, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KnowledgeBase]:
+async def base(embedder: SentenceEncoder, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KnowledgeBase]:
     async with documents(tmp_path_factory.mktemp("answers"), embedder) as it:
         yield it
 
 
 @pytest.fixture
-def quoting(base: KnowledgeBase, embedder: MiniLM) -> GroundedApp:
+def quoting(base: KnowledgeBase, embedder: SentenceEncoder) -> GroundedApp:
     return GroundedApp("handbook", base, embedder, None, AnswerSettings())
 
 
-def composing(base: KnowledgeBase, embedder: MiniLM, model: FakeProvider, **settings: Any) -> GroundedApp:
+def composing(base: KnowledgeBase, embedder: SentenceEncoder, model: FakeProvider, **settings: Any) -> GroundedApp:
     chosen = AnswerSettings(mode="compose", model="strong", **settings)
     return GroundedApp("handbook", base, embedder, model.answer, chosen)
 
@@ -120,7 +120,9 @@ async def test_a_follow_up_is_searched_with_its_context(quoting: GroundedApp) ->
     assert not alone.startswith("It is 221 metres high") or alone != text
 
 
-async def test_max_tokens_leaves_out_sentences_but_never_the_first(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_max_tokens_leaves_out_sentences_but_never_the_first(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
     app = GroundedApp("handbook", base, embedder, None, AnswerSettings(sentences=3))
     question = "What is known about the Normans and their leader Rollo?"
     whole, full, _ = await collected(app, asking(question))
@@ -155,7 +157,7 @@ async def test_questions_that_cannot_be_asked(quoting: GroundedApp) -> None:
         await collected(quoting, asking(HEIGHT, operation="embed"))
 
 
-async def test_an_empty_knowledge_base_says_so(embedder: MiniLM, tmp_path: Path) -> None:
+async def test_an_empty_knowledge_base_says_so(embedder: SentenceEncoder, tmp_path: Path) -> None:
     empty = KnowledgeBase.open(tmp_path / "empty.db", "nothing", embedder)
     try:
         app = GroundedApp("handbook", empty, embedder, None, AnswerSettings())
@@ -177,7 +179,7 @@ async def test_an_empty_knowledge_base_says_so(embedder: MiniLM, tmp_path: Path)
 )
 async def test_which_mode_composes(
     base: KnowledgeBase,
-    embedder: MiniLM,
+    embedder: SentenceEncoder,
     mode: Literal["auto", "quote", "compose"],
     model: str,
     grounds_well: bool,
@@ -191,12 +193,16 @@ async def test_which_mode_composes(
     assert grounding.mode == ("compose" if composes else "quote")
 
 
-async def test_composing_without_a_model_is_a_configuration_error(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_composing_without_a_model_is_a_configuration_error(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
     with pytest.raises(ConfigError, match="has no model"):
         GroundedApp("handbook", base, embedder, None, AnswerSettings(mode="compose", model="strong"))
 
 
-async def test_a_composed_answer_streams_through_and_is_attributed(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_a_composed_answer_streams_through_and_is_attributed(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
     usage = Usage(input=90, output=7)
     model = FakeProvider("The Grand Valley Dam is 221 ", "metres high.", Chunk(finish_reason="stop", usage=usage))
     text, grounding, chunks = await collected(composing(base, embedder, model), asking(HEIGHT))
@@ -212,19 +218,23 @@ async def test_a_composed_answer_streams_through_and_is_attributed(base: Knowled
     assert "221 metres" in " ".join(citation.quote for citation in evidence.citations)
 
 
-async def test_what_the_model_invents_is_marked(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_what_the_model_invents_is_marked(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("The Grand Valley Dam is 221 metres high. [1] It cost 12 million dollars. [1]")
     text, grounding, _ = await collected(composing(base, embedder, model), asking(HEIGHT))
     assert [text[start:end] for start, end in grounding.unsupported] == ["It cost 12 million dollars. [1]"]
 
 
-async def test_a_model_that_finds_no_answer_is_not_an_answer(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_a_model_that_finds_no_answer_is_not_an_answer(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
     _, grounding, _ = await collected(composing(base, embedder, FakeProvider(NOT_SAID)), asking(HEIGHT))
     assert not grounding.answered
     assert grounding.unsupported == ()
 
 
-async def test_the_model_is_not_asked_what_the_documents_do_not_say(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_the_model_is_not_asked_what_the_documents_do_not_say(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
     model = FakeProvider("Paris.")
     text, grounding, _ = await collected(
         composing(base, embedder, model), asking("What is the boiling point of tungsten?")
@@ -234,7 +244,7 @@ async def test_the_model_is_not_asked_what_the_documents_do_not_say(base: Knowle
     assert not grounding.answered
 
 
-async def test_what_the_model_is_sent(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_what_the_model_is_sent(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("It is 221 metres high. [1]")
     tracer = RecordingTracer()
     caller = asking(
@@ -262,7 +272,7 @@ async def test_what_the_model_is_sent(base: KnowledgeBase, embedder: MiniLM) -> 
 
 
 async def test_the_prompt_s_own_parameters_hold_where_the_caller_says_nothing(
-    base: KnowledgeBase, embedder: MiniLM
+    base: KnowledgeBase, embedder: SentenceEncoder
 ) -> None:
     model = FakeProvider("221 metres.")
     prompt = parse_prompt(
@@ -274,7 +284,7 @@ async def test_the_prompt_s_own_parameters_hold_where_the_caller_says_nothing(
     assert (parameters.temperature, parameters.max_tokens) == (0.1, 9)
 
 
-async def test_a_document_cannot_leave_its_delimiters(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_a_document_cannot_leave_its_delimiters(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("Mango. [1]")
     await collected(composing(base, embedder, model), asking("What is the code word?"))
     sent = model.exchanges[0].messages[-1].text
@@ -283,14 +293,14 @@ async def test_a_document_cannot_leave_its_delimiters(base: KnowledgeBase, embed
     assert DOCUMENTS['odd "name" & more.txt'].strip() not in sent
 
 
-async def test_token_probabilities_ride_along(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_token_probabilities_ride_along(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     probable = Chunk(text="221 metres.", logprobs=(TokenLogprob("221", -0.1),))
     _, _, chunks = await collected(composing(base, embedder, FakeProvider(probable)), asking(HEIGHT))
     assert chunks[1].logprobs == probable.logprobs
 
 
 async def test_an_answer_that_nobody_reads_any_more_ends_the_model_s_work(
-    base: KnowledgeBase, embedder: MiniLM
+    base: KnowledgeBase, embedder: SentenceEncoder
 ) -> None:
     model = FakeProvider(*["word "] * 1000)
     stream = composing(base, embedder, model).answer(asking(HEIGHT))
@@ -301,7 +311,7 @@ async def test_an_answer_that_nobody_reads_any_more_ends_the_model_s_work(
     assert (model.running, model.left) == (0, 1)
 
 
-async def test_a_model_that_fails_midway_fails_the_answer(base: KnowledgeBase, embedder: MiniLM) -> None:
+async def test_a_model_that_fails_midway_fails_the_answer(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("The dam ", UpstreamFailed("the model broke off"))
     seen = []
     with pytest.raises(PenstockError, match="broke off"):
@@ -311,7 +321,7 @@ async def test_a_model_that_fails_midway_fails_the_answer(base: KnowledgeBase, e
 
 
 async def test_a_quote_that_is_not_in_its_document_is_left_out(
-    base: KnowledgeBase, embedder: MiniLM, monkeypatch: pytest.MonkeyPatch
+    base: KnowledgeBase, embedder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "texts", lambda ranges: ["something else"] * len(ranges))
     text, grounding, _ = await collected(
