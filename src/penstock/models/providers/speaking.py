@@ -10,6 +10,7 @@ from penstock.models.dialects.anthropic.dialect import AnthropicDialect
 from penstock.models.dialects.anthropic.writing import Wording as AnthropicWording
 from penstock.models.dialects.base import Dialect
 from penstock.models.dialects.bedrock.dialect import BedrockDialect
+from penstock.models.dialects.cohere.dialect import CohereDialect
 from penstock.models.dialects.gemini.dialect import GeminiDialect
 from penstock.models.dialects.openai.dialect import OpenAIDialect
 from penstock.models.dialects.openai.requests import Wording
@@ -49,7 +50,16 @@ def dialect_of(name: str, settings: RemoteSettings, profile: Profile) -> Dialect
         return BedrockDialect(model)
     if name == "responses":
         return ResponsesDialect(model, settings.name, settings.path)
-    wording = Wording(limit=profile.limit, include_usage=profile.include_usage)
+    if name == "cohere":
+        return CohereDialect(model)
+    embedding = profile.embedding
+    wording = Wording(
+        limit=profile.limit,
+        include_usage=profile.include_usage,
+        dimensions=embedding.dimensions,
+        query=embedding.query,
+        passage=embedding.passage,
+    )
     return OpenAIDialect(model, wording, settings.path, settings.vendor.paths)
 
 

@@ -23,17 +23,33 @@ from penstock.models.dialects.bedrock import requests as bedrock
 from penstock.models.dialects.gemini import requests as gemini
 from penstock.models.dialects.openai import writing as openai
 
-DialectName = Literal["openai", "anthropic", "gemini", "bedrock"]
+DialectName = Literal["openai", "anthropic", "gemini", "bedrock", "cohere"]
 FEATURES = {
     "openai": openai.FEATURES,
     "anthropic": anthropic.FEATURES,
     "gemini": gemini.FEATURES,
     "bedrock": bedrock.FEATURES,
+    "cohere": frozenset[str](),
 }
 ANYTHING: frozenset[Operation] = frozenset(get_args(Operation))
 """What an API may answer of which nothing is known."""
 
 AuthName = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "aws"]
+
+
+class Embedding(Struct, frozen=True, kw_only=True):
+    """How a vendor takes texts to embed.
+
+    `texts` and `tokens` bound one request. `query` and `passage` are the fields that say what a text is for,
+    `dimensions` the name of the one for the length of vectors. `dialect` is there where another one says more.
+    """
+
+    texts: int = 32
+    tokens: int = 100_000
+    query: dict[str, str] = {}
+    passage: dict[str, str] = {}
+    dimensions: str = "dimensions"
+    dialect: DialectName | None = None
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -47,6 +63,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     include_usage: bool = True
     longest: int = 8192
     adaptive: bool = True
+    embedding: Embedding = Embedding()
 
     @property
     def features(self) -> frozenset[str]:
@@ -63,6 +80,7 @@ class Refinement(Struct, frozen=True, kw_only=True):
     limit: str | None = None
     longest: int | None = None
     adaptive: bool | None = None
+    embedding: Embedding | None = None
 
 
 class Vendor(Profile, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from penstock.exchange import Chunk, Exchange, Usage
 from penstock.models.dialects.base import unsupported
+from penstock.models.dialects.cohere.dialect import INPUT_TYPES
 from penstock.models.dialects.decoding import understood
 
 ENCODER = msgspec.json.Encoder()
@@ -43,7 +44,8 @@ def written_embed(exchange: Exchange, model: str) -> bytes:
         if dimensions is not None:
             fields["dimensions"] = dimensions
     elif "cohere.embed" in model:
-        fields = {"texts": exchange.inputs, "input_type": "search_document", "embedding_types": ["float"]}
+        purpose = INPUT_TYPES[exchange.options.get("kind", "passage")]
+        fields = {"texts": exchange.inputs, "input_type": purpose, "embedding_types": ["float"]}
         if dimensions is not None:
             fields["output_dimension"] = dimensions
     else:

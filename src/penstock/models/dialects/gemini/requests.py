@@ -73,6 +73,8 @@ def written_embed(exchange: Exchange, model: str) -> bytes:
     extra: dict[str, Any] = {}
     if (dimensions := exchange.options.get("dimensions")) is not None:
         extra["outputDimensionality"] = dimensions
+    if kind := exchange.options.get("kind"):
+        extra["taskType"] = "RETRIEVAL_QUERY" if kind == "query" else "RETRIEVAL_DOCUMENT"
     return ENCODER.encode(
         {
             "requests": [

@@ -65,7 +65,14 @@ class AnswerWire(Struct):
 
 
 class RankingWire(Struct):
-    results: list[Ranked]
+    """Most call the list `results`, Voyage `data`."""
+
+    results: list[Ranked] | None = None
+    data: list[Ranked] | None = None
+
+    @property
+    def ranked(self) -> list[Ranked]:
+        return self.results or self.data or []
 
 
 ANSWER = msgspec.json.Decoder(AnswerWire)
@@ -81,7 +88,7 @@ def read_answer(data: bytes, exchange: Exchange, content_type: str) -> Chunk | N
         return Chunk(raw=data) if is_object(data) else None
     ranking: tuple[tuple[int, float], ...] = ()
     if exchange.operation == "rerank" and (found := understood(RANKING, data)) is not None:
-        ranking = tuple((each.index, each.relevance_score) for each in found.results)
+        ranking = tuple((each.index, each.relevance_score) for each in found.ranked)
     return Chunk(text=wire.text or "", usage=usage_of(wire), ranking=ranking, raw=data)
 
 

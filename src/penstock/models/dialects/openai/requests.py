@@ -5,6 +5,8 @@ What is not read stays in the body and travels as it came.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -29,6 +31,7 @@ COMPLETION = msgspec.json.Decoder(CompletionBody)
 EMBEDDING = msgspec.json.Decoder(EmbeddingBody)
 FIELDS = msgspec.json.Decoder(dict[str, Raw])
 ENCODER = msgspec.json.Encoder()
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
 def read_chat(body: bytes, exchange: Exchange) -> Exchange:
@@ -212,12 +215,16 @@ class Wording(Struct, frozen=True, kw_only=True):
     """How a vendor wants a request put.
 
     `limit` is its name for the longest answer. `reasoning` says whether it wants what its model thought back with
-    the conversation (`reasoning_content`).
+    the conversation (`reasoning_content`). `dimensions` is its name for the length of vectors, `query` and
+    `passage` are the fields that tell it what texts to embed are for.
     """
 
     limit: str = "max_tokens"
     include_usage: bool = True
     reasoning: bool = False
+    dimensions: str = "dimensions"
+    query: Mapping[str, str] = NO_FIELDS
+    passage: Mapping[str, str] = NO_FIELDS
 
 
 def written(exchange: Exchange, model: str, wording: Wording) -> bytes:
@@ -229,7 +236,9 @@ def written(exchange: Exchange, model: str, wording: Wording) -> bytes:
     if exchange.operation == "embed":
         fields |= {"input": exchange.inputs, "encoding_format": "base64"}
         if (dimensions := exchange.options.get("dimensions")) is not None:
-            fields["dimensions"] = dimensions
+            fields[wording.dimensions] = dimensions
+        if kind := exchange.options.get("kind"):
+            fields |= wording.query if kind == "query" else wording.passage
         return ENCODER.encode(fields)
     if exchange.operation == "chat":
         fields |= chat_fields(exchange, wording.limit, reasoning=wording.reasoning)
