@@ -64,9 +64,9 @@ def test_patterns_choose_and_exclude(tmp_path: Path) -> None:
 
 
 def test_a_suffix_that_is_asked_for_is_read_as_text(tmp_path: Path) -> None:
-    make(tmp_path, "a.py", "b.py", "c.js")
-    listing = list_folder(Sources(tmp_path, ("**/*.py",)))
-    assert [(item.key, item.kind) for item in listing.items] == [("a.py", "text"), ("b.py", "text")]
+    make(tmp_path, "a.note", "b.note", "c.sheet")
+    listing = list_folder(Sources(tmp_path, ("**/*.note",)))
+    assert [(item.key, item.kind) for item in listing.items] == [("a.note", "text"), ("b.note", "text")]
     assert listing.problems == ()
 
 
@@ -150,7 +150,7 @@ def test_nothing_to_read_says_what_could_be(tmp_path: Path) -> None:
     make(tmp_path, "a.jpeg", "b.zip")
     useless = str(nothing_to_read(Sources(tmp_path), list_folder(Sources(tmp_path))))
     assert "Of the 2 files in it none can be read." in useless
-    assert "Markdown (.md), HTML, PDF, Word (.docx)" in useless
+    assert "reStructuredText (.rst), HTML, PDF, Word (.docx)" in useless
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class FolderSource:
     name = "folder"
 
     def __init__(self, sources: Sources, rules: SourceRules = NO_RULES, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._sources = sources
+        self.sources = sources
         self._rules = rules
         self._clock = clock
 
@@ -43,7 +43,7 @@ class FolderSource:
 
     async def list(self, cursor: bytes) -> Listing:
         """Every file there is; versions are sizes, times and inodes. Raises `ConfigError` without a root."""
-        return await asyncio.to_thread(list_folder, self._sources, self._rules, self._clock)
+        return await asyncio.to_thread(list_folder, self.sources, self._rules, self._clock)
 
     async def fetch(self, item: Item, folder: Path) -> Path:
         return Path(os.fsdecode(item.location))
