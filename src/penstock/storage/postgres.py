@@ -68,17 +68,19 @@ class PostgresDatabase(Database):
         return isinstance(error, DBAPIError) and sqlstate(error) in PASSING
 
     def explain(self, error: DBAPIError) -> PenstockError:
-        reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        if sqlstate(error) == DISK_FULL:
-            return StorageFull(
-                f"The disk of PostgreSQL at {self._place} is full.", hint="Free some space and try again."
-            )
-        if isinstance(error, OperationalError) and (error.connection_invalidated or sqlstate(error) is None):
-            return Unavailable(
-                f"PostgreSQL at {self._place} cannot be reached: {reason}",
-                hint="Check that it runs, and the address in the environment variable of [database] url.",
-            )
-        return StorageError(f"PostgreSQL at {self._place}: {reason}")
+        return explained(error, self._place, "the address in the environment variable of [database] url")
+
+
+def explained(error: DBAPIError, place: str, named_by: str) -> PenstockError:
+    """A driver's error as one of ours; `named_by` says where the configuration has the address."""
+    reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    if sqlstate(error) == DISK_FULL:
+        return StorageFull(f"The disk of PostgreSQL at {place} is full.", hint="Free some space and try again.")
+    if isinstance(error, OperationalError) and (error.connection_invalidated or sqlstate(error) is None):
+        return Unavailable(
+            f"PostgreSQL at {place} cannot be reached: {reason}", hint=f"Check that it runs, and {named_by}."
+        )
+    return StorageError(f"PostgreSQL at {place}: {reason}")
 
 
 class AdvisoryLocks:
