@@ -8,7 +8,8 @@ import pytest
 from support.documents import word
 
 from penstock.knowledge.loaders.base import Unloadable
-from penstock.knowledge.loaders.docx import OLE, load_docx
+from penstock.knowledge.loaders.docx import load_docx
+from penstock.knowledge.loaders.packages import OLE
 
 
 def handbook() -> bytes:
@@ -56,9 +57,9 @@ def archive(**entries: bytes) -> bytes:
     ("data", "status", "reason"),
     [
         (OLE + b"\0" * 500 + "EncryptedPackage".encode("utf-16-le"), "encrypted", "password"),
-        (OLE + b"\0" * 500, "corrupt", r"old Word file \(\.doc\)"),
-        (handbook()[:2000], "corrupt", "only a part"),
-        (b"plain text", "corrupt", "not a Word document"),
+        (OLE + b"\0" * 500, "corrupt", r"old file \(\.doc\)"),
+        (handbook()[:2000], "corrupt", "not a whole Word document"),
+        (b"plain text", "corrupt", "not a whole Word document, or none at all"),
         (archive(hello=b"x"), "corrupt", "not a whole Word document"),
         (archive(bomb=b"\0" * 401_000_000), "too_large", "unpacks to 401 MB"),
     ],

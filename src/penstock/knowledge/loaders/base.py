@@ -81,6 +81,25 @@ class TextBuilder:
         self.blocks[-1] = Block("paragraph", last.start, self._length)
         return start
 
+    def take(self, loaded: LoadedDocument, levels: int) -> int:
+        """Appends a whole document, its headings so many levels further down; returns where it starts."""
+        start = self.length
+        if not loaded.text:
+            return start
+        if self._parts:
+            self._append("\n\n")
+        self._append(loaded.text)
+        self.blocks.extend(
+            Block(
+                block.kind,
+                start + block.start,
+                start + block.end,
+                min(6, block.level + levels) if block.kind == "heading" else 0,
+            )
+            for block in loaded.blocks
+        )
+        return start
+
     def text(self) -> str:
         return "".join(self._parts)
 

@@ -19,6 +19,8 @@ DEFINITION = re.compile(
     r"|[A-Za-z_][\w:<>,&*\s]*?\b\w+\s*\([^;\n]*\)\s*(?:const\s*)?\{?$)"
 )
 """What a line at the margin begins with, in the languages of `kinds.CODE`, where something is defined."""
+LONGEST = 300
+"""Characters of a line that are looked at."""
 STATEMENT = re.compile(r"(?:if|for|while|switch|return|else|elif|with|try|catch|except|print|assert|import|from)\b")
 ABOVE = re.compile(r"(?:#(?!include|define|if|endif)|//|/\*|\*|--|;;|%|@)")
 """A line that belongs to the definition below it: a comment, a decorator."""
@@ -45,7 +47,7 @@ def blocks_of(text: str) -> list[Block]:
         if ABOVE.match(line):
             above = above if attached else at
             attached = True
-        elif line[:1].strip() and DEFINITION.match(line) and not STATEMENT.match(line):
+        elif line[:1].strip() and DEFINITION.match(line[:LONGEST]) and not STATEMENT.match(line):
             starts.append(above if attached else at)
             attached = False
         else:

@@ -7,54 +7,38 @@ import re
 import zipfile
 
 from docx import Document as open_docx
+from docx.exceptions import PythonDocxError
 from docx.table import Table
 from docx.text.paragraph import Paragraph
+from lxml import etree
 
-from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
+from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder
+from penstock.knowledge.loaders.packages import Format, check_package, core_properties, damaged
 
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+WORD = Format("Word document", ".docx", ".doc")
 HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
-LARGEST_UNPACKED = 400_000_000
-"""Bytes; an archive that unpacks to more is not a document that somebody wrote."""
 
 
 def load_docx(data: bytes) -> LoadedDocument:
     """Raises `Unloadable` for what is not a Word document, or not a whole one."""
-    check(data)
+    check_package(data, WORD)
     try:
         document = open_docx(io.BytesIO(data))
-    except (zipfile.BadZipFile, KeyError, ValueError, SyntaxError) as error:
-        raise Unloadable(
-            "corrupt", f"It is not a whole Word document ({error}). Open it in Word and save it again."
-        ) from None
+    except (zipfile.BadZipFile, PythonDocxError, etree.LxmlError, KeyError, ValueError) as error:
+        raise damaged(WORD, error) from None
     builder = TextBuilder()
     for item in document.iter_inner_content():
         if isinstance(item, Table):
             builder.add("table", "\n".join(rows(item)))
         else:
             add_paragraph(builder, item)
-    title = " ".join((document.core_properties.title or "").split())
-    return LoadedDocument(text=builder.text(), title=title or builder.title(), blocks=tuple(builder.blocks))
-
-
-def check(data: bytes) -> None:
-    """Refuses what is not an archive, or one made to fill the memory."""
-    if data.startswith(OLE):
-        if ENCRYPTED_PACKAGE in data:
-            raise Unloadable("encrypted", "It is protected by a password. Save it without one.")
-        raise Unloadable("corrupt", "It is an old Word file (.doc) by another name. Save it as .docx.")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except zipfile.BadZipFile:
-        raise Unloadable(
-            "corrupt", "It is not a Word document, or only a part of one. Open it in Word and save it again."
-        ) from None
-    if unpacked > LARGEST_UNPACKED:
-        raise Unloadable(
-            "too_large", f"It unpacks to {unpacked / 1e6:,.0f} MB. Save it without its embedded files and pictures."
-        )
+    about = core_properties(data)
+    return LoadedDocument(
+        text=builder.text(),
+        title=str(about.pop("title", "")) or builder.title(),
+        blocks=tuple(builder.blocks),
+        metadata=about,
+    )
 
 
 def add_paragraph(builder: TextBuilder, paragraph: Paragraph) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from penstock.knowledge.filters import Value
 from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder
+from penstock.knowledge.loaders.properties import flat
 from penstock.knowledge.loaders.text import decode
 
 CHARSET = re.compile(rb"""<meta[^>]*charset\s*=\s*["']?\s*([\w:.-]+)""", re.IGNORECASE)
@@ -32,6 +34,14 @@ BLOCKS = frozenset(
     )
     for name in line.split()
 )
+DESCRIBED = {
+    "author": "author",
+    "description": "description",
+    "keywords": "keywords",
+    "article:published_time": "created",
+    "article:modified_time": "modified",
+}
+"""Entries of a page's head that become metadata, and what they are called there."""
 BREAK = "\0"
 """Stands for `<br>` until white space is collapsed; the parser lets no other one through."""
 MAIN_SHARE = 0.25
@@ -40,19 +50,39 @@ MAIN_SHARE = 0.25
 
 def load_html(data: bytes) -> LoadedDocument:
     """The title is that of the page, the first heading where it has none."""
-    source, reason = decode(data, declared_encoding(data))
-    tree = LexborHTMLParser(source)
     builder = TextBuilder()
-    if tree.body is not None:
-        Walk(builder).run(content_root(tree.body))
+    tree, reason = add_html(builder, data)
     title = tree.css_first("title")
     return LoadedDocument(
         text=builder.text(),
-        title=(" ".join(title.text().split()) if title is not None else "") or builder.title(),
+        title=(collapse(title.text()) if title is not None else "") or builder.title(),
         blocks=tuple(builder.blocks),
+        metadata=described(tree),
         status="partial" if reason else "ok",
         reason=reason,
     )
+
+
+def add_html(builder: TextBuilder, data: bytes) -> tuple[LexborHTMLParser, str]:
+    """Appends what a reader sees of a page; returns its tree, and what its encoding lost ("" for nothing)."""
+    source, reason = decode(data, declared_encoding(data))
+    tree = LexborHTMLParser(source)
+    if tree.body is not None:
+        Walk(builder).run(content_root(tree.body))
+    return tree, reason
+
+
+def described(tree: LexborHTMLParser) -> dict[str, Value]:
+    """What a page says of itself in its head."""
+    found: dict[str, str] = {}
+    if tree.root is not None and (language := tree.root.attributes.get("lang")):
+        found["language"] = language
+    for node in tree.css("head > meta"):
+        attributes = node.attributes
+        name = (attributes.get("name") or attributes.get("property") or "").lower()
+        if name in DESCRIBED and (content := attributes.get("content")):
+            found.setdefault(DESCRIBED[name], content)
+    return flat(found)
 
 
 def declared_encoding(data: bytes) -> str | None:

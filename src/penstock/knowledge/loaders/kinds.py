@@ -58,7 +58,12 @@ SUFFIXES: dict[str, Kind] = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
-    ".rst": "text",
+    ".rst": "rst",
+    ".rest": "rst",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
+    ".eml": "eml",
+    ".epub": "epub",
     ".csv": "csv",
     ".tsv": "csv",
     ".json": "json",
@@ -104,7 +109,7 @@ PARSERS: dict[Kind, Parser] = {
     "epub": Parser(1, "selectolax"),
     "code": Parser(1),
 }
-PIECEWISE = frozenset[Kind]()
+PIECEWISE = frozenset[Kind](("eml",))
 """Kinds whose loaders look at the time."""
 OCR = "tesseract"
 """The program that reads pictures of pages, where it is installed."""

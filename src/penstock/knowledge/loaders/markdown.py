@@ -8,7 +8,9 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from penstock.knowledge.filters import Value
 from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder
+from penstock.knowledge.loaders.properties import flat
 from penstock.knowledge.loaders.text import decode
 
 FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
@@ -18,29 +20,30 @@ TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
 def load_markdown(data: bytes) -> LoadedDocument:
     """CommonMark with tables and strikethrough; a title in the front matter wins over the first heading."""
     source, reason = decode(data)
-    title = ""
+    metadata: dict[str, Value] = {}
     if match := FRONT_MATTER.match(source):
-        title = front_title(match.group(1))
+        metadata = front_matter(match.group(1))
         source = source[match.end() :]
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     builder = TextBuilder()
     Walk(builder).run(parser.parse(source))
     return LoadedDocument(
         text=builder.text(),
-        title=title or builder.title(),
+        title=str(metadata.pop("title", "")) or builder.title(),
         blocks=tuple(builder.blocks),
+        metadata=metadata,
         status="partial" if reason else "ok",
         reason=reason,
     )
 
 
-def front_title(front: str) -> str:
+def front_matter(front: str) -> dict[str, Value]:
+    """What the front matter says, flat; nothing where it is no mapping."""
     try:
         values = yaml.safe_load(front)
     except (yaml.YAMLError, ValueError, RecursionError):
-        return ""
-    title = values.get("title") if isinstance(values, dict) else None
-    return " ".join(str(title).split()) if isinstance(title, (str, int, float)) else ""
+        return {}
+    return flat(values) if isinstance(values, dict) else {}
 
 
 class Walk:

@@ -11,9 +11,12 @@ import io
 import zipfile
 import zlib
 
+from lxml import etree
 from msgspec import Struct
 
+from penstock.knowledge.filters import Value
 from penstock.knowledge.loaders.base import Unloadable
+from penstock.knowledge.loaders.properties import flat
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
@@ -23,6 +26,18 @@ LARGEST_XML = 150_000_000
 """Bytes of one XML part; as a tree it takes several times that."""
 MOST_ENTRIES = 20_000
 HEAD = 4096
+CORE = "docProps/core.xml"
+PROPERTIES = {
+    "title": "title",
+    "creator": "author",
+    "subject": "subject",
+    "keywords": "keywords",
+    "category": "category",
+    "language": "language",
+    "created": "created",
+    "modified": "modified",
+}
+"""Of Office files: what they call it, and what it is called here."""
 
 
 class Format(Struct, frozen=True):
@@ -77,6 +92,15 @@ def open_archive(data: bytes, format: Format) -> zipfile.ZipFile:
     return archive
 
 
+def damaged(format: Format, error: Exception) -> Unloadable:
+    """What to say of a file that its library refused. Raises `MemoryError` where the memory did not suffice."""
+    if "memory" in str(error).lower():  # libxml2 says it in words only
+        raise MemoryError
+    return Unloadable(
+        "corrupt", f"It is not a whole {format.name} ({error}). Open it in its own program and save it again."
+    )
+
+
 def read_entry(archive: zipfile.ZipFile, name: str, format: Format) -> bytes:
     """One part of the archive, whole. Raises `KeyError` where there is none, `Unloadable` where it is broken."""
     entry = archive.getinfo(name)
@@ -104,3 +128,18 @@ def broken(name: str, format: Format) -> Unloadable:
 def is_text(name: str) -> bool:
     """Whether a part is read as a tree, by its name."""
     return name.lower().endswith((".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx"))
+
+
+def core_properties(data: bytes) -> dict[str, Value]:
+    """What an Office file says of itself; nothing where it says nothing.
+
+    The libraries that read such files put the present moment in the place of a date that is missing.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parser = etree.XMLParser(resolve_entities=False, no_network=True)
+            tree = etree.fromstring(archive.read(CORE), parser)
+    except (KeyError, zipfile.BadZipFile, zlib.error, etree.LxmlError):
+        return {}
+    found = {etree.QName(node).localname: node.text for node in tree.iterchildren(tag=etree.Element)}
+    return flat({name: found[key] for key, name in PROPERTIES.items() if found.get(key)})

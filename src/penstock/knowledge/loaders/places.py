@@ -37,13 +37,21 @@ class Locator:
 
     def location(self, start: int, end: int) -> str:
         """Where characters `start` to `end` stand: one place, or from the first to the last; "" if unknown."""
-        if not self._places:
-            return ""
-        first = max(0, bisect.bisect_right(self._starts, start) - 1)
+        first = bisect.bisect_right(self._starts, start) - 1
         last = max(first, bisect.bisect_left(self._starts, end) - 1)
+        if 0 <= first < last and self._counts_on(first):
+            first += 1
+            start = self._starts[first]
         return between(self._label(first, start), self._label(last, max(start, end - 1)))
 
+    def _counts_on(self, index: int) -> bool:
+        """Whether a place is only the heading of what the next one counts."""
+        here, following = self._places[index], self._places[index + 1]
+        return bool(following.unit) and not here.unit and here.label == following.label
+
     def _label(self, index: int, position: int) -> str:
+        if index < 0:
+            return ""
         place = self._places[index]
         if not place.unit:
             return place.label
