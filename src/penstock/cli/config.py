@@ -133,7 +133,7 @@ def _show(change: Difference) -> None:
 
 def verify(folder: AppFolder) -> None:
     """Raises `ConfigError` where a model or an embedder cannot be had, or where the prompt is wrong."""
-    from penstock.config.models import is_remote
+    from penstock.config.endpoints import is_remote
     from penstock.errors import ConfigError, PenstockError
     from penstock.models.catalog import lookup
     from penstock.models.providers.vendors import remote, remote_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from penstock.config.models import ModelSettings, is_remote
+from penstock.config.endpoints import is_remote
+from penstock.config.models import ModelSettings
 from penstock.config.table import conflict
 
 

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from penstock.config.addresses import http_address
+from penstock.config.endpoints import ENDPOINT, EndpointSettings, is_remote
 from penstock.config.routing import RouteSettings
-from penstock.config.secret import Secret
 from penstock.config.table import Table, conflict
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 LOCAL_ONLY = ("engine", "context", "cache_tokens", "max_running", "max_waiting")
-REMOTE_ONLY = ("base_url", "api_key", "token", "deployment", "api_version", "region", "headers")
-Headers = dict[str, Secret | str]
-
-HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-OWN_HEADERS = frozenset(
-    {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
-)
-"""Headers that say how a request is sent, which is not the configuration's to change."""
-
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key"})
-
-REMOTE_MODEL = re.compile(r"[A-Za-z0-9_.-]+/\S+")
 
 
-class TargetSettings(Table):
-    """One of the targets of a model: a model of the catalog on this machine, or one reached over the network."""
+class UseSettings(Table):
+    """A model, and how it runs on this machine."""
 
     use: str = Field(
         min_length=1,
@@ -58,31 +44,15 @@ class TargetSettings(Table):
     max_waiting: int = Field(
         256, ge=0, description="Requests that wait for a local model; the next ones are refused with status 429."
     )
-    base_url: str | None = Field(
-        None,
-        description="Address of the provider's API, for OpenAI-compatible ones up to and with their `/v1`. "
-        "Default: the provider's own.",
-    )
-    api_key: Secret | None = Field(
-        None,
-        description='Key for that API, always as `{ env = "NAME" }`. Default: the provider\'s usual variable.',
-    )
-    token: Secret | None = Field(
-        None, description="Access token, sent as `Authorization: Bearer` in place of a key (Azure's Entra ID)."
-    )
-    deployment: str = Field(
-        "", description="What the provider calls the model, where that is not its name (Azure's deployments)."
-    )
-    api_version: str = Field("", description="Version of Azure's API by deployment. Default: its `/openai/v1`.")
-    region: str = Field("", description="Region of Amazon Bedrock. Default: that of `AWS_REGION`.")
-    headers: Headers = Field(
-        {}, description='Headers of every request, each a text or `{ env = "NAME" }`, such as an organisation.'
-    )
+
+
+class TargetSettings(EndpointSettings, UseSettings):
+    """One of the targets of a model: a model of the catalog on this machine, or one reached over the network."""
 
     @property
     def irrelevant(self) -> tuple[str, ...]:
         """The settings that have no effect on this kind of model."""
-        return LOCAL_ONLY if self.remote else REMOTE_ONLY
+        return LOCAL_ONLY if self.remote else ENDPOINT
 
     @property
     def remote(self) -> bool:
@@ -99,38 +69,11 @@ class TargetSettings(Table):
         """The model's own name, without the provider."""
         return self.use.partition("/")[2] if self.remote else self.use
 
-    @field_validator("base_url")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        if value is not None:
-            http_address(value, "https://api.example.com/v1", "api_key")
-        return value
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _headers(cls, value: object) -> object:
-        for name, text in value.items() if isinstance(value, dict) else ():
-            if not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS:
-                raise conflict("is not a header that can be set", name)
-            if not isinstance(text, (str, Secret)) and not (isinstance(text, dict) and set(text) == {"env"}):
-                raise conflict('must be text, or { env = "NAME" }', name)
-            if isinstance(text, str) and name.lower() in SECRET_HEADERS:
-                raise conflict('must not be written into the file: write { env = "NAME" }', name)
-            if isinstance(text, str) and not text.isprintable():
-                raise conflict("must be one line of text", name)
-        return value
-
-    @model_validator(mode="after")
-    def _one_proof(self) -> Self:
-        if self.token is not None and self.api_key is not None:
-            raise conflict("has no effect beside a token", "api_key")
-        return self
-
     @model_validator(mode="after")
     def _nothing_ignored(self) -> Self:
         """A setting that has no effect on this kind of model is a misunderstanding, so it is refused."""
         elsewhere = is_remote(self.use)
-        wrong = [key for key in (LOCAL_ONLY if elsewhere else REMOTE_ONLY) if key in self.model_fields_set]
+        wrong = [key for key in (LOCAL_ONLY if elsewhere else ENDPOINT) if key in self.model_fields_set]
         if self.use and wrong:
             place = "elsewhere" if elsewhere else "on this machine"
             advice = "" if elsewhere else "; a model elsewhere is use = 'provider/model'"
@@ -157,7 +100,7 @@ class ModelSettings(RouteSettings, TargetSettings):
     def irrelevant(self) -> tuple[str, ...]:
         if self.targets:
             return tuple(TargetSettings.model_fields)
-        kind = LOCAL_ONLY if self.remote else REMOTE_ONLY
+        kind = LOCAL_ONLY if self.remote else ENDPOINT
         return (*kind, "targets", "weight", "strategy", "hedge_after")
 
     @property
@@ -194,8 +137,3 @@ class ModelSettings(RouteSettings, TargetSettings):
         if "strategy" in self.model_fields_set and len(self.backends) < 2:
             raise conflict("has no effect on a model with one target", "strategy")
         return self
-
-
-def is_remote(use: str) -> bool:
-    """Whether a name is `provider/model`."""
-    return REMOTE_MODEL.fullmatch(use) is not None

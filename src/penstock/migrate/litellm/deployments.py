@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from penstock.config.models import SECRET_HEADERS
+from penstock.config.endpoints import SECRET_HEADERS
 from penstock.config.secret import Secret
 from penstock.migrate.litellm.values import Plan, Say
 
