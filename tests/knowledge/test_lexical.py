@@ -5,7 +5,7 @@ import sqlite3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.knowledge.lexical import MAX_TERMS, PassageWords, WordWeights, match_expression, question_terms
+from penstock.knowledge.lexical import MAX_TERMS, PassageWords, WordWeights, question_terms, saturated
 from penstock.knowledge.stores.records import StoredChunk
 
 
@@ -28,10 +28,8 @@ INDEX = index()
 @example("\ud800 lone")
 @example("🧑‍🚀 ½ ² Ⅷ ｆｕｌｌ")
 def test_any_question_can_be_looked_up(question: str) -> None:
-    terms = question_terms(question)
-    expression = match_expression(terms, [1] * len(terms))
-    if expression:
-        INDEX.execute("SELECT rowid, bm25(f) FROM f WHERE f MATCH ?", (expression,)).fetchall()
+    for term in question_terms(question):
+        INDEX.execute("SELECT group_concat(rowid) FROM f WHERE f MATCH ?", (term.phrase,)).fetchall()
 
 
 def test_telling_words_are_looked_up_once_and_the_others_not() -> None:
@@ -42,21 +40,12 @@ def test_telling_words_are_looked_up_once_and_the_others_not() -> None:
     ]
     assert [term.phrase for term in question_terms("Who was it?")] == ['"Who"', '"was"', '"it"']
     assert question_terms("?! …") == ()
-    assert match_expression((), ()) == ""
-
-
-def test_frequent_words_are_left_out_where_rare_ones_are_enough() -> None:
-    terms = question_terms("harbour fee quay")
-    assert match_expression(terms, [9000, 20, 2000]) == '"fee" OR "quay"'
-    assert match_expression(terms, [90_000, 80_000, 70_000]) == '"quay"'
-    assert match_expression(terms, [0, 5, 9]) == '"harbour" OR "fee" OR "quay"'
 
 
 def test_numbers_and_apostrophes_are_phrases_as_the_index_has_them() -> None:
     assert [term.phrase for term in question_terms("harbour's 3.5 euros")] == ['"harbour s"', '"3 5"', '"euros"']
     for question in ("3.5", "GRÖßE", "größe", "harbours"):
-        terms = question_terms(question)
-        expression = match_expression(terms, [1] * len(terms))
+        expression = " OR ".join(term.phrase for term in question_terms(question))
         assert INDEX.execute("SELECT count(*) FROM f WHERE f MATCH ?", (expression,)).fetchone() == (1,), question
 
 
@@ -83,21 +72,27 @@ def test_words_that_stand_together_count_for_more_than_words_apart() -> None:
     question = question_terms("When does the ferry leave Warsaw?")
     weights = WordWeights.of(question, [3, 5, 1], 100)
     words = PassageWords()
-    together = words.coverage(passage("Ships come. The ferry leaves Warsaw at nine.", row=1), weights)
-    apart = words.coverage(passage("The ferry is old. They leave. Warsaw is large.", row=2), weights)
-    assert together == 1.0
-    assert 0 < apart < together
-    assert words.coverage(passage("Nothing of the kind.", row=3), weights) == 0
+    together = words.share(passage("Ships come. The ferry leaves Warsaw at nine.", row=1), weights, 45)
+    apart = words.share(passage("The ferry is old. They leave. Warsaw is large.", row=2), weights, 45)
+    assert 0 < apart < together < 1
+    assert words.share(passage("Nothing of the kind.", row=3), weights, 45) == 0
 
 
 def test_headings_speak_for_every_sentence_below_them() -> None:
     weights = WordWeights.of(question_terms("mooring fees"), [1, 1], 10)
-    assert PassageWords().coverage(passage("They are twelve euros.", "Moorings", "Fees"), weights) == 1.0
+    words = PassageWords()
+    below = words.share(passage("They are twelve euros.", "Moorings", "Fees"), weights, 22)
+    assert below > words.share(passage("They are twelve euros. Moorings. Fees.", row=2), weights, 22)
 
 
 @given(st.lists(st.integers(0, 50), max_size=8), st.integers(0, 40), st.floats(0, 1000))
-def test_shares_stay_within_bounds(counts: list[int], passages: int, score: float) -> None:
+def test_shares_stay_within_bounds(counts: list[int], passages: int, average: float) -> None:
     question = question_terms(" ".join(f"word{n}" for n in range(len(counts))))
     weights = WordWeights.of(question, counts[: len(question)], passages)
-    assert 0 <= weights.bm25_share(score) <= 1
-    assert 0 <= PassageWords().coverage(passage("word1 word2 and word3."), weights) <= 1.0000001
+    assert 0 <= PassageWords().share(passage("word1 word2 and word3."), weights, average) <= 1.0000001
+
+
+@given(st.integers(0, 1000), st.floats(0, 100))
+def test_a_word_more_never_counts_less_and_a_long_passage_never_more(count: int, relative: float) -> None:
+    assert 0 <= saturated(count, relative) <= saturated(count + 1, relative) <= 1
+    assert saturated(count, relative + 1) <= saturated(count, relative)

@@ -12,7 +12,7 @@ from support.hash_embedder import HashEmbedder
 
 from penstock.errors import NotFound
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Sources
-from penstock.knowledge.search import best_first, mix
+from penstock.knowledge.search.mixing import best_first, mix
 
 TEXTS = {
     "rules.md": "# Rules\n\nThe harbour master decides whether a ship may enter.",
@@ -89,12 +89,16 @@ async def test_any_question_gets_an_answer(base: KnowledgeBase, question: str) -
 
 class Span:
     def __init__(self, log: "list[Span]", name: str, kind: str, attributes: dict[str, Any]) -> None:
-        self.name, self.kind, self.attributes = name, kind, attributes
+        self.name, self.kind, self.attributes, self.log = name, kind, attributes, log
         self.failed = False
         log.append(self)
 
     def set(self, **attributes: Any) -> None:
         self.attributes.update(attributes)
+
+    @property
+    def tracer(self) -> "Recorder":
+        return Recorder(self.log)
 
     def __enter__(self) -> Self:
         return self
@@ -104,8 +108,8 @@ class Span:
 
 
 class Recorder:
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
+    def __init__(self, spans: list[Span] | None = None) -> None:
+        self.spans: list[Span] = [] if spans is None else spans
 
     def span(self, name: str, kind: str = "chain", **attributes: Any) -> Span:
         return Span(self.spans, name, kind, attributes)

@@ -77,11 +77,20 @@ class Reader(Struct, frozen=True):
 
 EVERYTHING = Reader(None)
 
+Mode = Literal["hybrid", "dense", "text"]
+
 
 class Query(Struct, frozen=True, kw_only=True):
     """What to look for and who asks, in which generation (`None` is the published one), how many passages at most.
 
-    `filter` is on the metadata of documents; `mode` "dense" goes by vectors alone, "text" by words alone.
+    `filter` is on the metadata of documents; `mode` "dense" goes by vectors alone, "text" by words alone. `queries`
+    are other phrasings of the same question: a passage counts with the best of its scores. Hits below `min_score`
+    are left out.
+
+    `rerank` `True` wants the knowledge's reranker, `False` does without, `None` takes it where there is one.
+    `vector_weight` is the share of the vectors in the mix, 0 to 1, `None` the knowledge's own. `diversity`, 0 to 1,
+    is how much a likeness to hits before it counts against a passage. `neighbours` passages on each side are given
+    with a hit, and with `expand` the larger part of the text that it was cut from.
     """
 
     text: str
@@ -89,7 +98,14 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = 5
     generation: int | None = None
     filter: Filter | None = None
-    mode: Literal["hybrid", "dense", "text"] = "hybrid"
+    mode: Mode = "hybrid"
+    queries: tuple[str, ...] = ()
+    rerank: bool | None = None
+    vector_weight: float | None = None
+    diversity: float = 0.0
+    neighbours: int = 0
+    expand: bool = False
+    min_score: float = 0.0
 
 
 class Scope(Struct, frozen=True):
@@ -106,7 +122,8 @@ class Hit(Struct, frozen=True, kw_only=True):
     `score` is the mix of both, 0 to 1; `vector_score` the cosine, `None` where vectors were not searched;
     `text_score` the share of the question's words that the passage holds, 0 to 1. `page` is 1-based. `location`
     says for people where it stands ("slide 4", "lines 10–24"), "" where there is nothing to say. `parent` is the
-    larger range that it is a part of. `url` is where people open the document, "" where that is not known.
+    larger range that it is a part of. `url` is where people open the document, "" where that is not known. Where a
+    reranker read it, `rerank_score` is what it said, and `score` the same.
     """
 
     chunk_id: str
@@ -125,10 +142,12 @@ class Hit(Struct, frozen=True, kw_only=True):
     parent: tuple[int, int] | None = None
     url: str = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
+    rerank_score: float | None = None
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
-    """Hits, best first, of one generation. `vector` is the question's own, float32 of length 1."""
+    """Hits, best first, of one generation. `vector` is the question's own, float32 of length 1; in mode "text" it
+    is empty."""
 
     hits: tuple[Hit, ...]
     generation: int

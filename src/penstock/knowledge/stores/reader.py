@@ -100,60 +100,52 @@ class SqliteReader:
         vectors = np.frombuffer(b"".join(vector for _, vector in found), dtype="<f4")
         return VectorRows(rows, vectors.reshape(len(found), dimensions))
 
-    def term_counts(self, phrases: Sequence[str]) -> list[int]:
-        """In how many passages each phrase is; those of other generations count, too, which costs nothing."""
+    def term_count(self, phrase: str) -> int:
+        """In how many passages a phrase is; those of other generations count, too, which costs nothing."""
         count = text("SELECT count(*) FROM chunk_fts WHERE chunk_fts MATCH :phrase")
-        return [int(self._connection.execute(count, {"phrase": phrase}).scalar_one()) for phrase in phrases]
+        return int(self._connection.execute(count, {"phrase": phrase}).scalar_one())
 
-    def allowed(self, scope: Scope) -> list[int] | None:
-        """The document rows that a scope lets through; `None` where it lets the whole generation through."""
-        if scope.reader.tags is None and scope.filter is None:
-            return None
+    def rows_with(self, phrase: str) -> NDArray[np.int64]:
+        """The passages with a phrase, whatever their generation and whoever may find them.
+
+        One text of all their numbers is ten times as fast as a row for each.
+        """
+        rows = text("SELECT group_concat(rowid) FROM chunk_fts WHERE chunk_fts MATCH :phrase")
+        found: str | None = self._connection.execute(rows, {"phrase": phrase}).scalar_one()
+        return np.fromstring(found, sep=",", dtype=np.int64) if found else np.empty(0, dtype=np.int64)
+
+    def in_scope(self, rows: Sequence[int] | NDArray[np.int64], scope: Scope) -> list[int]:
+        """Those of these passages that a scope lets through, in no order."""
         clause, tags = for_reader(scope.reader)
         found = self._connection.execute(
             text(
-                "SELECT d.row, d.metadata FROM document d WHERE d.project_id = :project"  # noqa: S608
-                f" AND {VISIBLE.format('d')}{clause} ORDER BY d.row"
+                "SELECT c.row, d.row, d.metadata FROM json_each(:rows) AS wanted"  # noqa: S608
+                " JOIN chunk c ON c.row = wanted.value JOIN document d ON d.row = c.document_row"
+                f" WHERE +c.project_id = :project AND {VISIBLE.format('c')}{clause}"
             ),
-            {"project": self._project, "number": scope.generation, **tags},
+            {"project": self._project, "number": scope.generation, "rows": encoded(rows), **tags},
         )
-        wanted = scope.filter
-        return [row for row, metadata in found if wanted is None or matches(wanted, decode_metadata(metadata))]
+        if scope.filter is None:
+            return [row for row, _, _ in found]
+        verdicts: dict[int, bool] = {}
+        kept = []
+        for row, document, metadata in found:
+            if document not in verdicts:
+                verdicts[document] = matches(scope.filter, decode_metadata(metadata))
+            if verdicts[document]:
+                kept.append(row)
+        return kept
 
-    def passages_of(self, number: int, documents: Sequence[int]) -> NDArray[np.int64]:
-        """The passages of these documents that a generation shows, ascending."""
-        found = self._connection.execute(
+    def average_characters(self, generation: Published) -> float:
+        """How long a passage of a generation is, 0 where there is none."""
+        characters = self._connection.execute(
             text(
-                "SELECT c.row FROM chunk c WHERE c.document_row IN (SELECT value FROM json_each(:documents))"  # noqa: S608
-                f" AND +c.project_id = :project AND {VISIBLE.format('c')} ORDER BY c.row"
+                "SELECT sum(d.characters) FROM document d WHERE d.project_id = :project"  # noqa: S608
+                f" AND {VISIBLE.format('d')}"
             ),
-            {"project": self._project, "number": number, "documents": encoded(documents)},
-        )
-        return np.fromiter(found.scalars(), dtype=np.int64)
-
-    def text_matches(
-        self, number: int, match: str, limit: int, documents: Sequence[int] | None = None
-    ) -> list[tuple[int, float]]:
-        """Chunk rows and BM25 scores (higher is better) of an FTS5 expression, best first; of `documents` only."""
-        if not match:
-            return []
-        within = "" if documents is None else " AND c.document_row IN (SELECT value FROM json_each(:documents))"
-        rows = self._connection.execute(
-            text(
-                "SELECT c.row, -bm25(chunk_fts) AS score FROM chunk_fts"  # noqa: S608
-                " JOIN chunk c ON c.row = chunk_fts.rowid"
-                f" WHERE chunk_fts MATCH :match AND +c.project_id = :project AND {VISIBLE.format('c')}{within}"
-                " ORDER BY score DESC, c.row LIMIT :limit"
-            ),
-            {
-                "match": match,
-                "project": self._project,
-                "number": number,
-                "limit": limit,
-                **({} if documents is None else {"documents": encoded(documents)}),
-            },
-        )
-        return [(row, score) for row, score in rows]
+            {"project": self._project, "number": generation.number},
+        ).scalar_one()
+        return (characters or 0) / generation.chunks if generation.chunks else 0.0
 
     def chunks(self, rows: Sequence[int]) -> dict[int, StoredChunk]:
         """Passages by row; one that was purged meanwhile is not there."""
@@ -167,6 +159,34 @@ class SqliteReader:
             {"project": self._project, "rows": list(rows)},
         )
         return {row.row: stored_chunk(row) for row in found}
+
+    def vectors_of(self, chunk_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of passages by id, of the embedder of the newest generation that has them."""
+        found = self._connection.execute(
+            text(
+                "SELECT c.id, e.vector FROM json_each(:ids) AS wanted JOIN chunk c ON c.id = wanted.value"
+                " JOIN embedding e ON e.project_id = c.project_id AND e.digest = c.digest"
+                " WHERE c.project_id = :project ORDER BY e.embedder_id"
+            ),
+            {"project": self._project, "ids": msgspec.json.encode(chunk_ids).decode()},
+        )
+        return {chunk_id: np.frombuffer(vector, dtype="<f4") for chunk_id, vector in found}
+
+    def around(self, chunk_id: str, count: int, number: int) -> tuple[int, int]:
+        """Where the `count` passages before and after one begin and end in their document."""
+        before, after = (
+            text(
+                f'SELECT {outermost} FROM (SELECT n.start, n."end" AS last FROM chunk c JOIN chunk n'  # noqa: S608
+                f" ON n.document_row = c.document_row AND n.row {compared} c.row WHERE c.project_id = :project"
+                f" AND c.id = :id AND {VISIBLE.format('n')} ORDER BY n.row {order} LIMIT :limit)"
+            )
+            for outermost, compared, order in (("min(start)", "<=", "DESC"), ("max(last)", ">=", "ASC"))
+        )
+        keys = {"project": self._project, "id": chunk_id, "number": number, "limit": count + 1}
+        return (
+            int(self._connection.execute(before, keys).scalar_one()),
+            int(self._connection.execute(after, keys).scalar_one()),
+        )
 
     def documents(self, number: int, reader: Reader) -> list[DocumentRow]:
         """The documents of a generation that a reader may find, by path."""
@@ -278,7 +298,7 @@ def decode_metadata(stored: str) -> Metadata:
     return METADATA.decode(stored)
 
 
-def encoded(rows: Sequence[int]) -> str:
+def encoded(rows: Sequence[int] | NDArray[np.int64]) -> str:
     """Row numbers as JSON: SQLite takes any number of them as one parameter."""
     return msgspec.json.encode([int(row) for row in rows]).decode()
 

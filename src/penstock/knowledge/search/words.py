@@ -1,0 +1,127 @@
+"""Passages by their words, in two steps, so that the size of a knowledge base hardly counts.
+
+First only where the words of the question are: the passages with the rarest of them, until `MAX_MATCHES` are
+gathered, weighed by the rarity of the words that they hold. Scoring a match as SQLite's BM25 does costs ten times
+what listing it does. The best of them by that measure and by their vectors are then read, and scored by how often
+and how close together they have the words.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from penstock.knowledge.lexical import QuestionTerm, WordWeights, question_terms
+from penstock.knowledge.stores.reader import SqliteReader
+from penstock.knowledge.stores.records import Published
+from penstock.knowledge.values import Scope
+
+MAX_MATCHES = 30_000
+"""Places of words that are looked at for one question, unless they are in too few passages that may be found."""
+
+ONCE = 1 / 2.2
+"""What BM25 gives a word that stands once in a passage of average length, as a share of the most that it gives."""
+
+CHECKED_AT_ONCE = 512
+KEPT_COUNTS = 20_000
+
+
+class WordSearch(Struct, frozen=True):
+    """The words of one phrasing of a question, and how rare they are in a generation."""
+
+    terms: tuple[QuestionTerm, ...]
+    counts: tuple[int, ...]
+    weights: WordWeights
+
+    def rarest_first(self) -> list[QuestionTerm]:
+        pairs = sorted(zip(self.counts, self.terms, strict=True), key=lambda pair: pair[0])
+        return [term for count, term in pairs if count]
+
+
+class TermCounts:
+    """In how many passages words are, the last ones asked for in memory: counting a common word is not cheap."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, str], int] = OrderedDict()
+
+    def search_for(self, text: str, reader: SqliteReader, generation: Published) -> WordSearch:
+        terms = question_terms(text)
+        counts = tuple(self._count(reader, generation.number, term.phrase) for term in terms)
+        return WordSearch(terms, counts, WordWeights.of(terms, counts, generation.chunks))
+
+    def _count(self, reader: SqliteReader, number: int, phrase: str) -> int:
+        key = (number, phrase)
+        known = self._kept.pop(key, None)
+        self._kept[key] = count = reader.term_count(phrase) if known is None else known
+        if len(self._kept) > KEPT_COUNTS:
+            self._kept.popitem(last=False)
+        return count
+
+
+def passages_with(search: WordSearch, reader: SqliteReader, scope: Scope, limit: int) -> dict[int, float]:
+    """At most `limit` passages of the scope with the most telling words of the question, best first.
+
+    The value is the share of the question's words that they hold, by rarity, as BM25 would have it at best guess.
+    Common words are only looked up where the rarer ones are in too few passages of the scope.
+    """
+    held = Held()
+    found: dict[int, float] = {}
+    gathered = 0
+    terms = search.rarest_first()
+    for at, term in enumerate(terms):
+        rows = reader.rows_with(term.phrase)
+        held.add(rows, search.weights.by_stem[term.stem])
+        gathered += len(rows)
+        following = search.counts[search.terms.index(terms[at + 1])] if at + 1 < len(terms) else 0
+        if following and gathered + following <= MAX_MATCHES:
+            continue
+        found = dict(first_in_scope(held.best_first(), reader, scope, limit))
+        if len(found) >= limit:
+            break
+    total = search.weights.total
+    return {row: ONCE * weight / total for row, weight in found.items()} if total else {}
+
+
+class Held:
+    """What each passage holds of the question, word by word added."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.int64]] = []
+        self._weights: list[NDArray[np.float64]] = []
+
+    def add(self, rows: NDArray[np.int64], weight: float) -> None:
+        self._rows.append(rows)
+        self._weights.append(np.full(len(rows), weight))
+
+    def best_first(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows and their weights, the heaviest first, equal ones by row."""
+        rows, places = np.unique(np.concatenate(self._rows), return_inverse=True)
+        weights: NDArray[np.float64] = np.zeros(len(rows))
+        np.add.at(weights, places, np.concatenate(self._weights))
+        order = np.argsort(-weights, kind="stable")
+        return rows[order], weights[order]
+
+
+def first_in_scope(
+    ranked: tuple[NDArray[np.int64], NDArray[np.float64]], reader: SqliteReader, scope: Scope, limit: int
+) -> Iterator[tuple[int, float]]:
+    """The first `limit` of ranked rows that the scope lets through, looked up a few hundred at a time."""
+    rows, weights = ranked
+    left = limit
+    for start in range(0, len(rows), CHECKED_AT_ONCE):
+        part = rows[start : start + CHECKED_AT_ONCE]
+        allowed = np.isin(part, reader.in_scope(part, scope))
+        for row, weight in zip(part[allowed][:left], weights[start:][: len(part)][allowed][:left], strict=True):
+            yield int(row), float(weight)
+        left -= int(allowed.sum())
+        if left <= 0:
+            return
+
+
+def phrasings(text: str, others: Sequence[str]) -> tuple[str, ...]:
+    """A question and its other phrasings, each once."""
+    return tuple(dict.fromkeys([text, *(each for each in others if each.strip())]))
