@@ -131,13 +131,12 @@ def _show(change: Difference) -> None:
         say((f"  + {toml(change.file)}", "green"))
 
 
+Check = Callable[[tuple[str | int, ...], Callable[[], object]], None]
+
+
 def verify(folder: AppFolder) -> None:
     """Raises `ConfigError` where a model or an embedder cannot be had, or where the prompt is wrong."""
-    from penstock.config.endpoints import is_remote
     from penstock.errors import ConfigError, PenstockError
-    from penstock.models.catalog import lookup
-    from penstock.models.providers.vendors import remote, remote_of
-    from penstock.models.sources.address import is_address
     from penstock.prompts.answer import answer_prompt
 
     def check(path: tuple[str | int, ...], find: Callable[[], object]) -> None:
@@ -145,6 +144,18 @@ def verify(folder: AppFolder) -> None:
             find()
         except PenstockError as error:
             raise ConfigError(f"{folder.where(*path)}: {error.message}", hint=error.hint) from None
+
+    _verify_models(folder, check)
+    _verify_readers(folder, check)
+    if folder.file:
+        answer_prompt(folder.root / "prompts" / "answer.md")
+
+
+def _verify_models(folder: AppFolder, check: Check) -> None:
+    from penstock.config.endpoints import is_remote
+    from penstock.models.catalog import lookup
+    from penstock.models.providers.vendors import remote, remote_of
+    from penstock.models.sources.address import is_address
 
     for name, model in folder.settings.models.items():
         for number, target in enumerate(model.backends):
@@ -156,11 +167,21 @@ def verify(folder: AppFolder) -> None:
         for place, other in model.leads_to:
             if is_remote(other):
                 check(("models", name, *place), partial(remote, other))
-    for name, knowledge in folder.settings.knowledge.items():
-        if not is_address(knowledge.embedder):
-            check(("knowledge", name, "embedder"), partial(lookup, knowledge.embedder))
-    if folder.file:
-        answer_prompt(folder.root / "prompts" / "answer.md")
+
+
+def _verify_readers(folder: AppFolder, check: Check) -> None:
+    """Embedders and rerankers, by their tables or by their names alone."""
+    from penstock.models.reading import check_embedder, check_reranker
+
+    settings = folder.settings
+    for name, knowledge in settings.knowledge.items():
+        if knowledge.embedder not in settings.embedders:
+            embedder = settings.embedder(knowledge.embedder)
+            check(("knowledge", name, "embedder"), partial(check_embedder, embedder, folder.root))
+    for name, embedder in settings.embedders.items():
+        check(("embedders", name), partial(check_embedder, embedder, folder.root))
+    for name, reranker in settings.rerankers.items():
+        check(("rerankers", name), partial(check_reranker, reranker, folder.root))
 
 
 def _all_settings(folder: AppFolder) -> list[str]:

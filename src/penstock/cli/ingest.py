@@ -19,7 +19,7 @@ EXAMPLES = examples("penstock ingest my-docs/", "penstock ingest my-docs/ --json
 
 def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
     """Take in new and changed documents, and forget deleted ones. Unchanged files cost nothing."""
-    from penstock.cli.installation import check_before_start
+    from penstock.cli.installation import check_before_start, pulled_embedders
     from penstock.client import Server, running_server
     from penstock.config import load
 
@@ -29,7 +29,7 @@ def ingest(path: AppPath = HERE, as_json: AsJson = False) -> None:
         summaries = _by_server(Server.of(server), folder)
     else:
         check_before_start(folder)
-        fetch_models(knowledge.embedder for knowledge in folder.settings.knowledge.values())
+        fetch_models(pulled_embedders(folder))
         summaries = asyncio.run(_by_itself(folder))
     if as_json:
         say_json(summaries)

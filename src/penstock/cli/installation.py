@@ -158,7 +158,7 @@ def models_to_answer(folder: AppFolder) -> list[str]:
     from penstock.platform import composes
 
     settings = folder.settings
-    names = [knowledge.embedder for knowledge in settings.knowledge.values()]
+    names = pulled_embedders(folder)
     default = settings.models.get("default")
     if composes(settings) and default is not None:
         names += [target.use for target in default.backends if not target.remote]
@@ -167,9 +167,16 @@ def models_to_answer(folder: AppFolder) -> list[str]:
 
 def local_models(folder: AppFolder) -> list[str]:
     """Every model that must be on this machine, embedders first."""
-    names = [knowledge.embedder for knowledge in folder.settings.knowledge.values()]
+    names = pulled_embedders(folder)
     names += [target.use for _, target in each_target(folder) if not target.remote]
     return list(dict.fromkeys(names))
+
+
+def pulled_embedders(folder: AppFolder) -> list[str]:
+    """The models that the embedders of the knowledge need on this machine."""
+    settings = folder.settings
+    used = (settings.embedder(knowledge.embedder).pulled for knowledge in settings.knowledge.values())
+    return [name for name in used if name]
 
 
 def check_model(name: str, quick: bool) -> Finding:
@@ -193,24 +200,27 @@ def check_model(name: str, quick: bool) -> Finding:
 def check_engines(folder: AppFolder) -> Iterator[Finding]:
     """Starts each engine and encoder once and lets it work a little."""
     for embedder in dict.fromkeys(knowledge.embedder for knowledge in folder.settings.knowledge.values()):
-        yield asyncio.run(_try_encoder(embedder))
+        yield asyncio.run(_try_encoder(folder, embedder))
     for name, model in each_target(folder):
         if not model.remote:
             yield asyncio.run(_try_engine(name, model))
 
 
-async def _try_encoder(name: str) -> Finding:
-    from penstock.models.local import start_encoder
+async def _try_encoder(folder: AppFolder, name: str) -> Finding:
+    from penstock.models.reading import open_embedder
 
     started = time.monotonic()
+    wanted = folder.settings.embedder(name)
     try:
-        encoder = await start_encoder(name, lambda progress: None)
+        encoder = await open_embedder(name, wanted, folder.root, lambda progress: None)
         try:
             vectors = (await encoder.embed(["A penstock brings water to a turbine."])).vectors
         finally:
             await encoder.close()
     except PenstockError as error:
-        return fail("Encoder", f"{name}: {error.message}", error.hint or f"Pull it again: `penstock pull {name}`.")
+        return fail(
+            "Encoder", f"{name}: {error.message}", error.hint or f"Pull it again: `penstock pull {wanted.pulled}`."
+        )
     seconds = time.monotonic() - started
     return ok("Encoder", f"{name} started and answered in {seconds:.1f} s, {vectors.shape[1]} dimensions")
 

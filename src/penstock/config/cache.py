@@ -15,7 +15,10 @@ class SemanticSettings(Table):
     """Answers a question that was asked before in other words. Exact repeats need no such table."""
 
     embedder: str = Field(
-        DEFAULT_EMBEDDER, min_length=1, description="Model of the catalog that turns questions into vectors."
+        DEFAULT_EMBEDDER,
+        min_length=1,
+        description="What turns questions into vectors: a model of the catalog, `provider/model`, or a name of "
+        "`[embedders]`.",
     )
     threshold: float | None = Field(
         None,

@@ -31,7 +31,10 @@ class KnowledgeSettings(SourceSettings):
     git: dict[Name, GitSettings] = Field(default_factory=dict)
     sql: dict[Name, SqlSettings] = Field(default_factory=dict)
     embedder: str = Field(
-        DEFAULT_EMBEDDER, min_length=1, description="Model of the catalog that turns text into vectors."
+        DEFAULT_EMBEDDER,
+        min_length=1,
+        description="What turns text into vectors: a model of the catalog, `provider/model`, or a name of "
+        "`[embedders]`. Another one makes all vectors anew.",
     )
     chunk_tokens: int = Field(
         200,

@@ -92,6 +92,9 @@ def _type_words(annotation: Any) -> str:
         return " or ".join(f"`{toml(choice)}`" for choice in get_args(annotation))
     if get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is Literal:
         return f"list of {_type_words(get_args(annotation)[0])}"
+    choices = [kind for kind in get_args(annotation) if get_origin(kind) is Literal]
+    if choices:
+        return _type_words(choices[0])
     known = [kind for kind in get_args(annotation) if kind in TYPE_WORDS]
     return TYPE_WORDS[known[0] if annotation not in TYPE_WORDS and known else annotation]
 

@@ -16,12 +16,14 @@ from penstock.config.batches import BatchSettings
 from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
 from penstock.config.database import DatabaseSettings
+from penstock.config.embedders import EmbedderSettings
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
 from penstock.config.ledger import LedgerSettings
 from penstock.config.limits import EventSettings, Limits
 from penstock.config.logs import LogSettings
 from penstock.config.models import ModelSettings
 from penstock.config.prices import ModelUse, PriceSettings, check_prices
+from penstock.config.rerankers import RerankerSettings
 from penstock.config.responses import ResponseSettings
 from penstock.config.server import ServerSettings
 from penstock.config.table import ModelName, Name, Table, conflict
@@ -49,6 +51,8 @@ class Settings(Table):
     app: AppSettings
     models: dict[ModelName, ModelSettings]
     knowledge: dict[Name, KnowledgeSettings]
+    embedders: dict[ModelName, EmbedderSettings] = Field(default_factory=dict)
+    rerankers: dict[ModelName, RerankerSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()
@@ -63,6 +67,14 @@ class Settings(Table):
     keys: dict[Name, KeySettings] = Field(default_factory=dict)
     limits: Limits = ()
     events: EventSettings = EventSettings()
+
+    def embedder(self, name: str) -> EmbedderSettings:
+        """The embedder of that name: of a table, or what the name itself says."""
+        return self.embedders.get(name) or EmbedderSettings(use=name)
+
+    def reranker(self, name: str) -> RerankerSettings:
+        """The reranker of that name: of a table, or what the name itself says."""
+        return self.rerankers.get(name) or RerankerSettings(use=name)
 
     @model_validator(mode="after")
     def _chains_end(self) -> Self:

@@ -1,4 +1,4 @@
-"""From a model's name or address to its files, and to an engine or an encoder that runs them."""
+"""From a model's name or address to its files, and to an engine that runs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from penstock.config.models import TargetSettings
 from penstock.errors import ConfigError
 from penstock.models.catalog import ModelCard, lookup
-from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.engines import EngineSettings, build_engine
 from penstock.models.engines.gguf import read_entries
 from penstock.models.engines.lazy import LazyEngine
@@ -69,14 +68,3 @@ def gguf_in(folder: Path) -> Path:
             hint="Name a GGUF file, such as hf:OWNER/REPO/FILE.gguf.",
         )
     return files[0]
-
-
-async def start_encoder(use: str, on_pull: OnPull) -> SentenceEncoder:
-    """A running encoder. Raises what `pull` raises, or `Unavailable` where it does not start."""
-    encoder = SentenceEncoder(await asyncio.to_thread(pull, use, on_pull))
-    try:
-        await encoder.start()
-    except BaseException:
-        await encoder.close()
-        raise
-    return encoder

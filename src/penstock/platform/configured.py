@@ -23,6 +23,7 @@ from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Configuration, Peers, Services
 from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
+from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.local import card_of
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.platform.cache import keys_of, rules_of
@@ -111,8 +112,10 @@ def pipeline_over(registry: Registry, lasting: Lasting, cache: AnswerCache | Non
 
 
 def embedding(embedders: Mapping[str, Embedder]) -> Iterator[Target]:
+    """The encoders on this machine. Those elsewhere cost money: clients may use them as `[models]` alone."""
     for name, embedder in embedders.items():
-        yield Target(name=name, kind="embedder", provider=EmbeddingProvider(embedder), operations=EMBEDDING)
+        if isinstance(embedder, SentenceEncoder):
+            yield Target(name=name, kind="embedder", provider=EmbeddingProvider(embedder), operations=EMBEDDING)
 
 
 def take_over(settings: Settings, lasting: Lasting) -> None:

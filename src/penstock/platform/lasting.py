@@ -17,7 +17,8 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.knowledge.chunking import ChunkOptions
-from penstock.models.local import OnPull, start_encoder
+from penstock.models.local import OnPull
+from penstock.models.reading import open_embedder
 from penstock.platform.cache import open_cache
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
@@ -121,7 +122,8 @@ class Opening:
     async def _embedder(self, name: str) -> Embedder:
         """The encoder of that name, started the first time that it is needed."""
         if name not in self._embedders:
-            encoder = await start_encoder(name, self._watch.on_pull)
+            wanted = self._folder.settings.embedder(name)
+            encoder = await open_embedder(name, wanted, self._folder.root, self._watch.on_pull)
             self._stack.push_async_callback(encoder.close)
             self._embedders[name] = encoder
             self._health[name] = encoder.health

@@ -69,10 +69,12 @@ class Signature:
         lines = sorted((name.lower(), " ".join(value.split())) for name, value in [*found, ("host", self._host)])
         names = ";".join(name for name, _ in lines)
         route, _, query = path.partition("?")
+        if self._scope.service != "s3":
+            route = quote(route, safe="/~")  # what is percent-encoded is encoded again, except for S3
         request = "\n".join(
             (
                 method,
-                quote(route, safe="/~") or "/",  # what is percent-encoded is encoded again, except for S3
+                route or "/",
                 "&".join(sorted(each if "=" in each else f"{each}=" for each in query.split("&") if each)),
                 *(f"{name}:{value}" for name, value in lines),
                 "",

@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from penstock.config import Secret
+from penstock.config.embedders import EmbedderSettings
 from penstock.config.models import TargetSettings
+from penstock.config.rerankers import RerankerSettings
 from penstock.errors import ConfigError
 from penstock.exchange import Operation
 from penstock.models.dialects.anthropic import writing as anthropic
@@ -205,7 +207,7 @@ def remote(
     )
 
 
-def remote_of(target: TargetSettings) -> RemoteSettings:
+def remote_of(target: TargetSettings | EmbedderSettings | RerankerSettings) -> RemoteSettings:
     """What a model of the configuration needs to be reached. Raises `ConfigError`."""
     account = Account(
         region=target.region,
