@@ -10,7 +10,7 @@ Readers always see one published generation, whole; a run publishes the next one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,12 +18,15 @@ from msgspec import Struct
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import InvalidRequest
 from penstock.exchange import LOCAL_PROJECT
-from penstock.knowledge import uploads
-from penstock.knowledge.find import Listing, find, nothing_to_read
-from penstock.knowledge.ingest import Ingestion
+from penstock.knowledge.executors.base import ExecutorFactory
+from penstock.knowledge.executors.process import ProcessExecutor
+from penstock.knowledge.ingestion.run import Ingestion, RunParts, RunRules
 from penstock.knowledge.search import Searcher
+from penstock.knowledge.sources import uploads
+from penstock.knowledge.sources.base import Source
+from penstock.knowledge.sources.folder import FolderSource
+from penstock.knowledge.sources.uploads import UploadsSource
 from penstock.knowledge.stores.reader import SqliteReader
-from penstock.knowledge.stores.records import FOLDER, UPLOADS
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.values import (
     EVERYTHING,
@@ -67,14 +70,17 @@ __all__ = [
 ]
 
 DEFAULT_OPTIONS = KnowledgeOptions()
+RULES = RunRules()
+UPLOADS_ONLY = RunRules(allow_delete=True, may_be_empty=True)
 
 
 class BaseSettings(Struct, frozen=True):
-    """How files are read, where uploaded ones are kept, and what time it is."""
+    """How files are read and by whom, where uploaded ones are kept, and what time it is."""
 
     options: KnowledgeOptions
     uploads: Path
     clock: Clock
+    executor: ExecutorFactory = ProcessExecutor
 
 
 class KnowledgeBase:
@@ -87,6 +93,7 @@ class KnowledgeBase:
         self._options = settings.options
         self._uploads = settings.uploads
         self._clock = settings.clock
+        self._executor = settings.executor
         self._searcher = Searcher(store, embedder)
         self._running = asyncio.Lock()
 
@@ -112,18 +119,22 @@ class KnowledgeBase:
         """Commits what waits and closes the file."""
         self._store.close()
 
-    async def ingest(self, sources: Sources, *, progress: Progress = ignore_progress) -> IngestSummary:
-        """Brings the knowledge in line with these files and the uploaded ones, and publishes one generation.
+    async def ingest(
+        self,
+        sources: Sources | Sequence[Source],
+        *,
+        progress: Progress = ignore_progress,
+        rules: RunRules = RULES,
+    ) -> IngestSummary:
+        """Brings the knowledge in line with its sources and the uploaded files, and publishes one generation.
 
         What did not change costs nothing. One run at a time: a second waits for the first. Raises `ConfigError`
-        where there is nothing to read, `StorageFull`, or what the embedder raises; readers keep what they had.
+        where there is nothing to read, `StorageFull`, or what a source or the embedder raises; readers keep what
+        they had.
         """
+        given: Sequence[Source] = (FolderSource(sources),) if isinstance(sources, Sources) else sources
         async with self._running:
-            listing = await asyncio.to_thread(find, sources)
-            uploaded = await self._list_uploads()
-            if not listing.files and not listing.unlisted and not uploaded.files:
-                raise nothing_to_read(sources, listing)
-            return await self._ingest({FOLDER: listing, UPLOADS: uploaded}, progress)
+            return await self._ingest((*given, UploadsSource(self._uploads)), progress, rules)
 
     async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
         """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
@@ -135,7 +146,7 @@ class KnowledgeBase:
         uploads.check_size(name, len(data), self._options.max_file_bytes)
         async with self._running:
             await asyncio.to_thread(uploads.write, self._uploads, name, data)
-            await self._ingest({UPLOADS: await self._list_uploads()}, progress)
+            await self._ingest((UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
         rows = self.documents(EVERYTHING)
         return next(row for row in rows if row.uploaded and row.path == name)
 
@@ -148,7 +159,7 @@ class KnowledgeBase:
             )
         async with self._running:
             await asyncio.to_thread(uploads.delete, self._uploads, row.path)
-            await self._ingest({UPLOADS: await self._list_uploads()}, ignore_progress)
+            await self._ingest((UploadsSource(self._uploads),), ignore_progress, UPLOADS_ONLY)
 
     async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
         """The passages that fit a question best, of documents that its reader may find and that its filter means.
@@ -193,13 +204,14 @@ class KnowledgeBase:
             stored = SqliteReader(connection, self._store.project_id)
             return stored.counts(stored.published().number, reader)
 
-    async def _ingest(self, listings: Mapping[str, Listing], progress: Progress) -> IngestSummary:
-        run = Ingestion(self._store, self._embedder, self._options, self._clock)
-        summary = await run.run(listings, progress)
+    async def _ingest(self, sources: Sequence[Source], progress: Progress, rules: RunRules) -> IngestSummary:
+        executor = self._executor(self._embedder, self._options)
+        parts = RunParts(
+            store=self._store, embedder=self._embedder, executor=executor, options=self._options, clock=self._clock
+        )
+        try:
+            summary = await Ingestion(parts, progress).run(sources, rules)
+        finally:
+            await executor.stop()
         await asyncio.to_thread(self._searcher.warm)
         return summary
-
-    async def _list_uploads(self) -> Listing:
-        if not self._uploads.is_dir():
-            return Listing(files=(), problems=(), unlisted=())
-        return await asyncio.to_thread(find, Sources(self._uploads))

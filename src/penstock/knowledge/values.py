@@ -200,13 +200,17 @@ class Document(Struct, frozen=True, kw_only=True):
 
 
 class KnowledgeCounts(Struct, frozen=True, kw_only=True):
-    """What the published generation holds; `statuses` counts its documents by status."""
+    """What the published generation holds; `statuses` counts its documents by status. `bytes` is the size of the
+    documents as they came; UTC microseconds say when the first and the last of them were read, 0 without any."""
 
     generation: int
     documents: int
     chunks: int
     characters: int
     statuses: dict[str, int]
+    bytes: int = 0
+    first_loaded_at: int = 0
+    last_loaded_at: int = 0
 
 
 class IngestProgress(Struct, frozen=True, kw_only=True):
@@ -229,9 +233,18 @@ class FileProblem(Struct, frozen=True):
     reason: str
 
 
+class SourceProblem(Struct, frozen=True):
+    """A source that could not be listed, or of which too much was gone: what is known of it was kept."""
+
+    source: str
+    reason: str
+
+
 class IngestSummary(Struct, frozen=True, kw_only=True):
-    """What a run did. `statuses` counts every file found by its status, `chunks` what was written,
-    `embedded` the passages that the encoder had to read (the others came from the cache)."""
+    """What a run did. `statuses` counts every document found by its status, `chunks` the passages written,
+    `embedded` those that the encoder had to read (the others came from the cache). A run with `sources`, which it
+    could not bring up to date, is partial. `generation` is the newest one, which readers see unless they are kept
+    at another."""
 
     generation: int
     added: int
@@ -243,6 +256,7 @@ class IngestSummary(Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     problems: tuple[FileProblem, ...]
     seconds: float
+    sources: tuple[SourceProblem, ...] = ()
 
 
 def ignore_progress(progress: IngestProgress) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, bindparam, text
 
 from penstock.errors import NotFound
 from penstock.knowledge.filters import Metadata, matches
+from penstock.knowledge.stores.publishing import embedder_id, published
 from penstock.knowledge.stores.records import UPLOADS, Published, StoredChunk, VectorRows
-from penstock.knowledge.stores.sqlite import embedder_id, published
 from penstock.knowledge.values import Document, DocumentRow, Heading, KnowledgeCounts, Reader, Scope
 
 VISIBLE = "{0}.added_in <= :number AND ({0}.removed_in IS NULL OR {0}.removed_in > :number)"
@@ -30,10 +30,12 @@ METADATA = msgspec.json.Decoder(dict[str, str | int | float | bool | tuple[str, 
 
 
 class Marks(msgspec.Struct, frozen=True):
-    """Where a document's headings and pages are, as stored beside its text."""
+    """Where a document's headings and pages are, and what it says of itself, as stored beside its text."""
 
     headings: tuple[Heading, ...] = ()
     page_starts: tuple[int, ...] = ()
+    title: str = ""
+    metadata: dict[str, str | int | float | bool | tuple[str, ...]] = {}
 
 
 class SqliteReader:
@@ -237,7 +239,8 @@ class SqliteReader:
         clause, tags = for_reader(reader)
         found = self._connection.execute(
             text(
-                "SELECT d.status, count(*), sum(d.chunks), sum(d.characters) FROM document d"  # noqa: S608
+                "SELECT d.status, count(*), sum(d.chunks), sum(d.characters), sum(d.size), min(d.loaded_at),"  # noqa: S608
+                " max(d.loaded_at) FROM document d"
                 f" WHERE d.project_id = :project AND {VISIBLE.format('d')}{clause}"
                 " GROUP BY d.status ORDER BY d.status"
             ),
@@ -245,10 +248,13 @@ class SqliteReader:
         ).all()
         return KnowledgeCounts(
             generation=number,
-            documents=sum(count for _, count, _, _ in found),
-            chunks=sum(chunks for _, _, chunks, _ in found),
-            characters=sum(characters for _, _, _, characters in found),
-            statuses={status: count for status, count, _, _ in found},
+            documents=sum(row[1] for row in found),
+            chunks=sum(row[2] for row in found),
+            characters=sum(row[3] for row in found),
+            statuses={row.status: row[1] for row in found},
+            bytes=sum(row[4] for row in found),
+            first_loaded_at=min((row[5] for row in found), default=0),
+            last_loaded_at=max((row[6] for row in found), default=0),
         )
 
 

@@ -7,62 +7,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.knowledge.filters import Metadata
-from penstock.knowledge.values import Stat, Status
 
 FOLDER = "folder"
 UPLOADS = "uploads"
 """The two sources of a knowledge base: the app's own files, and those dropped in through the console."""
-
-
-class LedgerRow(Struct, frozen=True, kw_only=True):
-    """What is known of a file that was taken in before. `digest` is "" where it was never read whole."""
-
-    row: int
-    stat: Stat
-    digest: str
-    recipe: str
-    status: Status
-    reason: str
-    chunks: int
-
-
-class NewChunk(Struct, frozen=True, kw_only=True):
-    """A passage to write. `digest` identifies what was embedded for it; `terms` is for unspaced scripts."""
-
-    start: int
-    end: int
-    page: int | None
-    heading: tuple[str, ...]
-    text: str
-    digest: bytes
-    terms: str | None
-
-
-class NewDocument(Struct, frozen=True, kw_only=True):
-    """A document to write, in place of the one of the same source and path if there is one."""
-
-    id: str
-    source: str
-    path: str
-    title: str
-    kind: str
-    status: Status
-    reason: str
-    recipe: str
-    digest: str
-    stat: Stat
-    pages: int | None
-    marks: bytes
-    text: str
-    chunks: tuple[NewChunk, ...]
-    loaded_at: int
-
-
-class Pending(Struct, frozen=True):
-    """The generation that a run works on, unseen by readers until it is published."""
-
-    number: int
-    embedder_id: int
 
 
 class Published(Struct, frozen=True):
