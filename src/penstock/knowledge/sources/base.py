@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -106,3 +107,8 @@ class Source(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def linked(link: str, key: str) -> str:
+    """Where people open a document: an address with `{key}` in it, or "" for nowhere."""
+    return link.replace("{key}", quote(key)) if link else ""

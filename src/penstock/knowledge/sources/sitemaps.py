@@ -8,7 +8,6 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal
-from xml.etree import ElementTree
 
 from msgspec import Struct
 from yarl import URL
@@ -17,6 +16,7 @@ from penstock.errors import UpstreamFailed
 from penstock.knowledge.sources.reach import normal
 from penstock.knowledge.sources.robots import Robots
 from penstock.knowledge.sources.visits import Visitor
+from penstock.knowledge.sources.xml import BadXml, local_name, parse_xml
 
 MOST_BYTES = 52_428_800
 """As large as one sitemap may be, unpacked (sitemaps.org)."""
@@ -87,12 +87,10 @@ def parse_sitemap(data: bytes) -> SitemapFile:
         if not lines or normal(lines[0]) is None:
             raise NotASitemap("it is neither XML nor a list of addresses.")
         return SitemapFile("pages", tuple(lines))
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise NotASitemap("it has a document type, as no sitemap does.")
     try:
-        root = ElementTree.fromstring(data)  # noqa: S314 - entities were refused
-    except ElementTree.ParseError as error:
-        raise NotASitemap(f"it is no whole XML ({error}).") from None
+        root = parse_xml(data)
+    except BadXml as error:
+        raise NotASitemap(f"{error}.") from None
     name = local_name(root)
     if name not in ("urlset", "sitemapindex"):
         raise NotASitemap(f"it is a <{name[:40]}>, not a <urlset> or <sitemapindex>.")
@@ -112,7 +110,3 @@ def unpacked(data: bytes) -> bytes:
     if len(data) > MOST_BYTES:
         raise NotASitemap(f"it has more than {MOST_BYTES >> 20} MiB.")
     return data
-
-
-def local_name(element: ElementTree.Element) -> str:
-    return str(element.tag).rpartition("}")[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -14,6 +13,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from penstock.knowledge.sources.download import TooLarge, save
 from penstock.knowledge.sources.reach import AddressRefused, Reach, normal
 from penstock.knowledge.values import Status
 
@@ -159,28 +159,17 @@ class Visitor:
         if length is not None and length > limit:
             return too_large(url, limit)
         file = self._folder / f"page-{next(self._names)}"
-        digest, size = hashlib.sha256(), 0
         try:
-            with file.open("wb") as out:
-                async for piece in response.content.iter_chunked(1 << 16):
-                    size += len(piece)
-                    if size > limit:
-                        break
-                    digest.update(piece)
-                    out.write(piece)
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
-        if size > limit:
-            file.unlink()
+            saved = await save(response.content.iter_chunked(1 << 16), file, limit)
+        except TooLarge:
             return too_large(url, limit)
         headers = response.headers
         return Visit(
             url=str(url),
             outcome="page",
             file=file,
-            digest=digest.hexdigest(),
-            size=size,
+            digest=saved.digest,
+            size=saved.size,
             validators=Validators(headers.get("ETag", ""), headers.get("Last-Modified", "")),
             content_type=headers.get("Content-Type", ""),
             robots=", ".join(headers.getall("X-Robots-Tag", ())),

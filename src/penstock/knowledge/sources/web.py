@@ -80,7 +80,6 @@ class WebSource:
     async def fetch(self, item: Item, folder: Path) -> Path:
         url = URL(item.location.decode(), encoded=True)
         file = self._files.pop(item.key, None)
-        target = Path(tempfile.mkstemp(dir=folder, prefix="page-")[1])
         if file is None:
             robots = (
                 Robots(self._opened(), self._options.limits.user_agent) if self._options.respect_robots else None
@@ -93,8 +92,7 @@ class WebSource:
                 raise kind(f"{url}: {visit.reason}")
             file = visit.file
             await asyncio.to_thread(to_utf8, file, visit.content_type)
-        await asyncio.to_thread(shutil.move, file, target)
-        return target
+        return Path(await asyncio.to_thread(shutil.move, file, folder / f"{self.name}-{file.name}"))
 
     async def close(self) -> None:
         if self._visitor is not None:
