@@ -221,7 +221,7 @@ async def test_a_composed_answer_streams_through_and_is_attributed(
 async def test_what_the_model_invents_is_marked(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("The Grand Valley Dam is 221 metres high. [1] It cost 12 million dollars. [1]")
     text, grounding, _ = await collected(composing(base, embedder, model), asking(HEIGHT))
-    assert [text[start:end] for start, end in grounding.unsupported] == ["It cost 12 million dollars. [1]"]
+    assert [text[start:end] for start, end in grounding.unsupported] == ["It cost 12 million dollars."]
 
 
 async def test_a_model_that_finds_no_answer_is_not_an_answer(
@@ -267,7 +267,14 @@ async def test_what_the_model_is_sent(base: KnowledgeBase, embedder: SentenceEnc
     assert sent.deadline == caller.deadline
     assert sent.parameters == caller.parameters
     assert tracer.named("prompt").attributes["messages"] == sent.messages
-    assert [span.name for span in tracer.spans] == ["embed", "search", "evidence", "prompt", "attribution"]
+    assert [span.name for span in tracer.spans] == [
+        "round 1",
+        "embed",
+        "search",
+        "evidence",
+        "prompt",
+        "attribution",
+    ]
     assert tracer.named("evidence").attributes["sentences"][0]["document"] == "dam.txt"
 
 
@@ -323,7 +330,7 @@ async def test_a_model_that_fails_midway_fails_the_answer(base: KnowledgeBase, e
 async def test_a_quote_that_is_not_in_its_document_is_left_out(
     base: KnowledgeBase, embedder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "texts", lambda ranges: ["something else"] * len(ranges))
+    monkeypatch.setattr(base, "texts", lambda ranges, reader: ["something else"] * len(ranges))
     text, grounding, _ = await collected(
         GroundedApp("handbook", base, embedder, None, AnswerSettings()), asking(HEIGHT)
     )

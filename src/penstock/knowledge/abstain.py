@@ -46,6 +46,30 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     answered: LinearModel
     threshold: float
 
+    def for_app(self, fitted: AppCalibration | None) -> Calibration:
+        """These parameters as an app's own questions correct them."""
+        if fitted is None:
+            return self
+        answered = LinearModel(self.answered.weights, self.answered.bias + fitted.shift)
+        return Calibration(self.made_by, self.ranking, answered, fitted.threshold)
+
+
+class AppCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an app's own questions made of the logistic function: a shift of its bias, and the threshold.
+
+    `knowledge` and `generation` say what it was fitted on, with how many answerable and unanswerable questions;
+    `embedder` is the fingerprint of the encoder, without which the figures mean nothing.
+    """
+
+    threshold: float
+    shift: float
+    knowledge: str
+    generation: int
+    embedder: str
+    answerable: int
+    unanswerable: int
+    fitted_us: int
+
 
 @cache
 def calibration() -> Calibration:

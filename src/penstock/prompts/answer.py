@@ -31,10 +31,22 @@ def answer_prompt(path: Path | None = None) -> Prompt:
 
     Raises `ConfigError` naming file and line.
     """
-    if path is not None and path.is_file():
-        return load_prompt(path, VARIABLES)
-    source = resources.files("penstock.prompts").joinpath("answer.md").read_text("utf-8")
-    return parse_prompt(source, "answer", "penstock/prompts/answer.md", VARIABLES)
+    return load_prompt(path, VARIABLES) if path is not None and path.is_file() else built_in("answer")
+
+
+def quotes_prompt(path: Path | None = None) -> Prompt:
+    """The prompt for answers in quotes alone, likewise."""
+    return load_prompt(path, VARIABLES) if path is not None and path.is_file() else built_in("quotes")
+
+
+def rewrite_prompt() -> Prompt:
+    """The prompt with which a model words the next query."""
+    return built_in("rewrite")
+
+
+def built_in(name: str) -> Prompt:
+    source = resources.files("penstock.prompts").joinpath(f"{name}.md").read_text("utf-8")
+    return parse_prompt(source, name, f"penstock/prompts/{name}.md", VARIABLES)
 
 
 def answer_values(app: str, question: str, passages: Sequence[PassageValue]) -> dict[str, object]:

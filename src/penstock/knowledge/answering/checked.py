@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from penstock.knowledge.answering.gate import CLOSES, Piece, QuotationGate
 from penstock.knowledge.answering.verbatim import Verbatim
 from penstock.knowledge.attribution import Attribution, Claim, Support, claims_of, supported
-from penstock.knowledge.citations import Quotation, Quoting
+from penstock.knowledge.citations import Quotation
 from penstock.knowledge.evidence import SentenceVectors, candidates_of
 from penstock.knowledge.terms import fold, words
 from penstock.knowledge.values import Hit
@@ -36,9 +36,6 @@ class Written(Struct, frozen=True):
     quotations: tuple[Quotation, ...] = ()
     unsupported: tuple[tuple[int, int], ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.text or self.quotations or self.unsupported)
-
 
 class CheckedText:
     """An answer from the passages, checked while it comes. Ranges are characters of what the reader got.
@@ -46,9 +43,7 @@ class CheckedText:
     `before` is what the reader got already, of which nothing needs a support.
     """
 
-    def __init__(
-        self, question: str, passages: Sequence[Hit], vectors: SentenceVectors, quoting: Quoting, before: str = ""
-    ) -> None:
+    def __init__(self, question: str, passages: Sequence[Hit], vectors: SentenceVectors, before: str = "") -> None:
         self.text = before
         self.found = Attribution()
         self.quotations: list[Quotation] = []
@@ -58,7 +53,6 @@ class CheckedText:
         self._sentences = [(each.at + 1, each) for each in candidates_of(passages)]
         self._verbatim = Verbatim(passages)
         self._vectors = vectors
-        self._quoting = quoting
         self._gate = QuotationGate()
         self._done = len(before)
         self._swallow = ""
@@ -80,10 +74,9 @@ class CheckedText:
             await self._add(piece)
         found = await self._finished_sentences(last=last)
         cited = self._quoted[known:] + [supporting(support) for support in found.supports]
-        verified = await self._quoting.verified(cited)
-        self.quotations += verified
+        self.quotations += cited
         unsupported = tuple((claim.start, claim.end) for claim in found.unsupported)
-        return Written(self.text[start:], tuple(verified), unsupported)
+        return Written(self.text[start:], tuple(cited), unsupported)
 
     async def _add(self, piece: Piece) -> None:
         if piece.kind == "quotation":

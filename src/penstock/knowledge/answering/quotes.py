@@ -9,6 +9,7 @@ answer at all; one that takes only schemas chooses among the sentences, and none
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -116,41 +117,40 @@ def clauses_of(sentence: str) -> list[Clause]:
 
 
 class QuoteReader:
-    """Reads the quotes of an answer as each is whole. What is not a quote from its passage is left out."""
+    """Reads the quotes of an answer as each is whole. What is not a quote from its passage is left out.
 
-    def __init__(self, sentences: Sequence[Sentence], passages: Sequence[Hit]) -> None:
+    `listed` answers are those under `quote_schema`, whose quotes are read at the end.
+    """
+
+    def __init__(self, sentences: Sequence[Sentence], *, listed: bool) -> None:
         self._sentences = sentences
-        self._passages = passages
+        self._listed = listed
         self._held = ""
 
     def feed(self, text: str) -> Iterator[Quotation]:
         """The quotes that are whole with this text."""
         self._held += text
-        while whole := QUOTE.match(self._held):
+        while not self._listed and (whole := QUOTE.match(self._held)):
             self._held = self._held[whole.end() :]
-            if (quotation := self._found(whole.group(1), int(whole.group(2)))) is not None:
-                yield quotation
+            yield from self._found(whole.group(1), int(whole.group(2)))
 
-    def listed(self, answer: str) -> Iterator[Quotation]:
-        """The quotes of a whole answer under `quote_schema`; none where it broke off before its end."""
-        try:
-            quotes = msgspec.json.decode(answer, type=Quotes).quotes
-        except msgspec.DecodeError:
+    def end(self) -> Iterator[Quotation]:
+        """The quotes that are whole only now; none of a list that broke off before its end."""
+        if not self._listed:
             return
-        for text in dict.fromkeys(quotes[:MOST_QUOTES]):
-            for sentence in self._sentences:
-                if sentence.text == text:
-                    yield Quotation(sentence=sentence, number=sentence.at + 1, score=1.0)
-                    break
+        with contextlib.suppress(msgspec.DecodeError):
+            for text in msgspec.json.decode(self._held, type=Quotes).quotes[:MOST_QUOTES]:
+                yield from self._found(text, None)
 
-    def _found(self, text: str, number: int) -> Quotation | None:
+    def _found(self, text: str, number: int | None) -> Iterator[Quotation]:
+        """The quotation, from passage `number` where that is said; nothing where the text is not there."""
         for sentence in self._sentences:
-            at = sentence.text.find(text) if sentence.at + 1 == number else -1
+            at = sentence.text.find(text) if text and number in (None, sentence.at + 1) else -1
             if at >= 0:
                 start = sentence.start + at
                 part = msgspec.structs.replace(sentence, start=start, end=start + len(text), text=text)
-                return Quotation(sentence=part, number=number, score=1.0)
-        return None
+                yield Quotation(sentence=part, number=sentence.at + 1, score=1.0)
+                return
 
 
 class Quotes(Struct, frozen=True):

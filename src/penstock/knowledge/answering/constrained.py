@@ -1,0 +1,118 @@
+"""Answers that a model writes in quotes alone: it chooses, and cannot write anything else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from penstock.errors import UnsupportedFeature
+from penstock.exchange import Chunk, Grounding
+from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing
+from penstock.knowledge.answering.modelled import Model, ended
+from penstock.knowledge.answering.quotes import QuoteReader, quotable, quote_grammar, quote_schema
+from penstock.knowledge.citations import Quotation
+from penstock.knowledge.values import Hit
+from penstock.prompts.template import Prompt
+
+Holding = Literal["grammar", "schema"]
+"""How a model is held to quotes: by a grammar of them, or by a schema that lists the sentences."""
+
+
+class Chosen:
+    """What a model has chosen so far, and how its answer ended."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.cited: list[Quotation] = []
+        self.length = len(asked.preface)
+        self.written = ""
+        self.end = Chunk(finish_reason="stop")
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the model was cut off while it did something other than say that the documents do not."""
+        return self.end.finish_reason == "length" and not self.written.lstrip().startswith(NOT_SAID[:4])
+
+
+class Constrained:
+    """Lets a model choose quotes. Each is given out when it is whole and was found in its document."""
+
+    def __init__(self, model: Model, prompt: Prompt, citing: Citing, holding: Holding) -> None:
+        self._model = model
+        self._prompt = prompt
+        self._citing = citing
+        self._holding = holding
+
+    async def write(self, asked: Asked, passages: Sequence[Hit]) -> AsyncGenerator[Chunk, None]:
+        """Quotes with their citations; that the documents do not say where the model chose none.
+
+        Raises `UnsupportedFeature` where the model cannot be held to anything.
+        """
+        chosen = Chosen(asked)
+        if asked.preface:
+            yield Chunk(text=asked.preface)
+        try:
+            async with contextlib.aclosing(self._quotations(asked, passages, chosen)) as quotations:
+                async for quotation in quotations:
+                    if (piece := await self._piece(chosen, quotation)) is not None:
+                        yield piece
+        except UnsupportedFeature as error:
+            raise self._cannot(error) from error
+        if not chosen.cited and chosen.broken_off:
+            for quotation in asked.quotations[:1]:  # cut off inside its first quote: the best one is whole
+                if (piece := await self._piece(chosen, quotation)) is not None:
+                    yield piece
+        if not chosen.cited:
+            yield Chunk(text=NOT_SAID)
+        yield replace(chosen.end, grounding=self._grounding(chosen))
+
+    async def _quotations(
+        self, asked: Asked, passages: Sequence[Hit], chosen: Chosen
+    ) -> AsyncGenerator[Quotation, None]:
+        """What the model quotes, each quotation when it is whole."""
+        sentences = quotable(asked.evidence, passages)
+        listed = self._holding == "schema"
+        constraint = quote_schema(sentences) if listed else quote_grammar(sentences, NOT_SAID)
+        reader = QuoteReader(sentences, listed=listed)
+        sent = self._model.sent(asked.exchange, self._prompt, passages, constraint)
+        async with contextlib.aclosing(self._model.chunks(sent)) as chunks:
+            async for chunk in chunks:
+                chosen.end, chosen.written = ended(chosen.end, chunk), chosen.written + chunk.text
+                for quotation in reader.feed(chunk.text):
+                    yield quotation
+        for quotation in reader.end():
+            yield quotation
+
+    async def _piece(self, chosen: Chosen, quotation: Quotation) -> Chunk | None:
+        """A quote with its citation; `None` for one that is not in its document any more, or was given already."""
+        if quotation.place in {each.place for each in chosen.cited}:
+            return None
+        gap = " " if chosen.cited else ""
+        text = f"{gap}“{quotation.sentence.text}” [{quotation.number}]"
+        placed = replace(quotation, answer_start=chosen.length + len(gap), answer_end=chosen.length + len(text))
+        verified = await self._citing.verified(chosen.asked, [placed])
+        if not verified:
+            return None
+        chosen.cited += verified
+        chosen.length += len(text)
+        return Chunk(text=text, grounding=self._citing.grounding(chosen.asked, "partial", verified))
+
+    def _grounding(self, chosen: Chosen) -> Grounding:
+        asked, cited = chosen.asked, chosen.cited
+        used = {quotation.place for quotation in cited}
+        others = [quotation for quotation in asked.quotations if quotation.place not in used]
+        if not cited:
+            return self._citing.grounding(replace(asked, answered=False), "answer", others)
+        grounding = self._citing.grounding(asked, "answer", [*asked.prefaced(), *cited, *others])
+        return replace(grounding, grounded=1.0)
+
+    def _cannot(self, error: UnsupportedFeature) -> UnsupportedFeature:
+        return UnsupportedFeature(
+            f"app {self._model.app!r} answers only in quotes, and its model {self._model.name!r} cannot be held to"
+            f" them: {error.message}",
+            hint='Use a local model or one that follows JSON schemas, or set mode = "quote" under [app].',
+            param="model",
+        )

@@ -1,0 +1,61 @@
+"""The next query in the words of a model: what to search for when the first search did not find enough."""
+
+from __future__ import annotations
+
+import contextlib
+
+from penstock.exchange import Exchange, Parameters
+from penstock.ids import new_id
+from penstock.knowledge.answering.modelled import Model, span
+from penstock.knowledge.evidence import Evidence
+from penstock.prompts.answer import PassageValue, answer_values
+from penstock.prompts.template import Prompt
+
+LONGEST = 300
+SHOWN = 3
+"""Sentences that the model sees of what was found."""
+
+
+class Rewriter:
+    """Asks a model for a query."""
+
+    def __init__(self, model: Model, prompt: Prompt) -> None:
+        self._model = model
+        self._prompt = prompt
+
+    async def query(self, exchange: Exchange, question: str, evidence: Evidence) -> str:
+        """One line to search for; "" where the model wrote nothing new. Raises what the model raises."""
+        found = [
+            PassageValue(
+                number=number,
+                document=ranked.sentence.hit.document,
+                title=ranked.sentence.hit.title,
+                heading="",
+                page=None,
+                text=ranked.sentence.text,
+            )
+            for number, ranked in enumerate(evidence.ranked[:SHOWN], start=1)
+        ]
+        settings = self._prompt.settings
+        asked = exchange.replace(
+            id=new_id("req"),
+            parent_id=exchange.id,
+            app=exchange.model,
+            operation="chat",
+            model=self._model.name,
+            messages=self._prompt.render(answer_values(self._model.app, question, found)),
+            prompt="",
+            parameters=Parameters(temperature=settings.temperature, max_tokens=settings.max_tokens),
+            wants_usage=True,
+            dialect="",
+            body=b"",
+        )
+        with span(exchange.tracer, "rewrite") as recorded:
+            text = ""
+            async with contextlib.aclosing(self._model.chunks(asked)) as chunks:
+                async for chunk in chunks:
+                    text += chunk.text
+            query = next((line.strip(" \t\"'“”-*") for line in text.splitlines() if line.strip()), "")[:LONGEST]
+            if recorded is not None:
+                recorded.set(query=query)
+        return "" if query.casefold() == question.casefold() else query

@@ -1,0 +1,262 @@
+"""Rounds of search: when the first does not find enough, another with an altered query, a bounded number of times.
+
+    search → rank → enough? → else: the part that is missing, with the names found so far → search → …
+
+What a round found stays found: a later one adds passages, and one that fails or is cut off takes none away. Each is
+a span that says what was searched for and why it went on or stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock.errors import PenstockError
+from penstock.exchange import Exchange
+from penstock.knowledge.abstain import present
+from penstock.knowledge.answering.hops import bridged, covered, found_names, missing_names, parts_of
+from penstock.knowledge.base import KnowledgeBase, Query, Reader
+from penstock.knowledge.evidence import PASSAGES, SEARCHED, Evidence, EvidenceFinder, Ranked
+from penstock.knowledge.question import leans_on_context
+from penstock.knowledge.terms import terms
+from penstock.knowledge.values import Hit, SearchResult
+from penstock.seams import Tracer
+
+ENOUGH = 0.7
+"""The share of a part's words in one sentence and the one before from which on it counts as found."""
+
+Rewrite = Callable[[str, Evidence], Awaitable[str]]
+"""A model's better query for a question of which this was found; "" for none."""
+
+
+class Next(Struct, frozen=True):
+    """What to search for in the next round, and why; `part` is the part of the question that it is about."""
+
+    query: str
+    reason: str
+    part: str = ""
+
+
+class Round(Struct, frozen=True):
+    """One search: what it was for, and what it found."""
+
+    number: int
+    query: str
+    reason: str
+    found: SearchResult
+    evidence: Evidence
+
+
+class Found(Struct, frozen=True):
+    """What all rounds found together: the evidence to answer from, and the rounds themselves."""
+
+    evidence: Evidence
+    generation: int
+    rounds: tuple[Round, ...]
+
+
+class RoundSettings(Struct, frozen=True, kw_only=True):
+    """At most `rounds`; below `thin`, a probability, the evidence is too thin to stop with."""
+
+    rounds: int = 2
+    thin: float = 0.3
+    threshold: float = 0.0
+
+
+class Rounds:
+    """Searches one knowledge base until enough is found. `rewrite` lets a model word the next query."""
+
+    def __init__(
+        self,
+        knowledge: KnowledgeBase,
+        finder: EvidenceFinder,
+        settings: RoundSettings,
+        rewrite: Callable[[Exchange, str, Evidence], Awaitable[str]] | None = None,
+    ) -> None:
+        self._knowledge = knowledge
+        self._finder = finder
+        self._settings = settings
+        self._rewrite = rewrite
+
+    async def find(self, question: str, reader: Reader, exchange: Exchange) -> Found:
+        """Raises what the first search raises; later ones that fail leave what was found before."""
+        query = Query(text=question, reader=reader, limit=SEARCHED)
+        first, upcoming = await self._round(query, Next(question, "the question as it was asked"), (), exchange)
+        done: tuple[Round, ...] = (first,)
+        while upcoming is not None and len(done) < self._settings.rounds:
+            again = replace(query, text=upcoming.query, generation=first.found.generation)
+            try:
+                latest, upcoming = await self._round(again, upcoming, done, exchange)
+            except PenstockError:
+                break  # the span says what went wrong; what was found is not lost by it
+            done = (*done, latest)
+        return Found(combined(question, done, self._settings.threshold), first.found.generation, done)
+
+    async def _round(
+        self, query: Query, wanted: Next, before: tuple[Round, ...], exchange: Exchange
+    ) -> tuple[Round, Next | None]:
+        number = len(before) + 1
+        opened = (
+            contextlib.nullcontext()
+            if exchange.tracer is None
+            else exchange.tracer.span(f"round {number}", query=wanted.query)
+        )
+        with opened as span:
+            if span is not None:
+                span.set(**{"penstock.round": number, "penstock.round.reason": wanted.reason})
+            tracer = exchange.tracer if span is None else span.tracer
+            found = await self._knowledge.search(query, tracer)
+            evidence = await self._rank(wanted.part or query.text, found, tracer)
+            this = Round(number, query.text, wanted.reason, found, evidence)
+            upcoming = await self._decide((*before, this), exchange)
+            if span is not None:
+                span.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
+        return this, upcoming
+
+    async def _rank(self, question: str, found: SearchResult, tracer: Tracer | None) -> Evidence:
+        if tracer is None:
+            return await self._finder.find(question, found)
+        with tracer.span("evidence", "reranker", question=question) as span:
+            evidence = await self._finder.find(question, found)
+            span.set(**evidence_attributes(evidence, self._settings.threshold))
+            return evidence
+
+    async def _decide(self, done: tuple[Round, ...], exchange: Exchange) -> Next | None:
+        """What to search for next, `None` where enough is found or no more rounds are allowed."""
+        if len(done) >= self._settings.rounds:
+            return None
+        question = done[0].evidence.question.text
+        upcoming = next_query(question, done, self._settings.thin)
+        if upcoming is None or self._rewrite is None:
+            return upcoming
+        with contextlib.suppress(PenstockError):  # a model that cannot answer: the query made from words will do
+            if query := await self._rewrite(exchange, upcoming.part or question, done[-1].evidence):
+                return replace(upcoming, query=query, reason=f"{upcoming.reason}; worded by the model")
+        return upcoming
+
+
+def next_query(question: str, done: Sequence[Round], thin: float) -> Next | None:
+    """What is still missing, `None` where nothing is."""
+    parts = parts_of(question)
+    best = max(done, key=lambda each: each.evidence.probability).evidence
+    if len(parts) > 1:
+        shares = [(max(covered(part, each.evidence) for each in done), part) for part in parts]
+        asked = {each.query for each in done}
+        open_parts = [(share, part) for share, part in shares if share < ENOUGH]
+        for share, part in sorted(open_parts):
+            query = standing_alone(part, parts)
+            if query not in asked:
+                return Next(
+                    query, f"the question has {len(parts)} parts, and {share:.0%} of this one is covered", part
+                )
+        return None
+    if len(done) > 1:
+        return None
+    names = missing_names(question, best)
+    if names and best.probability < 1 - thin:
+        return Next(question_about(question, best), f"no passage has {', '.join(names[:3])}")
+    if bridged(question) and covered(question, best) < ENOUGH:
+        led = found_names(question, best)
+        if led:
+            return Next(f"{uncovered(question, best)} {' '.join(led)}".strip(), "one thing is named by another")
+    if best.probability < thin:
+        return Next(question_about(question, best), f"the evidence is thin: {best.probability:.0%}")
+    return None
+
+
+def standing_alone(part: str, parts: Sequence[str]) -> str:
+    """A part of a question with the names that its pronouns stand for."""
+    if part == parts[0] or not leans_on_context(part):
+        return part
+    known = set(terms(part))
+    added = [word.strip(",.?!") for word in parts[0].split() if (found := terms(word)) and known.isdisjoint(found)]
+    return f"{part} {' '.join(added)}"
+
+
+def uncovered(question: str, evidence: Evidence) -> str:
+    """The words of a question that its best sentence lacks."""
+    if not evidence.ranked:
+        return question
+    sentence = evidence.ranked[0].sentence
+    have = set(terms(sentence.text)) | sentence.around.before
+    return " ".join(
+        word.strip(",.?!") for word in question.split() if not present(terms(word), have) and terms(word)
+    )
+
+
+def question_about(question: str, evidence: Evidence) -> str:
+    """A question with what a sentence that nearly answers it is about: its names and the title above it."""
+    if not evidence.ranked:
+        return question
+    hit = evidence.ranked[0].sentence.hit
+    known = set(terms(question))
+    about = [*found_names(question, evidence), *(word for word in hit.title.split() if word.isalpha())]
+    added = [word for word in dict.fromkeys(about) if (found := terms(word)) and known.isdisjoint(found)]
+    return f"{question} {' '.join(added[:4])}".strip()
+
+
+def combined(question: str, rounds: Sequence[Round], threshold: float) -> Evidence:
+    """One evidence of several: passages and sentences of each in turn, the first round's first."""
+    first = rounds[0].evidence
+    if len(rounds) == 1:
+        return first
+    passages = interleaved([each.found.hits for each in rounds])[:PASSAGES]
+    at = {hit.chunk_id: number for number, hit in enumerate(passages)}
+    useful = [each.evidence for each in rounds if each.evidence.probability >= threshold] or [first]
+    ranked: dict[tuple[str, int], Ranked] = {}
+    for each in (one for turn in zip_longest(*(evidence.ranked for evidence in useful)) for one in turn):
+        if each is not None and each.sentence.hit.chunk_id in at:
+            placed = replace(each, sentence=replace(each.sentence, at=at[each.sentence.hit.chunk_id]))
+            ranked.setdefault((each.sentence.hit.document_id, each.sentence.start), placed)
+    return Evidence(
+        first.question,
+        tuple(passages),
+        tuple(ranked.values()),
+        first.fit,
+        max(each.evidence.probability for each in rounds),
+        sum(each.evidence.tokens for each in rounds),
+    )
+
+
+def interleaved(found: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """The hits of several searches in turn, each once."""
+    ordered: dict[str, Hit] = {}
+    for turn in zip_longest(*found):
+        for hit in turn:
+            if hit is not None:
+                ordered.setdefault(hit.chunk_id, hit)
+    return list(ordered.values())
+
+
+def decision_attributes(this: Round, upcoming: Next | None, may_go_on: bool) -> dict[str, object]:
+    """What a round decided, for its span."""
+    enough = "enough was found" if may_go_on else "no more rounds are allowed"
+    return {
+        "penstock.round.probability": round(this.evidence.probability, 4),
+        "penstock.round.goes_on": upcoming is not None,
+        "penstock.round.next": upcoming.query if upcoming else None,
+        "penstock.round.decision": upcoming.reason if upcoming else enough,
+    }
+
+
+def evidence_attributes(evidence: Evidence, threshold: float) -> dict[str, object]:
+    return {
+        "probability": round(evidence.probability, 4),
+        "threshold": threshold,
+        "tokens": evidence.tokens,
+        "sentences": [
+            {
+                "document": ranked.sentence.hit.document,
+                "start": ranked.sentence.start,
+                "end": ranked.sentence.end,
+                "text": ranked.sentence.text,
+                "score": round(ranked.score, 4),
+                "cosine": round(ranked.measures.cosine, 4),
+            }
+            for ranked in evidence.ranked[:5]
+        ],
+    }
