@@ -11,7 +11,18 @@ from starlette.routing import BaseRoute
 from penstock.access.routes import GuardedRoute
 from penstock.batches.service import Batches
 from penstock.gateway.services import Services
-from penstock.http import anthropic, batches, files, health, metrics, openai, openapi, operations, responses
+from penstock.http import (
+    anthropic,
+    batches,
+    files,
+    health,
+    metrics,
+    openai,
+    openapi,
+    operations,
+    responses,
+    vector_stores,
+)
 from penstock.http.answering import Running
 from penstock.http.api import (
     audit,
@@ -25,6 +36,7 @@ from penstock.http.api import (
     models,
     overview,
     projects,
+    search,
     traces,
 )
 from penstock.http.bodies import BodyLimit, BodyLimits
@@ -39,6 +51,7 @@ API: list[ApiRoute] = [
     *cache.ROUTES,
     *config.ROUTES,
     *knowledge.ROUTES,
+    *search.ROUTES,
     *models.ROUTES,
     *keys.ROUTES,
     *projects.ROUTES,
@@ -58,6 +71,7 @@ def described_routes(running: Running) -> list[ApiRoute]:
         *responses.routes(running),
         *operations.routes(running),
         *files.ROUTES,
+        *vector_stores.ROUTES,
         *batches.ROUTES,
         *API,
         *health.routes(running),

@@ -96,6 +96,14 @@ def test_whatever_shapes_an_answer_outside_the_request_counts() -> None:
     assert key(keys=first) == key(keys=second)
 
 
+def test_what_an_app_answered_is_for_those_who_may_find_the_same() -> None:
+    app = Target(name="app", kind="app", provider=FakeProvider(), operations=frozenset({"chat"}))
+    hr, other = Principal(key_id="k1", role="viewer", groups=("hr",)), Principal(key_id="k1", role="viewer")
+    assert key(target=app, principal=hr) != key(target=app, principal=other)
+    assert key(target=app, principal=hr) != key(target=app, principal=Principal())
+    assert key(principal=hr) == key(principal=other), "a model knows no documents"
+
+
 def test_with_scope_user_end_users_and_keys_do_not_share() -> None:
     keys = Keys(by_user=True)
     users = [

@@ -17,6 +17,7 @@ from penstock.exchange import Exchange
 from penstock.gateway.cache.base import namespace_of
 from penstock.gateway.cache.entry import form_of
 from penstock.gateway.registry import Target
+from penstock.knowledge.readers import reader_of
 
 DIGEST = 24
 MAX_QUESTION = 500
@@ -86,8 +87,9 @@ class Keys:
     """Makes the keys of one configuration.
 
     `shape` is a digest of what the configuration says about the models, so that a changed one does not find the
-    answers of the old. `generation` tells the generation of the knowledge behind an app, by its name. `by_user`
-    keeps the answers of end users apart. `questions` asks for `CacheRequest.question`.
+    answers of the old. `generation` tells the generation of the knowledge behind an app, by its name; what an app
+    answered is only found by who may find the same documents. `by_user` keeps the answers of end users apart.
+    `questions` asks for `CacheRequest.question`.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Keys:
         if self._by_user:
             who = f"user {exchange.user}" if exchange.user else f"key {exchange.principal.key_id}"
         generation = None if target.is_leaf else self._generation(target.name)
+        readers = None if target.is_leaf else reader_of(exchange.principal).tags
         parts: tuple[object, ...] = (
             exchange.project_id,
             self._shape,
@@ -129,6 +132,7 @@ class Keys:
             target.provider.name,
             target.release_id,
             generation,
+            readers,
             exchange.operation,
             exchange.dialect if exchange.body else "",
             exchange.options.get("headers") if exchange.body else exchange.options.get("top_n"),

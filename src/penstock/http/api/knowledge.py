@@ -1,4 +1,4 @@
-"""/api/v1/knowledge: what a knowledge base holds, files dropped in and taken out, and searches to try."""
+"""/api/v1/knowledge: what a knowledge base holds, and files dropped in and taken out."""
 
 from __future__ import annotations
 
@@ -13,25 +13,20 @@ from penstock.access.principal import require_local
 from penstock.audit.record import Event
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
-from penstock.http import examples
 from penstock.http.acting import record
-from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_json, read_query, reply
+from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_query, reply
 from penstock.knowledge.base import (
     DocumentRow,
     Heading,
-    Hit,
     IngestSummary,
     KnowledgeBase,
     KnowledgeCounts,
-    Query,
     Status,
 )
 from penstock.knowledge.readers import reader_of
 
 MAX_LIMIT = 500
 MAX_TEXT = 1_000_000
-
-Question = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
 class KnowledgeItem(Struct, frozen=True, kw_only=True):
@@ -86,21 +81,6 @@ class UploadQuery(Struct, frozen=True, kw_only=True):
     """`name` is what the file is called; the end of it says what kind of file it is."""
 
     name: Annotated[str, Meta(min_length=1, max_length=1000)]
-
-
-class SearchQuery(Struct, frozen=True, kw_only=True):
-    """`generation` is one that is still kept; by default the published one."""
-
-    q: Question
-    limit: Annotated[int, Meta(ge=1, le=100)] = 5
-    generation: Annotated[int, Meta(ge=0, le=LARGEST)] | None = None
-
-
-class SearchAnswer(Struct, frozen=True, kw_only=True):
-    """Passages, best first."""
-
-    hits: tuple[Hit, ...]
-    generation: int
 
 
 class Removed(Struct, frozen=True, kw_only=True):
@@ -183,21 +163,6 @@ async def ingest(request: Request) -> Response:
     return reply(await base.ingest(services.sources[base.name]))
 
 
-async def search_by_address(request: Request) -> Response:
-    return await search(request, read_query(request, SearchQuery))
-
-
-async def search_by_body(request: Request) -> Response:
-    return await search(request, await read_json(request, SearchQuery))
-
-
-async def search(request: Request, query: SearchQuery) -> Response:
-    reader = reader_of(principal_of(request))
-    wanted = Query(text=query.q, reader=reader, limit=query.limit, generation=query.generation)
-    result = await base_of(request).search(wanted)
-    return reply(SearchAnswer(hits=result.hits, generation=result.generation))
-
-
 def base_of(request: Request) -> KnowledgeBase:
     """The knowledge that the path names. Raises `NotFound`."""
     services: Services = request.app.state.services
@@ -256,29 +221,6 @@ ROUTES = [
         ingest,
         Description(
             role="admin", summary="Takes in new and changed files, and forgets deleted ones.", answer=IngestSummary
-        ),
-    ),
-    ApiRoute(
-        "GET",
-        ONE + "/search",
-        search_by_address,
-        Description(
-            role="viewer",
-            summary="Finds passages; both scores come with each.",
-            query=SearchQuery,
-            answer=SearchAnswer,
-        ),
-    ),
-    ApiRoute(
-        "POST",
-        ONE + "/search",
-        search_by_body,
-        Description(
-            role="viewer",
-            summary="Finds passages, for long questions.",
-            body=SearchQuery,
-            example=examples.SEARCH,
-            answer=SearchAnswer,
         ),
     ),
 ]
