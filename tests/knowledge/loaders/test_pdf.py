@@ -79,7 +79,7 @@ def test_a_page_without_text_keeps_its_number() -> None:
         (pdf([RULES], encrypted=True), "encrypted", "protected by a password"),
         (pdf([RULES])[:300], "corrupt", "broken or only a part"),
         (b"Dear Sir, this is a letter.", "corrupt", "not a PDF"),
-        (pdf([[]]), "no_text", "Run OCR"),
+        (pdf([[]]), "no_text", "There is no text in it"),
         (b"%PDF-1.7\n" + bytes(range(256)) * 20, "corrupt", "broken"),
     ],
 )

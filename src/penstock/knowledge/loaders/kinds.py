@@ -97,7 +97,7 @@ PARSERS: dict[Kind, Parser] = {
     "text": Parser(2),
     "markdown": Parser(2, "markdown-it-py"),
     "html": Parser(2, "selectolax"),
-    "pdf": Parser(2, "pypdfium2"),
+    "pdf": Parser(3, "pypdfium2"),
     "docx": Parser(2, "python-docx"),
     "rst": Parser(1),
     "pptx": Parser(1, "python-pptx"),
@@ -109,7 +109,7 @@ PARSERS: dict[Kind, Parser] = {
     "epub": Parser(1, "selectolax"),
     "code": Parser(1),
 }
-PIECEWISE = frozenset[Kind](("eml",))
+PIECEWISE = frozenset[Kind](("pdf", "eml"))
 """Kinds whose loaders look at the time."""
 OCR = "tesseract"
 """The program that reads pictures of pages, where it is installed."""

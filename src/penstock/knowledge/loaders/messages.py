@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.chunking.units import Unit
 from penstock.knowledge.loaders.kinds import Kind
 from penstock.knowledge.values import Heading, Stat, Status
 
@@ -42,6 +43,7 @@ class ReadResult(Struct, frozen=True, kw_only=True):
     """What came of a file. `digest` and `stat` are of the bytes that were read, "" and `None` where none were.
 
     `unchanged`: the digest is the known one, and nothing else was done. `metadata` is what the file says of itself.
+    `grains` are there for strategy `semantic` alone, one for each passage: they are to be joined by their vectors.
     """
 
     status: Status
@@ -55,3 +57,4 @@ class ReadResult(Struct, frozen=True, kw_only=True):
     page_starts: tuple[int, ...] = ()
     metadata: dict[str, str | int | float | bool | tuple[str, ...]] = {}
     passages: tuple[CutPassage, ...] = ()
+    grains: tuple[Unit, ...] = ()

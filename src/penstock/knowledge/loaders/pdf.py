@@ -1,45 +1,52 @@
-"""PDF: the text of each page, its lines put back into paragraphs, page headers and footers left out.
+"""PDF: the text of each page, its lines put back into paragraphs and tables, page headers and footers left out.
 
-A PDF knows lines, not paragraphs or headings. Headings come from its table of contents where it has one, else
-from lines whose letters are larger than those of the text.
+A page without text is read from its picture by Tesseract where that is installed.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from msgspec import Struct
 
+from penstock.knowledge.filters import Value
 from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
+from penstock.knowledge.loaders.pdf_pages import Page, drop_repeated, read_pages
+from penstock.knowledge.loaders.pdf_text import PageWriter, mark_headings
+from penstock.knowledge.loaders.places import Place
+from penstock.knowledge.loaders.properties import flat
+from penstock.knowledge.values import Status
 
-DIVIDED = ("\ufffe", "\x02")
-"""How the library marks a word that was divided at the end of a line."""
-
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
-SENTENCE_END = re.compile(r"[.!?:…。！？][\"'”’»)\]]*$")
-ITEM = re.compile(r"^\s*(?:[•‣◦▪·●○*–-]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+\S")
-PAGE_NUMBER = re.compile(r"(?:page )?[-–]? ?(?:#|[ivxlc]+) ?[-–]?(?: (?:of|/) #)?")
-REPEATED_SHARE = 0.6
-FEWEST_PAGES = 3
-LARGER = 1.15
-LONGEST_HEADING = 120
-SHORT_LINE = 0.75
-"""A line shorter than this share of the page's longest ends a paragraph if it ends a sentence."""
-
-
-class Line(Struct):
-    """A line of a page; `height` of its letters in points, 0 where unknown; `level` above 0 for headings."""
-
-    text: str
-    height: float = 0.0
-    level: int = 0
+SHOWN_RUNS = 20
+MISSING = {
+    "broken": "{pages} broken and could not be read: open it in a PDF program and save it again.",
+    "picture": "{pages} not read: there are pictures instead of text. Install Tesseract, which reads them"
+    " (`apt-get install tesseract-ocr`, `brew install tesseract`), or run OCR over it.",
+    "time": "{pages} not read from pictures in the time for one file. Raise parse_seconds, or split it.",
+}
+"""Why a page can be missing, and what to do."""
+DESCRIBED = {
+    "Title": "title",
+    "Author": "author",
+    "Subject": "subject",
+    "Keywords": "keywords",
+    "CreationDate": "created",
+    "ModDate": "modified",
+}
+DATE = re.compile(r"(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 
 
-def load_pdf(data: bytes) -> LoadedDocument:
+class Outcome(Struct, frozen=True):
+    """How reading ended, and what that means."""
+
+    status: Status
+    reason: str
+
+
+def load_pdf(data: bytes, deadline: float = float("inf")) -> LoadedDocument:
     """Raises `Unloadable` for what is encrypted, not a PDF, broken, or has no text."""
     if b"%PDF-" not in data[:1024]:
         raise Unloadable("corrupt", "It is not a PDF, whatever its name says. Give it its right extension.")
@@ -48,30 +55,74 @@ def load_pdf(data: bytes) -> LoadedDocument:
     except pypdfium2.PdfiumError as error:
         raise refusal(error) from None
     try:
-        pages, broken = read_pages(document)
-        drop_repeated(pages)
-        has_contents = mark_headings(document, pages)
-        title = " ".join(document.get_metadata_value("Title").replace("\0", " ").split())
+        pages = read_pages(document, deadline)
+        texts = [page.lines for page in pages]
+        drop_repeated(texts)
+        has_contents = mark_headings(document, texts)
+        about = described(document)
     finally:
         document.close()
     builder = TextBuilder()
-    page_starts = tuple(add_page(builder, lines) for lines in pages)
+    writer = PageWriter(builder)
+    page_starts = tuple(writer.add(page) for page in pages)
+    outcome = outcome_of(pages)
     if not builder.text():
-        if broken:
-            raise Unloadable(
-                "corrupt", "None of its pages can be read. Open it in a PDF program and save it again."
-            )
-        raise Unloadable(
-            "no_text", "It holds pictures of pages, not text. Run OCR over it first, such as ocrmypdf."
-        )
+        raise Unloadable(outcome.status, outcome.reason)
     return LoadedDocument(
         text=builder.text(),
-        title=title or ("" if has_contents else builder.title()),
+        title=str(about.pop("title", "")) or ("" if has_contents else builder.title()),
         blocks=tuple(builder.blocks),
         page_starts=page_starts,
-        status="partial" if broken else "ok",
-        reason=f"Page {', '.join(map(str, broken))} could not be read." if broken else "",
+        places=tuple(Place(start, f"page {number}") for number, start in enumerate(page_starts, 1)),
+        metadata=about,
+        status=outcome.status,
+        reason=outcome.reason,
     )
+
+
+def outcome_of(pages: Sequence[Page]) -> Outcome:
+    """How the reading of these pages ended: what is missing first, then what came from pictures."""
+    missing = {why: [number for number, page in enumerate(pages, 1) if page.missing == why] for why in MISSING}
+    pictured = [number for number, page in enumerate(pages, 1) if page.pictured]
+    reasons = [MISSING[why].format(pages=listed(numbers)) for why, numbers in missing.items() if numbers]
+    if pictured:
+        reasons.append(f"{listed(pictured)} read by Tesseract from pictures; check what matters.")
+    read = pictured or any(line.text for page in pages for line in page.lines)
+    if not read:
+        status: Status = "corrupt" if missing["broken"] and not missing["picture"] else "no_text"
+        empty = "There is no text in it." if not reasons else ""
+        return Outcome(status, " ".join([*reasons, empty]).strip())
+    if any(missing.values()):
+        return Outcome("partial", " ".join(reasons))
+    return Outcome("ocr" if pictured else "ok", " ".join(reasons))
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Page numbers with the verb that follows: `Page 3 was`, `Pages 1, 4–7 were`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:SHOWN_RUNS])
+    more = " …" if len(runs) > SHOWN_RUNS else ""
+    return f"Page {shown} was" if len(numbers) == 1 else f"Pages {shown}{more} were"
+
+
+def described(document: pypdfium2.PdfDocument) -> dict[str, Value]:
+    """What the document says of itself."""
+    found = {}
+    for key, name in DESCRIBED.items():
+        value = document.get_metadata_value(key).replace("\0", " ")
+        found[name] = dated(value) if name in ("created", "modified") else value
+    return flat(found)
+
+
+def dated(value: str) -> str:
+    """`D:20260131120000+01'00'` as a date of ISO 8601; "" for what is none."""
+    match = DATE.match(value)
+    return "-".join(part for part in match.groups() if part) if match else ""
 
 
 def refusal(error: pypdfium2.PdfiumError) -> Unloadable:
@@ -81,142 +132,3 @@ def refusal(error: pypdfium2.PdfiumError) -> Unloadable:
     if code == pdfium.FPDF_ERR_SECURITY:
         return Unloadable("encrypted", "Its kind of encryption cannot be read. Save a copy without protection.")
     return Unloadable("corrupt", "It is broken or only a part of a PDF. Get it again, or print it to a new PDF.")
-
-
-def read_pages(document: pypdfium2.PdfDocument) -> tuple[list[list[Line]], list[int]]:
-    """The lines of every page, and the numbers of the pages that could not be read."""
-    pages: list[list[Line]] = []
-    broken: list[int] = []
-    for number in range(len(document)):
-        try:
-            page = document[number]
-            text_page = page.get_textpage()
-            pages.append(list(read_lines(text_page)))
-            text_page.close()
-            page.close()
-        except (pypdfium2.PdfiumError, ValueError):
-            pages.append([])
-            broken.append(number + 1)
-    return pages, broken
-
-
-def read_lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
-    """The lines of a page, divided words joined, with the height of each line's first letter."""
-    at = 0
-    carried = ""
-    for raw in page.get_text_range().split("\n"):
-        height = letter_height(page, at)
-        at += len(raw.encode("utf-16-le")) // 2 + 1
-        text = raw.rstrip("\r")
-        if text.endswith(DIVIDED):
-            carried += text[:-1]
-            continue
-        yield Line(printable(carried + text), height)
-        carried = ""
-    if carried:
-        yield Line(printable(carried))
-
-
-def printable(text: str) -> str:
-    return CONTROL.sub("", text).strip()
-
-
-def letter_height(page: pypdfium2.PdfTextPage, text_index: int) -> float:
-    box = pdfium.FS_RECTF()
-    index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, text_index)
-    if index < 0 or not pdfium.FPDFText_GetLooseCharBox(page, index, box):
-        return 0.0
-    return round(abs(float(box.top) - float(box.bottom)), 1)
-
-
-def drop_repeated(pages: Sequence[list[Line]]) -> None:
-    """Takes off what pages begin or end with only because they are pages: running heads, numbers, print dates."""
-    if len(pages) < FEWEST_PAGES:
-        return
-    for edge in (0, 0, -1, -1):  # at most two lines at either end
-        seen = Counter(pattern(lines[edge].text) for lines in pages if lines)
-        for lines in pages:
-            if lines and is_furniture(pattern(lines[edge].text), seen, len(pages)):
-                del lines[edge]
-
-
-def is_furniture(line: str, seen: Mapping[str, int], pages: int) -> bool:
-    """Whether a first or last line is a page number, or repeated: often, or with a number that runs."""
-    if PAGE_NUMBER.fullmatch(line):
-        return True
-    return bool(line) and (seen[line] >= REPEATED_SHARE * pages or ("#" in line and seen[line] >= FEWEST_PAGES))
-
-
-def pattern(line: str) -> str:
-    return re.sub(r"\d+", "#", line.casefold()).strip()
-
-
-def mark_headings(document: pypdfium2.PdfDocument, pages: Sequence[list[Line]]) -> bool:
-    """Sets the level of the lines that are headings; returns whether a table of contents says which."""
-    named: dict[int, dict[str, int]] = {}
-    for entry in document.get_toc():
-        destination = entry.get_dest()
-        page = destination.get_index() if destination is not None else None
-        if page is not None:
-            named.setdefault(page, {})[plain(entry.get_title())] = min(entry.level + 1, 6)
-    if not named:
-        mark_larger(pages)
-        return False
-    for number, lines in enumerate(pages):
-        for line in lines:
-            line.level = named.get(number, {}).get(plain(line.text), 0)
-    return True
-
-
-def mark_larger(pages: Sequence[list[Line]]) -> None:
-    """Takes short lines in larger letters than most of the text has for headings, the largest for the highest."""
-    sizes = Counter[float]()
-    for lines in pages:
-        for line in lines:
-            sizes[line.height] += len(line.text)
-    body = sizes.most_common(1)[0][0] if sizes else 0.0
-    larger = sorted({size for size in sizes if body > 0 and size >= body * LARGER}, reverse=True)
-    levels = {size: min(rank, 6) for rank, size in enumerate(larger, 1)}
-    for lines in pages:
-        for line in lines:
-            titled = len(line.text) <= LONGEST_HEADING and any(char.isalpha() for char in line.text)
-            line.level = levels.get(line.height, 0) if titled else 0
-
-
-def plain(title: str) -> str:
-    return " ".join(title.replace("\0", " ").split()).casefold()
-
-
-def add_page(builder: TextBuilder, lines: Sequence[Line]) -> int:
-    """Appends a page in paragraphs; returns the character at which it starts."""
-    longest = max((len(line.text) for line in lines if not line.level), default=0)
-    start: int | None = None
-    paragraph: list[str] = []
-
-    def finish(*, first: bool = False) -> None:
-        nonlocal start
-        text = " ".join(paragraph)
-        paragraph.clear()
-        if text:
-            at = builder.flow(text) if first else builder.add("paragraph", text)
-            start = at if start is None else start
-
-    for before, line in zip([None, *lines], lines, strict=False):
-        if line.level:
-            finish(first=start is None)
-            at = builder.add("heading", line.text, line.level)
-            start = at if start is None else start
-            continue
-        if paragraph and before is not None and breaks(before, line, SHORT_LINE * longest):
-            finish(first=start is None)
-        if line.text:
-            paragraph.append(line.text)
-    finish(first=start is None)
-    return builder.length if start is None else start
-
-
-def breaks(before: Line, line: Line, short: float) -> bool:
-    """Whether a paragraph ends between two lines: a blank one, an item, smaller print, a short last line."""
-    ended = SENTENCE_END.search(before.text) is not None and len(before.text) < short
-    sizes = sorted((before.height, line.height))
-    return not line.text or ended or ITEM.match(line.text) is not None or sizes[0] * LARGER < sizes[1]

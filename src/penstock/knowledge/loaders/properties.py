@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def flat(values: Mapping[str, Any]) -> dict[str, Value]:
                 stack.extend((f"{name}.{key}", inner, depth + 1) for key, inner in reversed(list(value.items())))
             continue
         kept = (
-            tuple(each for part in value if isinstance(each := scalar(part), str))
+            tuple(str(each) for part in value if (each := scalar(part)) is not None)
             if isinstance(value, (list, tuple, set))
             else scalar(value)
         )
@@ -37,7 +38,7 @@ def flat(values: Mapping[str, Any]) -> dict[str, Value]:
 def scalar(value: Any) -> str | int | float | bool | None:
     """One value; `None` for what is not one, is empty, or is too long."""
     if isinstance(value, (bool, int, float)):
-        return value if not isinstance(value, int) or abs(value) < 1 << 63 else str(value)
+        return value if math.isfinite(value) and abs(value) < 1 << 63 else None
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat()
     if isinstance(value, str):
