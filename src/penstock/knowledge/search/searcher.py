@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from penstock.knowledge.lexical import PassageWords
 from penstock.knowledge.search.context import with_context
-from penstock.knowledge.search.dense import ScannedVectors
 from penstock.knowledge.search.diversity import diverse
 from penstock.knowledge.search.mixing import WEIGHTS, Candidate, best_candidates, joined, mix
 from penstock.knowledge.search.reranking import READ, reranked
@@ -29,6 +28,7 @@ from penstock.knowledge.search.words import TermCounts, WordSearch, passages_wit
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published, StoredChunk
 from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
 from penstock.knowledge.values import Hit, Query, Scope, SearchResult
 from penstock.seams import Embedder, Tracer
 
@@ -57,7 +57,7 @@ class Searcher:
         self._store = store
         self._embedder = embedder
         self._settings = settings
-        self._vectors = ScannedVectors(store, embedder.dimensions)
+        self._vectors = EmbeddedVectors(store, embedder.dimensions)
         self._counts = TermCounts()
         self._averages: dict[int, float] = {}
         self._words = PassageWords()
@@ -70,6 +70,10 @@ class Searcher:
         """Loads the vectors of the published generation, so that the first question does not wait for them."""
         self._vectors.warm()
 
+    def close(self) -> None:
+        """Ends what goes on in the background."""
+        self._vectors.close()
+
     async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
         """Raises `NotFound` for a generation that is not kept, `InvalidRequest` for what is not set up."""
         self._settings.check(query)
@@ -81,6 +85,8 @@ class Searcher:
         with tracer.span("search", "retriever", query=query.text, limit=query.limit, mode=query.mode) as span:
             result = await self._search(query, texts, vectors, span.tracer)
             span.set(generation=result.generation, hits=[hit_attributes(hit) for hit in result.hits])
+            if query.reader.tags is not None:
+                span.set(reader=list(query.reader.tags))
             if len(texts) > 1:
                 span.set(queries=list(texts))
             return result
