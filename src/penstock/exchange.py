@@ -289,7 +289,9 @@ class Citation(Struct, frozen=True, kw_only=True):
     `quote == text_of(document_id)[start:end]` was checked before this value was made. `start` and `end` are
     characters of the document's extracted text. `answer_start` and `answer_end` are the characters of the
     answer that this citation supports; `None` where it is evidence that the answer does not use. `page` is
-    1-based, `None` where the document has no pages. `url` opens the passage in the console.
+    1-based, `None` where the document has no pages; `location` says for people where the passage stands ("slide 4",
+    "sheet Sales, rows 2–40"). `url` opens the passage in the console, `source_url` the document where its source
+    has it, "" where that is not known.
     """
 
     number: int
@@ -299,11 +301,13 @@ class Citation(Struct, frozen=True, kw_only=True):
     chunk_id: str
     heading: tuple[str, ...] = ()
     page: int | None = None
+    location: str = ""
     start: int
     end: int
     quote: str
     score: float
     url: str
+    source_url: str = ""
     answer_start: int | None = None
     answer_end: int | None = None
 
@@ -311,7 +315,8 @@ class Citation(Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """Where the quote stands, for people: `handbook.md › Returns › Refunds, page 3`."""
         where = " › ".join([self.document, *self.heading])
-        return f"{where}, page {self.page}" if self.page else where
+        location = self.location or (f"page {self.page}" if self.page else "")
+        return f"{where}, {location}" if location else where
 
 
 class Conflict(Struct, frozen=True):

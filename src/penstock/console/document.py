@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from penstock.access.routes import principal_of
 from penstock.console.knowledge import base_of
-from penstock.console.passages import knowledge_address, source_line
+from penstock.console.passages import knowledge_address, page_label, source_line
 from penstock.console.query import read_query
 from penstock.console.rendering import Section, View, is_partial, page_route, render
 from penstock.errors import InvalidRequest
@@ -157,7 +157,7 @@ def place_of(document: Document, at: int) -> str:
         path = [(level, name) for level, name in path if level < heading.level]
         path.append((heading.level, " ".join(document.text[heading.start : heading.end].split())))
     page = bisect.bisect_right(document.page_starts, at) or None
-    return source_line("", [name for _, name in path], page)
+    return source_line("", [name for _, name in path], page_label(page))
 
 
 def blocks(document: Document, shown: tuple[int, int], cited: tuple[int, int] | None) -> Iterator[Block]:

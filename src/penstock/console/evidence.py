@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from penstock.console.passages import address_of, source_line, without_heading
+from penstock.console.passages import address_of, page_label, source_line, without_heading
 from penstock.knowledge.base import KnowledgeBase, Reader
 from penstock.traces.span import TraceSummary
 
@@ -23,6 +23,7 @@ class RecordedHit(Struct, frozen=True):
     document_id: str = ""
     heading: tuple[str, ...] = ()
     page: int | None = None
+    location: str = ""
     start: int = 0
     end: int = 0
     text: str = ""
@@ -51,7 +52,7 @@ def evidence(
     texts = base.texts(ranges, reader) if base else [""] * len(found)
     for hit, text in zip(found, texts, strict=True):
         yield EvidenceRow(
-            source=source_line(hit.document, hit.heading, hit.page),
+            source=source_line(hit.document, hit.heading, hit.location or page_label(hit.page)),
             href=address_of(trace.knowledge or "", hit.document_id, hit.start, hit.end) if text else None,
             text=without_heading(text or hit.text, hit.heading),
             score=hit.score,

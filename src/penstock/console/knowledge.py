@@ -146,7 +146,7 @@ async def try_search(base: KnowledgeBase, question: str, reader: Reader) -> Trie
 
 def hit_line(knowledge: str, hit: Hit) -> HitLine:
     return HitLine(
-        source=source_line(hit.document, hit.heading, hit.page),
+        source=source_line(hit.document, hit.heading, hit.location),
         href=address_of(knowledge, hit.document_id, hit.start, hit.end),
         text=without_heading(hit.text, hit.heading),
         score=hit.score,

@@ -15,10 +15,14 @@ def address_of(knowledge: str, document_id: str, start: int, end: int) -> str:
     return f"{knowledge_address(knowledge)}/{quote(document_id, safe='')}?{urlencode({'start': start, 'end': end})}"
 
 
-def source_line(document: str, heading: Sequence[str], page: int | None) -> str:
-    """`guide.md › Install › Linux · page 3`."""
+def source_line(document: str, heading: Sequence[str], location: str) -> str:
+    """`guide.pdf › Install › Linux · page 3`."""
     path = " › ".join(part for part in (document, *heading) if part)
-    return path if page is None else f"{path} · page {page}"
+    return f"{path} · {location}" if location else path
+
+
+def page_label(page: int | None) -> str:
+    return f"page {page}" if page else ""
 
 
 def without_heading(text: str, heading: Sequence[str]) -> str:

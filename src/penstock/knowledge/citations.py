@@ -65,11 +65,13 @@ class Quoting:
             chunk_id=hit.chunk_id,
             heading=hit.heading,
             page=hit.page,
+            location=hit.location,
             start=sentence.start,
             end=sentence.end,
             quote=sentence.text,
             score=round(quotation.score, 4),
             url=self._url(sentence),
+            source_url=hit.url,
             answer_start=quotation.answer_start,
             answer_end=quotation.answer_end,
         )

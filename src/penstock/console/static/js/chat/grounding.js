@@ -7,17 +7,17 @@ function unitOffsets(text) {
   return (point) => offsets[Math.min(Math.max(point, 0), offsets.length - 1)];
 }
 
-/** The notes that `markdown.render` takes. While an answer streams, `grounding` is its evidence or null. */
+/** The notes that `markdown.render` takes. While an answer streams, `grounding` is its evidence, null, or partial. */
 export function notesFor(text, grounding, makeMark) {
   const citations = grounding?.citations ?? [];
-  const final = grounding?.stage === "answer";
+  const final = grounding?.stage === "answer" || grounding?.stage === "partial";
   const unit = unitOffsets(text);
   const ranges = citations
     .filter((citation) => citation.answer_end != null)
     .map((citation) => ({ citation, start: unit(citation.answer_start ?? 0), at: unit(citation.answer_end) }));
   const written = ({ citation, at }) => new RegExp(`^[\\s.,;:!?)"'”’\\[\\]\\d]{0,6}\\[${citation.number}\\]`).test(text.slice(at)) || text.slice(0, at).endsWith(`[${citation.number}]`);
   return {
-    version: final ? "final" : "draft",
+    version: final ? `${grounding.stage} ${citations.length}` : "draft",
     marks: final ? ranges.filter((range) => !written(range)).sort((a, b) => a.at - b.at || a.citation.number - b.citation.number) : [],
     literal(number, from) {
       if (!final) return citations.find((citation) => citation.number === number);
@@ -37,5 +37,6 @@ export function passageAddress(citation, knowledge) {
 /** "guide.md › Install › Linux · page 3" */
 export function sourceLine(citation) {
   const path = [citation.document, ...(citation.heading ?? [])].filter(Boolean).join(" › ");
-  return citation.page == null ? path : `${path} · page ${citation.page}`;
+  const location = citation.location || (citation.page == null ? "" : `page ${citation.page}`);
+  return location ? `${path} · ${location}` : path;
 }
