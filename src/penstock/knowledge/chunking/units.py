@@ -7,29 +7,46 @@ between words; a word only if it is too long alone, and then between what a read
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from penstock.knowledge.chunking.clusters import cluster_start
 from penstock.knowledge.chunking.tokens import MeasuredText
-from penstock.knowledge.chunking.values import Block, Passage
+from penstock.knowledge.chunking.values import Block
 from penstock.knowledge.sentences import split_sentences
 
 WORD = re.compile(r"\S+")
 
 
 class Unit(Struct, frozen=True):
-    """A range that stays whole, its tokens, and the headings above it; `opens` marks a heading itself."""
+    """A range that stays whole, its tokens, and the headings above it.
+
+    `opens` marks a heading itself, `first` what begins a block; `section` counts from heading to heading.
+    """
 
     start: int
     end: int
     tokens: int
     heading: tuple[str, ...] = ()
     opens: bool = False
+    first: bool = True
+    section: int = 0
 
 
-def units_of(document: MeasuredText, blocks: Sequence[Block], limit: int) -> Iterator[Unit]:
+class Piece(Struct, frozen=True):
+    """A part of a block, and what it stands under within the block (the class of a method)."""
+
+    start: int
+    end: int
+    under: tuple[str, ...] = ()
+
+
+Splitter = Callable[[MeasuredText, Block, int], Iterator[Piece]]
+"""Takes a block apart into pieces of at most so many tokens."""
+
+
+def units_of(document: MeasuredText, blocks: Sequence[Block], limit: int, split: Splitter) -> Iterator[Unit]:
     """Every character that is not white space, once and in order, in blocks or, of long ones, parts of them."""
     path: list[tuple[int, str]] = []
     above = 0  # tokens of the headings directly above, for which the next block leaves room
@@ -39,10 +56,10 @@ def units_of(document: MeasuredText, blocks: Sequence[Block], limit: int) -> Ite
             path = [heading for heading in path if heading[0] < block.level]
             path.append((block.level, " ".join(document.text[block.start : block.end].split())))
         titles = tuple(title for _, title in path)
-        for start, end in pieces(document, block, limit if opens else limit - above):
-            tokens = document.tokens(start, end)
+        for number, piece in enumerate(split(document, block, limit if opens else limit - above)):
+            tokens = document.tokens(piece.start, piece.end)
             above = min(above + tokens, limit // 2) if opens else 0
-            yield Unit(start, end, tokens, titles, opens)
+            yield Unit(piece.start, piece.end, tokens, titles + piece.under, opens, number == 0)
 
 
 def packed(units: Sequence[Unit], limit: int) -> Iterator[list[Unit]]:
@@ -63,10 +80,18 @@ def packed(units: Sequence[Unit], limit: int) -> Iterator[list[Unit]]:
         yield run
 
 
-def passage(units: Sequence[Unit]) -> Passage:
-    """One passage of several units, under the headings that those share which are not headings themselves."""
+def merged(units: Sequence[Unit]) -> Unit:
+    """One unit of several, under the headings that those share which are not headings themselves."""
     paths = [unit.heading for unit in units if not unit.opens] or [units[-1].heading]
-    return Passage(units[0].start, units[-1].end, shared(paths))
+    return Unit(
+        units[0].start,
+        units[-1].end,
+        sum(unit.tokens for unit in units),
+        shared(paths),
+        units[-1].opens,
+        units[0].first,
+        units[0].section,
+    )
 
 
 def shared(paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
@@ -99,21 +124,24 @@ def stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def pieces(document: MeasuredText, block: Block, limit: int) -> Iterator[tuple[int, int]]:
-    """A block whole where it fits, else in pieces of about equal size."""
-    if document.tokens(block.start, block.end) <= limit:
-        yield block.start, block.end
+def pieces(document: MeasuredText, block: Block, limit: int) -> Iterator[Piece]:
+    """Code and tables whole where they fit, else in runs of lines; of text, runs of sentences that are a quarter
+    of the limit, so that there are places to choose from."""
+    whole = block.kind != "paragraph"
+    size = limit if whole else max(1, limit // 4)
+    if document.tokens(block.start, block.end) <= size:
+        yield Piece(block.start, block.end)
         return
-    if block.kind in ("code", "table"):
-        parts = list(lines(document.text, block.start, block.end))
-    else:
-        parts = sentences(document.text, block.start, block.end)
-    units = [
-        Unit(start, end, document.tokens(start, end))
-        for low, high in parts
-        for start, end in short(document, low, high, limit)
-    ]
-    yield from ((run[0].start, run[-1].end) for run in packed(units, limit))
+    for run in packed(list(smallest(document, block, limit)), size):
+        yield Piece(run[0].start, run[-1].end)
+
+
+def smallest(document: MeasuredText, block: Block, limit: int) -> Iterator[Unit]:
+    """The sentences of a block, the lines of code and tables; parts of those that are over the limit."""
+    parts = lines if block.kind in ("code", "table") else sentences
+    for low, high in parts(document.text, block.start, block.end):
+        for start, end in short(document, low, high, limit):
+            yield Unit(start, end, document.tokens(start, end))
 
 
 def sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -131,13 +159,15 @@ def inside_word(text: str, at: int) -> bool:
     return text[at - 1].isalnum() and text[at].isalnum()
 
 
-def lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
     at = start
     while at < end:
         stop = text.find("\n", at, end)
         stop = end if stop < 0 else stop
-        yield from stripped(text, at, stop)
+        found.extend(stripped(text, at, stop))
         at = stop + 1
+    return found
 
 
 def short(document: MeasuredText, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,10 @@ Strategy = Literal["structure", "sentences", "semantic", "code", "parents"]
 its syntax; in small passages that are found and larger ones around them that are read."""
 
 
+REVISION = 2
+"""Of the chunkers, as part of the recipe: raised when they would cut the same text otherwise."""
+
+
 class Block(Struct, frozen=True):
     """A piece of a document's structure: characters `start` to `end`; `level` is 1 to 6 for headings, else 0."""
 
@@ -55,7 +59,9 @@ class ChunkOptions(Struct, frozen=True, kw_only=True):
     @property
     def recipe(self) -> str:
         """Equal for options that cut every text alike; wherever the tokenizer's file lies."""
-        parts = [self.strategy, str(self.tokens), f"overlap={self.overlap}"]
+        parts = [f"{self.strategy}/{REVISION}", str(self.tokens)]
+        if self.overlap:
+            parts.append(f"overlap={self.overlap}")
         if self.strategy == "sentences":
             parts.append(f"sentences={self.sentences}")
         if self.strategy == "parents":

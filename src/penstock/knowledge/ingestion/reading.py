@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from penstock.errors import BodyTooLarge, NotFound, PenstockError
 from penstock.knowledge.executors.base import Executor
+from penstock.knowledge.ingestion.meaning import by_meaning
 from penstock.knowledge.ingestion.outcome import Line, Outcome, Read, Shared, Unchanged
 from penstock.knowledge.ingestion.plan import PASSING, Recipes, Work, listed
 from penstock.knowledge.ingestion.tally import Tally
@@ -100,7 +101,8 @@ class Reading:
             request = ReadRequest(
                 path=os.fsencode(fetched.path), kind=fetched.work.item.kind, chunking=self._options.chunking
             )
-            return Read(fetched.work, await self._executor.read(request))
+            result = await self._executor.read(request)
+            return Read(fetched.work, await by_meaning(result, request.chunking, self._executor.embed))
         finally:
             self._reads.release()
             self._forget(fetched)
@@ -115,9 +117,9 @@ class Reading:
             except NotFound:
                 failure = ReadResult(status="vanished", reason="It went away while it was being read.")
             except BodyTooLarge as error:
-                failure = ReadResult(status="too_large", reason=f"{error} {error.hint}".strip())
+                failure = ReadResult(status="too_large", reason=str(error))
             except PenstockError as error:
-                failure = ReadResult(status="unreadable", reason=f"{error} {error.hint}".strip())
+                failure = ReadResult(status="unreadable", reason=str(error))
         return Fetched(work, None, failure)
 
     def _known(self, pending: Pending, contents: Iterable[Content]) -> dict[tuple[str, str], Known]:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import bisect
 import errno
+import functools
 import hashlib
 import os
 import resource
 import stat as modes
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
-from penstock.knowledge.chunking import chunk
+from penstock.knowledge.chunking import ChunkOptions, Passage, Tokenizer, chunk
+from penstock.knowledge.chunking.semantic import semantic_grains
+from penstock.knowledge.chunking.units import Unit
 from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
 from penstock.knowledge.loaders.kinds import loader_of
 from penstock.knowledge.loaders.messages import CutPassage, ReaderSetup, ReadRequest, ReadResult
@@ -97,6 +101,13 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline:
     if not loaded.text.strip():
         raise Unloadable("no_text", "There is no text in it.")
     locator = Locator(loaded.text, loaded.places)
+    tokenizer = tokenizer_of(request.chunking)
+    grains: tuple[Unit, ...] = ()
+    if request.chunking.strategy == "semantic":
+        grains = tuple(semantic_grains(loaded.text, loaded.blocks, request.chunking, tokenizer))
+        cut = [Passage(grain.start, grain.end, grain.heading) for grain in grains]
+    else:
+        cut = chunk(loaded.text, loaded.blocks, request.chunking, tokenizer)
     passages = tuple(
         CutPassage(
             passage.start,
@@ -106,7 +117,7 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline:
             passage.parent,
             locator.location(passage.start, passage.end),
         )
-        for passage in chunk(loaded.text, loaded.blocks, request.chunking)
+        for passage in cut
     )
     return msgspec.structs.replace(
         identity,
@@ -120,7 +131,19 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline:
         page_starts=loaded.page_starts,
         metadata=dict(loaded.metadata),
         passages=passages,
+        grains=grains,
     )
+
+
+@functools.cache
+def tokenizer_of_file(path: str) -> Tokenizer:
+    from penstock.knowledge.chunking.vocabulary import Vocabulary  # takes memory
+
+    return Vocabulary(Path(path))
+
+
+def tokenizer_of(options: ChunkOptions) -> Tokenizer | None:
+    return tokenizer_of_file(options.vocabulary) if options.vocabulary else None
 
 
 def read_bytes(path: bytes, max_bytes: int) -> FileBytes:
