@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, bindparam, text
 
 from penstock.errors import NotFound
 from penstock.knowledge.filters import Metadata, matches
-from penstock.knowledge.stores.publishing import embedder_id, published
-from penstock.knowledge.stores.records import UPLOADS, Published, StoredChunk, VectorRows
+from penstock.knowledge.stores.publishing import published
+from penstock.knowledge.stores.records import UPLOADS, Published, StoredChunk
 from penstock.knowledge.values import Document, DocumentRow, Heading, KnowledgeCounts, Reader, Scope
 
 VISIBLE = "{0}.added_in <= :number AND ({0}.removed_in IS NULL OR {0}.removed_in > :number)"
@@ -63,44 +63,6 @@ class SqliteReader:
                 hint="Leave the generation out to search the newest one.",
             )
         return Published(*row)
-
-    def vectors(self, generation: Published, dimensions: int) -> VectorRows:
-        """Every passage that a generation shows, with its vector."""
-        return self._vectors(generation, dimensions, VISIBLE.format("c"), since=0)
-
-    def vectors_since(self, generation: Published, dimensions: int, since: int) -> VectorRows:
-        """The passages of a generation that came after another."""
-        return self._vectors(generation, dimensions, f"c.added_in > :since AND {VISIBLE.format('c')}", since)
-
-    def removed_since(self, number: int, since: int) -> list[int]:
-        """The passages that were shown by generation `since` and are not by `number`."""
-        rows = self._connection.execute(
-            text(
-                "SELECT row FROM chunk WHERE project_id = :project"
-                " AND removed_in > :since AND removed_in <= :number"
-            ),
-            {"project": self._project, "since": since, "number": number},
-        )
-        return list(rows.scalars())
-
-    def _vectors(self, generation: Published, dimensions: int, where: str, since: int) -> VectorRows:
-        keys = {"project": self._project, "fingerprint": generation.fingerprint}
-        found = self._connection.execute(
-            text(
-                "SELECT c.row, e.vector FROM chunk c JOIN embedding e ON e.project_id = c.project_id AND"  # noqa: S608
-                " e.embedder_id = :embedder AND e.digest = c.digest"
-                f" WHERE c.project_id = :project AND {where} ORDER BY c.row"
-            ),
-            {
-                "project": self._project,
-                "embedder": embedder_id(self._connection, keys),
-                "number": generation.number,
-                "since": since,
-            },
-        ).all()
-        rows = np.fromiter((row for row, _ in found), dtype=np.int64, count=len(found))
-        vectors = np.frombuffer(b"".join(vector for _, vector in found), dtype="<f4")
-        return VectorRows(rows, vectors.reshape(len(found), dimensions))
 
     def term_count(self, phrase: str) -> int:
         """In how many passages a phrase is; those of other generations count, too, which costs nothing."""

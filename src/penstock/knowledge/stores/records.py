@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from penstock.knowledge.filters import Metadata
 
@@ -46,10 +44,3 @@ class ChunkInput(Struct, frozen=True):
     heading: tuple[str, ...]
     text: str
     digest: bytes
-
-
-class VectorRows(Struct, frozen=True):
-    """Vectors by ascending chunk row: `rows` int64 (n,), `vectors` float32 (n, dimensions)."""
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]

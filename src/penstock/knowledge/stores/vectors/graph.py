@@ -20,8 +20,8 @@ from penstock.knowledge.stores.vectors.exact import Positions, Vector, Vectors, 
 CONNECTIVITY = 16
 EXPANSION_ADD = 128
 TARGET = 0.98
-"""Share of the ten nearest that a graph must find for mixtures of passages. Those are harder than questions: at 50,000
-passages, a graph that found 0.98 of them found 0.992 for questions of SQuAD."""
+"""Share of the ten nearest that a graph must find for mixtures of passages. Those are harder than questions: of
+50,000 passages, a graph that found 0.98 for them found 0.992 for questions of SQuAD."""
 EXPANSIONS = (48, 64, 96, 128, 192, 256, 384, 512)
 MEASURED_WITH = 200
 NEAREST = 10

@@ -74,6 +74,12 @@ class VectorIndexes:
         self._build_if_due()
         return index
 
+    def loaded(self, number: int) -> VectorIndex | None:
+        """The index of a generation if it is in memory."""
+        with self._lock:
+            found = next((known for known in self._indexes if known.number == number), None)
+        return None if found is None else self._known(found)
+
     def stats(self) -> IndexStats | None:
         """How the newest generation in memory is searched; `None` before the first search."""
         index = self._newest()
