@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what some tests run against (a browser, Redis, Memcached), where that can be done without asking anybody.
+# Installs what some tests run against (a browser, Redis, Memcached, Tesseract), where that can be done without asking anybody.
 # Where it cannot, those tests are skipped and say which command installs it.
 set -u
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v memcached >/dev/null 2>&1 || missing="$missing memcached"
+command -v tesseract >/dev/null 2>&1 || missing="$missing tesseract-ocr"
 if [ -z "$missing" ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     exit 0
 fi

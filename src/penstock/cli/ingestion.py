@@ -79,7 +79,9 @@ def _show_problems(summary: IngestSummary) -> None:
 
 
 def _line(summary: IngestSummary) -> list[Piece]:
-    readable = summary.statuses.get("ok", 0) + summary.statuses.get("partial", 0)
+    from penstock.knowledge.values import FINDABLE
+
+    readable = sum(count for status, count in summary.statuses.items() if status in FINDABLE)
     total = sum(summary.statuses.values()) - summary.statuses.get("unsupported", 0)
     found = count(total, "document") if readable == total else f"{readable:,} of {count(total, 'file')} can be read"
     changes = [

@@ -18,6 +18,7 @@ from penstock.http.routes import ApiRoute, Description, principal_of, read_json,
 from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, Query, Reader
 from penstock.knowledge.filters import Metadata, parse_filter
 from penstock.knowledge.readers import reader_of
+from penstock.knowledge.values import FINDABLE
 
 MOST_RESULTS = 50
 SECOND_US = 1_000_000
@@ -242,7 +243,7 @@ def result_wire(hit: Hit) -> Result:
 
 def store_wire(base: KnowledgeBase, reader: Reader) -> VectorStoreWire:
     counts = base.counts(reader)
-    found = sum(count for status, count in counts.statuses.items() if status in ("ok", "partial"))
+    found = sum(count for status, count in counts.statuses.items() if status in FINDABLE)
     return VectorStoreWire(
         id=base.name,
         name=base.name,
@@ -256,7 +257,7 @@ def store_wire(base: KnowledgeBase, reader: Reader) -> VectorStoreWire:
 
 
 def file_wire(base: KnowledgeBase, row: DocumentRow) -> FileWire:
-    found = row.status in ("ok", "partial")
+    found = row.status in FINDABLE
     return FileWire(
         id=row.id,
         created_at=row.loaded_at // SECOND_US,

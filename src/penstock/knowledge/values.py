@@ -31,6 +31,7 @@ Status = Literal[
 ]
 """How the reading of a file ended. Only `ok`, `ocr` and `partial` documents can be found by a
 search; `ocr` ones were read, whole or in part, from pictures of their pages."""
+FINDABLE: frozenset[Status] = frozenset(("ok", "ocr", "partial"))
 
 
 class Sources(Struct, frozen=True):

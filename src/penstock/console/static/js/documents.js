@@ -63,7 +63,7 @@ async function upload(file, row) {
     });
     if (status >= 400 || !body) row.fail(body?.error?.message ?? `The server refused it with status ${status}.`);
     else if (body.status === "ok") row.end(`${body.chunks} ${body.chunks === 1 ? "passage" : "passages"}`, "ok");
-    else row.end(body.reason || body.status, body.status === "partial" ? "partial" : "failed");
+    else row.end(body.reason || body.status, ["partial", "ocr"].includes(body.status) ? "partial" : "failed");
   } catch {
     row.fail(GONE);
   }
