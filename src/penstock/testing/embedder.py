@@ -41,7 +41,7 @@ class FakeEmbedder:
             words = text.lower().split()
             tokens += len(words)
             for word in words:
-                digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+                digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
                 row[int.from_bytes(digest[:4], "big") % self._dimensions] += 1 if digest[4] & 1 else -1
             if not row.any():
                 row[0] = 1

@@ -94,7 +94,7 @@ class Coalescer:
     @property
     def texts(self) -> int:
         """Texts that wait or are under way."""
-        under_way = sum(len(items) for items, _ in self._running.values())
+        under_way = sum(item.wanted for items, _ in self._running.values() for item in items)
         return under_way + sum(len(queue) for queue in self._waiting.values())
 
     async def rows(

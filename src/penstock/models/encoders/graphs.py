@@ -22,6 +22,7 @@ from penstock.models.encoders.safetensors import read_tensors
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 VECTORS = "sentence_embedding"
+LOGITS = "logits"
 
 
 def load(setup: Setup) -> ov.Model:
@@ -69,7 +70,11 @@ def vectors_of(model: ov.Model, mask: Any, setup: Setup) -> Any:
         return unit(sources[VECTORS])
     hidden = [source for source in sources.values() if source.get_partial_shape().rank == ov.Dimension(3)]
     if not hidden:
-        flat = [source for source in sources.values() if source.get_partial_shape().rank == ov.Dimension(2)]
+        flat = [
+            source
+            for name, source in sources.items()
+            if source.get_partial_shape().rank == ov.Dimension(2) and name != LOGITS
+        ]
         if len(flat) != 1:
             raise no_output(path, model, f"`{VECTORS}` or token vectors of three dimensions")
         return unit(flat[0])
@@ -84,7 +89,7 @@ def vectors_of(model: ov.Model, mask: Any, setup: Setup) -> Any:
 
 def scores_of(model: ov.Model, path: Path) -> Any:
     """One score of a pair: the sigmoid of its only logit."""
-    sources = [port.get_node().input_value(0) for port in model.outputs if name_of(port) == "logits"] or [
+    sources = [port.get_node().input_value(0) for port in model.outputs if name_of(port) == LOGITS] or [
         port.get_node().input_value(0) for port in model.outputs
     ]
     shape = sources[0].get_partial_shape()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import time
 from collections.abc import Sequence
 
@@ -20,8 +19,6 @@ from penstock.models.encoders.coalescing import Batch, BatchLimits, Coalescer
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import RemoteSettings
 from penstock.seams import Embeddings, EngineHealth, TextKind
-
-logger = logging.getLogger(__name__)
 
 TRANSIENT = frozenset({"rate_limit", "overloaded", "timeout", "connection", "server_error", "broken_stream"})
 """Kinds of failures that may be over in a moment."""
@@ -82,7 +79,6 @@ class RemoteEmbedder:
         self._prefixes: dict[TextKind, str] = {"query": options.query_prefix, "passage": options.passage_prefix}
         self._width: int | None = None
         self._trouble = ""
-        self._learning: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -103,34 +99,22 @@ class RemoteEmbedder:
     @property
     def fingerprint(self) -> str:
         settings, options = self._settings, self._options
-        vendor = settings.vendor
+        words = settings.profile.embedding
         shaping = (
             settings.model,
-            "" if settings.base_url == vendor.base_url else settings.base_url,
+            settings.own_address,
             options.dimensions,
             options.query_prefix,
             options.passage_prefix,
-            *(
-                sorted(words.items())
-                for words in (settings.profile.embedding.query, settings.profile.embedding.passage)
-            ),
+            sorted(words.query.items()),
+            sorted(words.passage.items()),
         )
         return f"{settings.name}:{hashlib.sha256(repr(shaping).encode()).hexdigest()[:16]}"
 
     async def start(self) -> None:
-        """Asks for one vector, to learn their length.
-
-        Raises `UpstreamFailed` where the vendor refuses; one that is not there is asked again in the background.
-        """
-        if self._options.dimensions is not None:
-            return
-        try:
-            await self._attempt(Batch((BLANK,), "passage", True), time.monotonic() + URGENT_SECONDS)
-        except PenstockError as error:
-            if not transient(error):
-                raise
-            logger.warning("%s does not answer yet: %s", self.name, error.message)
-            self._learning = asyncio.create_task(self._learn())
+        """Asks for one vector, to learn their length, unless the settings say it. Raises as `embed` does."""
+        if self._options.dimensions is None:
+            await self._send(Batch((BLANK,), "passage", True))
 
     async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
         """See `Embedder.embed`. Raises `UpstreamFailed`, `DeadlineExceeded`, or `Unavailable` once closed."""
@@ -152,24 +136,11 @@ class RemoteEmbedder:
 
     async def close(self) -> None:
         """Calls in flight fail with `Unavailable`."""
-        if self._learning is not None:
-            self._learning.cancel()
         await self._coalescer.close(self._closed())
         await self._provider.close()
 
     def _closed(self) -> Unavailable:
         return Unavailable(f"{self.name} is not running: it was closed.")
-
-    async def _learn(self) -> None:
-        """Asks until there is an answer."""
-        delay, longest = BACKOFF
-        while self._width is None:
-            await asyncio.sleep(delay)
-            delay = min(longest, 2 * delay)
-            try:
-                await self._attempt(Batch((BLANK,), "passage", True), time.monotonic() + URGENT_SECONDS)
-            except PenstockError as error:
-                self._trouble = error.message
 
     async def _send(self, batch: Batch) -> Embeddings:
         """The vectors of a batch, however many attempts that takes."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock.models.encoders.cores import fast_precision, usable_cores
 from penstock.models.encoders.files import ModelFiles
@@ -34,6 +35,13 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
     threads: int | None = None
 
 
+class EncoderFiles(Struct, frozen=True):
+    """What makes the same encoder elsewhere: its files, and the options with the precision that is used here."""
+
+    folder: Path
+    options: EncoderOptions
+
+
 class SentenceEncoder:
     """Texts to vectors of length 1 by the model in `folder` (`seams.Embedder`). Raises `ConfigError`.
 
@@ -59,7 +67,9 @@ class SentenceEncoder:
             behind=files.behind,
         )
         self._fingerprint = fingerprint(files, setup, self._prefixes)
+        self.files = EncoderFiles(folder, replace(options, precision=setup.precision))
         self._model = SupervisedModel("encoder", self._name, setup)
+        self._tokenizer = files.tokenizer
 
     @property
     def name(self) -> str:
@@ -73,6 +83,11 @@ class SentenceEncoder:
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
+
+    @property
+    def tokenizer(self) -> Path:
+        """Counts tokens as this encoder does (`seams.OwnTokenizer`)."""
+        return self._tokenizer
 
     async def start(self) -> None:
         """Starts the child and returns when it can compute. Raises `Unavailable`."""

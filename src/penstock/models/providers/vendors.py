@@ -154,6 +154,12 @@ class RemoteSettings(Struct, frozen=True, kw_only=True):
     def profile(self) -> Profile:
         return self.vendor.profile(self.name.partition("/")[2])
 
+    @property
+    def own_address(self) -> str:
+        """The address where it is not the vendor's own, "" where it is."""
+        known = vendors().get(self.name.partition("/")[0])
+        return "" if known is not None and self.base_url == known.base_url else self.base_url
+
     def revealed_headers(self) -> list[tuple[str, str]]:
         """The headers of the account. Raises `ConfigError` where an environment variable is not set."""
         return [

@@ -45,8 +45,8 @@ class RemoteReranker:
     @property
     def fingerprint(self) -> str:
         settings = self._settings
-        address = "" if settings.base_url == settings.vendor.base_url else settings.base_url
-        return f"{settings.name}:{hashlib.sha256(f'{settings.model} {address}'.encode()).hexdigest()[:16]}"
+        shaping = f"{settings.model} {settings.own_address}"
+        return f"{settings.name}:{hashlib.sha256(shaping.encode()).hexdigest()[:16]}"
 
     async def start(self) -> None:
         """Nothing is to be started."""
