@@ -24,6 +24,7 @@ from penstock.cli import (
     ingest,
     init,
     keys,
+    knowledge,
     limits,
     migrate,
     models,
@@ -117,6 +118,7 @@ app.command("dashboard", epilog=dashboard.EXAMPLES, short_help="Print a Grafana 
 app.command("limits", epilog=limits.EXAMPLES, short_help="Show what is used of limits.")(limits.limits)
 app.add_typer(traces.app, name="traces")
 app.add_typer(models.app, name="models")
+app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(batches.app, name="batches")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")

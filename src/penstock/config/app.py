@@ -16,11 +16,30 @@ class AppSettings(Table):
     name: str = Field(
         description="What clients pass as `model` to ask this app. Default: the name of the folder or file."
     )
-    mode: Literal["auto", "quote", "compose"] = Field(
+    mode: Literal["auto", "quote", "constrained", "compose"] = Field(
         "auto",
-        description="How to answer: `quote` gives the best sentences of the documents as they stand, `compose` "
-        "lets the model write from them, `auto` composes with models known to keep to what they are given and "
-        "quotes with the others.",
+        description="How to answer: `quote` gives the best sentences of the documents as they stand, `constrained` "
+        "lets the model choose quotes and nothing else, `compose` lets the model write from the documents, `auto` "
+        "composes with models known to keep to what they are given and quotes with the others.",
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Below this probability that the passages hold an answer, the answer is that the documents do "
+        "not say. Default: what `penstock knowledge calibrate` fitted on the app's own "
+        "questions, else 0.17.",
+    )
+    rounds: int = Field(
+        2,
+        ge=1,
+        le=5,
+        description="Searches per question at most: a further one looks for what the one before did not find.",
+    )
+    rewrites: bool = Field(
+        False,
+        description="Whether `models.default` words the searches after the first. Without it they are made of the "
+        "question and of the names that were found.",
     )
     data: str | None = Field(
         None,

@@ -63,6 +63,15 @@ class SpanRow(Struct, frozen=True, kw_only=True):
     attributes: str
 
 
+class RoundRow(Struct, frozen=True, kw_only=True):
+    """One search of an answer: what for and why, and what was decided after it."""
+
+    query: str
+    reason: str
+    decision: str
+    next_query: str
+
+
 class MessageRow(Struct, frozen=True):
     role: str
     text: str
@@ -76,6 +85,7 @@ class TracePage(Struct, frozen=True, kw_only=True):
     answer: str
     facts: tuple[Fact, ...]
     spans: tuple[SpanRow, ...]
+    rounds: tuple[RoundRow, ...]
     evidence: tuple[EvidenceRow, ...]
     messages: tuple[MessageRow, ...]
     messages_title: str
@@ -110,6 +120,7 @@ def page_of(detail: TraceDetail, base: KnowledgeBase | None, reader: Reader) -> 
         answer=str(said.get("output.value") or detail.trace.answer or ""),
         facts=tuple(facts(detail.trace)),
         spans=tuple(waterfall(detail, values)),
+        rounds=tuple(rounds(values.values())),
         evidence=tuple(evidence(detail.trace, values.values(), base, reader)),
         messages=sent or received,
         messages_title="Prompt as sent to the model" if sent else "Messages as they came",
@@ -132,11 +143,25 @@ def facts(trace: TraceSummary) -> Iterable[Fact]:
     if trace.knowledge:
         yield Fact(name="Knowledge", value=trace.knowledge)
         yield Fact(name="Generation", value=formats.count(trace.generation))
+    if trace.grounded is not None:
+        yield Fact(name="Grounded", value=formats.share(trace.grounded))
     if trace.release_id:
         yield Fact(name="Release", value=trace.release_id, mono=True)
     if trace.user:
         yield Fact(name="User", value=trace.user)
     yield Fact(name="Trace", value=trace.id, mono=True)
+
+
+def rounds(spans: Iterable[Mapping[str, Any]]) -> Iterable[RoundRow]:
+    """The searches of an answer in their order; none where the reasons were not recorded."""
+    for values in spans:
+        if (reason := values.get("penstock.round.reason")) is not None:
+            yield RoundRow(
+                query=str(values.get("input.value", "")),
+                reason=str(reason),
+                decision=str(values.get("penstock.round.decision", "")),
+                next_query=str(values.get("penstock.round.next") or ""),
+            )
 
 
 def waterfall(detail: TraceDetail, values: Mapping[str, Mapping[str, Any]]) -> Iterable[SpanRow]:

@@ -22,13 +22,15 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Configuration, Peers, Services
-from penstock.knowledge.answer import AnswerSettings, GroundedApp, answer_prompt
+from penstock.knowledge.answer import AnswerSettings, GroundedApp
+from penstock.knowledge.calibrating import read_calibration
 from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.local import card_of
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.platform.cache import keys_of, rules_of
 from penstock.platform.lasting import Lasting, recorder_settings
 from penstock.platform.models import build_registry
+from penstock.prompts.answer import answer_prompt, quotes_prompt, rewrite_prompt
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
 from penstock.seams import Embedder
@@ -57,7 +59,7 @@ def configure(
     targets: list[Target] = []
     if lasting.knowledge:
         app, target = grounded(folder, lasting, pipeline)
-        release = make_release(folder.name, what_shapes_answers(settings, app.prompt, lasting.embedders))
+        release = make_release(folder.name, what_shapes_answers(settings, app, lasting.embedders))
         targets.append(replace(target, release_id=release.id))
     targets += [*build_registry(settings, lasting.models), *embedding(lasting.embedders)]
     now = int(time.time())
@@ -130,14 +132,21 @@ def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[G
     """The app itself: what its folder is called, answered from all its documents."""
     settings = folder.settings
     default = settings.models.get("default")
+    ((name, base),) = lasting.knowledge.items()
+    embedder = lasting.embedders[settings.knowledge[name].embedder]
+    local = default is not None and not any(target.remote for target in default.backends)
     answer = AnswerSettings(
         mode=settings.app.mode,
         model="default" if default else "",
         grounds_well=default is not None and grounds_well(default),
+        holding="grammar" if local else "schema",
+        rounds=settings.app.rounds,
+        rewrites=settings.app.rewrites,
+        threshold=settings.app.threshold,
+        fitted=read_calibration(folder.data, name, embedder.fingerprint),
         prompt=prompt_of(folder),
+        quotes=quotes_prompt(folder.root / "prompts" / "quotes.md" if folder.file else None),
     )
-    ((name, base),) = lasting.knowledge.items()
-    embedder = lasting.embedders[settings.knowledge[name].embedder]
     app = GroundedApp(folder.name, base, embedder, pipeline.call, answer)
     return app, Target(
         name=folder.name,
@@ -155,11 +164,13 @@ def prompt_of(folder: AppFolder) -> Prompt:
 
 
 def composes(settings: Settings) -> bool:
-    """Whether answers of the app are written by a model; if not, none is needed to answer."""
+    """Whether answers of the app need a model."""
     default = settings.models.get("default")
+    if settings.app.rewrites:
+        return True
     if settings.app.mode == "auto":
         return default is not None and grounds_well(default)
-    return settings.app.mode == "compose"
+    return settings.app.mode in ("compose", "constrained")
 
 
 def grounds_well(model: ModelSettings) -> bool:
@@ -168,12 +179,14 @@ def grounds_well(model: ModelSettings) -> bool:
     return all(card is not None and card.grounds_well for card in cards)
 
 
-def what_shapes_answers(settings: Settings, prompt: Prompt, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
+def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
     """The parts of a release: change one of these, and the same question may get another answer."""
     return {
         "penstock": importlib.metadata.version("penstock"),
         "mode": settings.app.mode,
-        "prompt": prompt.digest,
+        "prompt": app.prompt.digest,
+        "answers": [app.settings.least, app.settings.fitted and app.settings.fitted.shift, settings.app.rounds],
+        "rewrites": rewrite_prompt().digest if settings.app.rewrites else "",
         "models": {
             name: {
                 "targets": [(each.use, each.engine, each.context, each.base_url) for each in model.backends],

@@ -229,7 +229,7 @@ class ActiveTrace:
         return span
 
     def set(self, **attributes: Any) -> None:
-        """Adds attributes of the whole request; `session`, `knowledge`, `generation` and `answered` are columns."""
+        """Adds attributes of the whole request; some, such as `session` and `answered`, are columns."""
         if self._done:
             return
         if self.attributes is None:
@@ -269,6 +269,7 @@ class ActiveTrace:
                 knowledge=grounding.knowledge,
                 generation=grounding.generation,
                 answered=grounding.answered,
+                grounded=grounding.grounded,
                 **{"penstock.grounding.mode": grounding.mode, "penstock.grounding.score": grounding.score},
             )
 

@@ -78,6 +78,7 @@ def trace_row(trace: ActiveTrace, key: int, duration_us: int) -> tuple[Any, ...]
         None if trace.first_chunk is None else trace.at_us(trace.first_chunk),
         *((None,) * 5 if usage is None else tokens(usage)),
         said.get("answered"),
+        said.get("grounded"),
         None,
         content.preview(question_of(exchange)) if content_kept else None,
         content.preview(trace.answer) if content_kept else None,

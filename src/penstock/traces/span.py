@@ -45,7 +45,8 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
 
     `status` "cancelled" means that the client left. `first_chunk_us` is the time to the first piece of the
     answer, evidence included. Token classes are disjoint, as in `Usage`. `answered` is false where the knowledge
-    held no answer, `None` where no knowledge was asked. `score` is the mean of the feedback, -1 to 1. `question`
+    held no answer, `None` where no knowledge was asked; `grounded` is the share of the answer's claims that a passage
+    supports, 0 to 1, `None` where nothing was claimed. `score` is the mean of the feedback, -1 to 1. `question`
     and `answer` are previews.
     """
 
@@ -69,6 +70,7 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
     reasoning_tokens: int | None = None
     cost_nanos: int | None = None
     answered: bool | None = None
+    grounded: float | None = None
     score: float | None = None
     question: str | None = None
     answer: str | None = None

@@ -41,6 +41,7 @@ TRACE = Table(
     Column("reasoning_tokens", Integer),
     Column("cost_nanos", BigInteger),
     Column("answered", Boolean),
+    Column("grounded", Float),
     Column("score", Float),
     Column("question", Text),
     Column("answer", Text),

@@ -42,13 +42,14 @@ class Next(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """One search: what it was for, and what it found."""
+    """One search: what it was for, and what it found. `part` is the part of the question that it was about."""
 
     number: int
     query: str
     reason: str
     found: SearchResult
     evidence: Evidence
+    part: str = ""
 
 
 class Found(Struct, frozen=True):
@@ -110,8 +111,11 @@ class Rounds:
                 span.set(**{"penstock.round": number, "penstock.round.reason": wanted.reason})
             tracer = exchange.tracer if span is None else span.tracer
             found = await self._knowledge.search(query, tracer)
-            evidence = await self._rank(wanted.part or query.text, found, tracer)
-            this = Round(number, query.text, wanted.reason, found, evidence)
+            if before and not wanted.part:
+                found = joined(before[0].found, found)
+            question = wanted.part or (before[0].query if before else query.text)
+            evidence = await self._rank(question, found, tracer)
+            this = Round(number, query.text, wanted.reason, found, evidence, wanted.part)
             upcoming = await self._decide((*before, this), exchange)
             if span is not None:
                 span.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
@@ -204,6 +208,8 @@ def combined(question: str, rounds: Sequence[Round], threshold: float) -> Eviden
     first = rounds[0].evidence
     if len(rounds) == 1:
         return first
+    if not rounds[-1].part:
+        return rounds[-1].evidence if rounds[-1].evidence.probability > first.probability else first
     passages = interleaved([each.found.hits for each in rounds])[:PASSAGES]
     at = {hit.chunk_id: number for number, hit in enumerate(passages)}
     useful = [each.evidence for each in rounds if each.evidence.probability >= threshold] or [first]
@@ -220,6 +226,22 @@ def combined(question: str, rounds: Sequence[Round], threshold: float) -> Eviden
         max(each.evidence.probability for each in rounds),
         sum(each.evidence.tokens for each in rounds),
     )
+
+
+def joined(first: SearchResult, again: SearchResult) -> SearchResult:
+    """The passages of a search and of one with an altered query, as found for the first.
+
+    A new passage counts as no nearer to the question than the farthest one found for it: what an altered query is
+    near to proves nothing about the question.
+    """
+    known = {hit.chunk_id: hit for hit in first.hits}
+    farthest = min((hit.vector_score or 0.0 for hit in first.hits), default=0.0)
+    fewest = min((hit.text_score for hit in first.hits), default=0.0)
+    hits = []
+    for hit in interleaved([first.hits, again.hits]):
+        cosine = min(farthest, hit.vector_score or 0.0)
+        hits.append(known.get(hit.chunk_id) or replace(hit, vector_score=cosine, text_score=fewest))
+    return replace(first, hits=tuple(hits))
 
 
 def interleaved(found: Sequence[Sequence[Hit]]) -> list[Hit]:

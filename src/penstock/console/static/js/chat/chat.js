@@ -93,9 +93,16 @@ function take(turn, event, elapsed) {
     turn.timing.evidence = elapsed;
     const found = event.grounding.citations.length;
     announce(event.grounding.answered === false ? "The documents do not say. The nearest passages are shown." : `${found} ${found === 1 ? "passage" : "passages"} found.`);
+  } else if (event.grounding?.stage === "partial") {
+    turn.grounding = withMore(turn.grounding, event.grounding);
   } else if (event.grounding) {
     turn.grounding = event.grounding;
   }
+}
+
+/** What an unfinished answer stands on so far: partial groundings hold only what is new. */
+function withMore(known, more) {
+  return { ...more, citations: [...(known?.citations ?? []), ...more.citations], unsupported: [...(known?.unsupported ?? []), ...more.unsupported] };
 }
 
 function fail(turn, error, stopped) {

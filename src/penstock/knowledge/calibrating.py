@@ -1,0 +1,233 @@
+"""When to say that the documents do not say: fitted on the app's own questions.
+
+    evals/golden.jsonl      {"question": "How long may a product be returned?", "documents": ["returns.md"]}
+                            {"question": "Who won the cup?", "answerable": false}
+
+A question is asked twice: of all documents, which answer it, and of all but its own, which do not. What those are
+is `documents`, or else the document of the best passage. From the probabilities of both come a shift of the
+logistic function's bias and the threshold: of those that keep most answerable questions answered, the one that
+decides most questions rightly when both kinds weigh the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock.errors import ConfigError
+from penstock.knowledge.abstain import AppCalibration, calibration
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
+from penstock.knowledge.evidence import SEARCHED, EvidenceFinder
+from penstock.knowledge.values import SearchResult
+
+logger = logging.getLogger(__name__)
+
+FEWEST = 20
+"""Questions of each kind: below that a threshold says more about the questions than about the documents."""
+
+KEPT = 0.95
+"""The share of answerable questions that the threshold must leave answered."""
+
+LEFT_OUT = 4 * SEARCHED
+"""Passages that are searched for when those of a document are left out, so that enough remain."""
+
+RIDGE = 1.0
+"""How strongly the shift is held to 0: few questions move it little."""
+
+SHOWN = 11
+
+
+class Golden(Struct, frozen=True, kw_only=True):
+    """A question of `evals/golden.jsonl`: whether the documents answer it, and which do."""
+
+    question: str
+    documents: tuple[str, ...] = ()
+    answerable: bool = True
+    answer: str = ""
+
+
+class Case(Struct, frozen=True):
+    """A question as it was asked, and the probability that it is answered."""
+
+    question: str
+    answerable: bool
+    probability: float
+
+
+class Step(Struct, frozen=True):
+    """What a threshold would do. `precision` and `recall` are of abstaining; `kept` is the share of the answerable
+    questions that are still answered. `precision` is `None` where nothing is abstained from."""
+
+    threshold: float
+    precision: float | None
+    recall: float
+    kept: float
+
+
+class Fitted(Struct, frozen=True):
+    """What was fitted, what it does on the same questions, and what the parameters that ship do on them."""
+
+    calibration: AppCalibration
+    chosen: Step
+    shipped: Step
+    table: tuple[Step, ...]
+
+
+def read_golden(path: Path) -> tuple[Golden, ...]:
+    """The questions in a file of JSON lines. Raises `ConfigError` naming the line."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"there are no questions at {path}: {error.strerror}.",
+            hint=f'Write at least {FEWEST} of them, one a line: {{"question": "…", "documents": ["returns.md"]}}',
+        ) from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                found.append(msgspec.json.decode(line, type=Golden))
+            except msgspec.DecodeError as error:
+                raise ConfigError(
+                    f"{path}, line {number}: {error}.",
+                    hint='A line is {"question": "…"}, with "documents", "answerable" and "answer" where known.',
+                ) from error
+    return tuple(found)
+
+
+async def ask_all(base: KnowledgeBase, finder: EvidenceFinder, questions: Sequence[Golden]) -> list[Case]:
+    """Each question of all documents, and the answerable ones of all but their own."""
+    cases: list[Case] = []
+    for golden in questions:
+        found = await base.search(Query(text=golden.question, reader=EVERYTHING, limit=LEFT_OUT))
+        whole = await finder.find(golden.question, first(found))
+        cases.append(Case(golden.question, golden.answerable, whole.probability))
+        if golden.answerable and whole.passages:
+            own = golden.documents or (whole.ranked[0].sentence.hit.document if whole.ranked else "",)
+            rest = tuple(hit for hit in found.hits if hit.document not in own)
+            without = await finder.find(golden.question, first(replace(found, hits=rest)))
+            cases.append(Case(golden.question, False, without.probability))
+    return cases
+
+
+def first(found: SearchResult) -> SearchResult:
+    return replace(found, hits=found.hits[:SEARCHED])
+
+
+def fit(cases: Sequence[Case], about: AppCalibration) -> Fitted:
+    """The shift and the threshold; `about` says what they were fitted on. Raises `ConfigError` for too few cases.
+
+    The cases must have been asked with the parameters that ship.
+    """
+    answerable = sum(case.answerable for case in cases)
+    refuse_few(answerable, "answerable")
+    refuse_few(len(cases) - answerable, "unanswerable")
+    labels = np.array([case.answerable for case in cases])
+    logits = np.array([logit(case.probability) for case in cases])
+    shift = round(shifted(logits, labels), 4)
+    moved = [replace(case, probability=expit(logit(case.probability) + shift)) for case in cases]
+    threshold = best_threshold(moved)
+    made = replace(
+        about, threshold=threshold, shift=shift, answerable=answerable, unanswerable=len(cases) - answerable
+    )
+    table = tuple(step(moved, round(float(at), 2)) for at in np.linspace(0, 1, SHOWN))
+    return Fitted(made, step(moved, threshold), step(cases, calibration().threshold), table)
+
+
+def check_enough(questions: Sequence[Golden]) -> None:
+    """Raises `ConfigError` where these can be too few only, before anything is asked."""
+    refuse_few(sum(golden.answerable for golden in questions), "answerable")
+
+
+def refuse_few(count: int, what: str) -> None:
+    if count < FEWEST:
+        raise ConfigError(
+            f"{count} {what} questions are too few to fit a threshold on; {FEWEST} are needed.",
+            hint="Add questions to evals/golden.jsonl; each answerable one is also asked without its documents.",
+        )
+
+
+def shifted(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The shift of the bias under which the probabilities are likeliest, both kinds weighing the same.
+
+    Newton's method on the penalised likelihood, which has one maximum.
+    """
+    weights = np.where(labels, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
+    shift = 0.0
+    for _ in range(30):
+        now = 1 / (1 + np.exp(-(logits + shift)))
+        slope = float((weights * (labels - now)).sum() - RIDGE * shift)
+        shift += slope / float((weights * now * (1 - now)).sum() + RIDGE)
+    return shift
+
+
+def best_threshold(cases: Sequence[Case]) -> float:
+    """Halfway between the two probabilities where abstaining below decides most questions rightly."""
+    known = sorted({0.0, 1.0, *(case.probability for case in cases)})
+    middles = [(low + high) / 2 for low, high in pairwise(known)]
+    allowed = [each for at in middles if (each := step(cases, at)).kept >= KEPT] or [step(cases, 0.0)]
+    return round(max(allowed, key=lambda each: (each.recall + each.kept, each.kept)).threshold, 4)
+
+
+def step(cases: Sequence[Case], threshold: float) -> Step:
+    abstained = [case for case in cases if case.probability < threshold]
+    right = sum(not case.answerable for case in abstained)
+    answerable = sum(case.answerable for case in cases)
+    return Step(
+        threshold=threshold,
+        precision=round(right / len(abstained), 4) if abstained else None,
+        recall=round(right / max(1, len(cases) - answerable), 4),
+        kept=round(1 - (len(abstained) - right) / max(1, answerable), 4),
+    )
+
+
+def logit(share: float) -> float:
+    share = min(1 - 1e-9, max(1e-9, share))
+    return math.log(share / (1 - share))
+
+
+def expit(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def calibration_path(data: Path, knowledge: str) -> Path:
+    return data / f"calibration-{knowledge}.json"
+
+
+def write_calibration(data: Path, made: AppCalibration) -> Path:
+    """Keeps what was fitted in the app's data folder; returns the file."""
+    path = calibration_path(data, made.knowledge)
+    beside = path.with_suffix(".new")
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    beside.replace(path)
+    return path
+
+
+def read_calibration(data: Path, knowledge: str, embedder: str) -> AppCalibration | None:
+    """What was fitted for this app, `None` where nothing was, or with another encoder.
+
+    Raises `ConfigError` for a file that is none.
+    """
+    path = calibration_path(data, knowledge)
+    try:
+        made = msgspec.json.decode(path.read_bytes(), type=AppCalibration)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}.", hint="Delete it, or run 'penstock knowledge calibrate' again."
+        ) from error
+    if made.embedder != embedder:
+        logger.warning(
+            "%s was fitted with another encoder and is not used; run 'penstock knowledge calibrate' again", path
+        )
+        return None
+    return made
