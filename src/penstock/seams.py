@@ -6,6 +6,7 @@ Each has a default, a fake in `penstock.testing` and one contract test that ever
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -182,6 +183,16 @@ class Embedder(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class OwnTokenizer(Protocol):
+    """An embedder whose tokenizer is a file on this machine, so that sizes can be counted as it counts them."""
+
+    @property
+    def tokenizer(self) -> Path:
+        """A `tokenizer.json`."""
+        ...
 
 
 class Reranker(Protocol):

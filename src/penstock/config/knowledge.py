@@ -6,13 +6,14 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from penstock.config.chunking import ChunkingSettings
 from penstock.config.sources import GitSettings, S3Settings, SourceSettings, SqlSettings, WebSettings
 from penstock.config.table import Name, Texts, conflict
 
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
 
-class KnowledgeSettings(SourceSettings):
+class KnowledgeSettings(SourceSettings, ChunkingSettings):
     """Documents that the app answers from, by name. `metadata` to `watch` are of its files; other sources have
     their own."""
 
@@ -35,12 +36,6 @@ class KnowledgeSettings(SourceSettings):
         min_length=1,
         description="What turns text into vectors: a model of the catalog, `provider/model`, or a name of "
         "`[embedders]`. Another one makes all vectors anew.",
-    )
-    chunk_tokens: int = Field(
-        200,
-        ge=32,
-        le=2048,
-        description="Longest passage, in tokens of the embedder. Changing it re-reads all files.",
     )
     max_file_mb: float = Field(50.0, gt=0, description="Files larger than this many MB are reported and left out.")
     parse_seconds: float = Field(

@@ -17,6 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.config import AppFolder, ModelSettings, Settings
+from penstock.config.chunking import ChunkingSettings
 from penstock.exchange import LOCAL_PROJECT, Operation
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.pipeline import Pipeline, standard_stages
@@ -73,7 +74,7 @@ def configure(
         registry=registry,
         traces=lasting.traces,
         knowledge=lasting.knowledge,
-        sources=lasting.sources,
+        ingestions=lasting.ingestions,
         engines=engines,
         embedders=lasting.embedders,
         health=lasting.encoder_health | {f"models.{name}": engine.health for name, engine in engines.items()},
@@ -199,7 +200,7 @@ def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping
             name: {
                 "sources": knowledge.sources,
                 "exclude": knowledge.exclude,
-                "chunk_tokens": knowledge.chunk_tokens,
+                "chunking": knowledge.model_dump(include=set(ChunkingSettings.model_fields)),
                 "embedder": embedders[knowledge.embedder].fingerprint,
             }
             for name, knowledge in settings.knowledge.items()

@@ -16,9 +16,9 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
-from penstock.knowledge.chunking import ChunkOptions
 from penstock.models.local import OnPull
 from penstock.models.reading import open_embedder
+from penstock.platform.chunking import chunking_of
 from penstock.platform.cache import open_cache
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
@@ -133,7 +133,7 @@ class Opening:
         for name, settings in self._folder.settings.knowledge.items():
             embedder = await self._embedder(settings.embedder)
             options = KnowledgeOptions(
-                chunking=ChunkOptions(tokens=settings.chunk_tokens),
+                chunking=chunking_of(settings, embedder),
                 max_file_bytes=int(settings.max_file_mb * MB),
                 parse_seconds=settings.parse_seconds,
                 parse_memory_bytes=settings.parse_memory_mb * MB,

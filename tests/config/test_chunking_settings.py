@@ -1,0 +1,42 @@
+"""How documents are cut, as `penstock.toml` says it; every combination that means nothing is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from penstock.config import AppFolder, load
+from penstock.errors import ConfigError
+
+
+def folder_with(root: Path, lines: str) -> AppFolder:
+    (root / "penstock.toml").write_text(f"[knowledge.docs]\n{lines}\n", encoding="utf-8")
+    (root / "a.md").write_text("All ships obey.", encoding="utf-8")
+    return load(root)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('chunking = "pages"', "chunking must be"),
+        ("chunk_sentences = 3", "chunk_sentences is only for chunking = 'sentences', not 'structure'"),
+        ('chunking = "code"\nparent_tokens = 900', "parent_tokens is only for chunking = 'parents', not 'code'"),
+        ("chunk_overlap = 101", "chunk_overlap must be at most half of chunk_tokens (100), not 101"),
+        ('chunking = "semantic"\nchunk_overlap = 10', "chunk_overlap is not for chunking = 'semantic'"),
+        (
+            'chunking = "parents"\nparent_tokens = 200',
+            "parent_tokens must be more than chunk_tokens (200)",
+        ),
+    ],
+)
+def test_what_means_nothing_is_refused(tmp_path: Path, lines: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        folder_with(tmp_path, lines)
+    assert message in str(refused.value)
+
+
+def test_a_strategy_with_its_settings_is_taken(tmp_path: Path) -> None:
+    folder = folder_with(
+        tmp_path, 'chunking = "parents"\nchunk_tokens = 64\nparent_tokens = 400\nchunk_overlap = 16'
+    )
+    settings = folder.settings.knowledge["docs"]
+    assert (settings.chunking, settings.chunk_tokens, settings.parent_tokens) == ("parents", 64, 400)
