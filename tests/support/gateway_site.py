@@ -26,6 +26,7 @@ from penstock.gateway.responses.store import ResponseStore
 from penstock.gateway.services import Services
 from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
+from penstock.jobs.store import JobStore
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.models.providers.remote import RemoteProvider
 from penstock.models.providers.vendors import RemoteSettings, Timeouts, remote
@@ -157,7 +158,9 @@ async def site(
         **shared,
     )
     stack = AsyncExitStack()
-    batching = open_batches(folder, lambda: services, stack) if batches is not None else None
+    jobs = JobStore(folder)
+    stack.callback(jobs.close)
+    batching = open_batches(jobs, lambda: services) if batches is not None else None
     working = asyncio.create_task(batching.work()) if batching is not None else None
     running = HttpServer(build(services, routes, batching), ServerAddress(port=0, drain_seconds=drain))
     await running.start()

@@ -20,7 +20,8 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
 from penstock.gateway.responses.store import ResponseStore
-from penstock.knowledge.base import KnowledgeBase, Sources
+from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.seams import Embedder, Engine, EngineHealth
 from penstock.traces.store import TraceStore
 
@@ -59,7 +60,7 @@ class Peers(Protocol):
 class Services:
     """The parts of a running Penstock. Handlers find it at `request.app.state.services`.
 
-    `sources` say where each knowledge takes its documents from, for a run that is asked for while it is served.
+    `ingestions` take documents in while they are served; `None` where nobody asks for it.
     `health` are the parts that must be ready before requests are answered, by name; `meter` counts for /metrics.
     `limits` is `None` where nothing can be limited, `cache` where it is off, `responses` and `ledger` where none
     are kept. `configuration` is `None` where none is read from a file,
@@ -72,7 +73,7 @@ class Services:
     registry: Registry
     traces: TraceStore
     knowledge: Mapping[str, KnowledgeBase] = field(default_factory=dict)
-    sources: Mapping[str, Sources] = field(default_factory=dict)
+    ingestions: IngestionJobs | None = None
     engines: Mapping[str, Engine] = field(default_factory=dict)
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)

@@ -20,12 +20,18 @@ from penstock.errors import InvalidRequest
 from penstock.exchange import LOCAL_PROJECT
 from penstock.knowledge.executors.base import ExecutorFactory
 from penstock.knowledge.executors.process import ProcessExecutor
-from penstock.knowledge.ingestion.run import Ingestion, RunParts, RunRules
+from penstock.knowledge.generations import Generations
+from penstock.knowledge.ingestion.log import RunLog
+from penstock.knowledge.ingestion.records import RULES, RunOptions, RunRules, Trigger
+from penstock.knowledge.ingestion.run import Ingestion, RunParts
+from penstock.knowledge.ingestion.turn import Turn
 from penstock.knowledge.search import Searcher
 from penstock.knowledge.sources import uploads
 from penstock.knowledge.sources.base import Source
 from penstock.knowledge.sources.folder import FolderSource
+from penstock.knowledge.sources.pushed import PushedDocument, PushedSource, checked
 from penstock.knowledge.sources.uploads import UploadsSource
+from penstock.knowledge.stores.pushed import PushedStore
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.values import (
@@ -70,7 +76,6 @@ __all__ = [
 ]
 
 DEFAULT_OPTIONS = KnowledgeOptions()
-RULES = RunRules()
 UPLOADS_ONLY = RunRules(allow_delete=True, may_be_empty=True)
 
 
@@ -92,10 +97,13 @@ class KnowledgeBase:
         self._embedder = embedder
         self._options = settings.options
         self._uploads = settings.uploads
+        self._pushed = PushedStore(store.database, store.project_id)
         self._clock = settings.clock
         self._executor = settings.executor
         self._searcher = Searcher(store, embedder)
-        self._running = asyncio.Lock()
+        self._turn = Turn(store.path)
+        self.runs = RunLog(store, settings.clock)
+        self.generations = Generations(store)
 
     @classmethod
     def open(
@@ -117,6 +125,7 @@ class KnowledgeBase:
 
     def close(self) -> None:
         """Commits what waits and closes the file."""
+        self._searcher.close()
         self._store.close()
 
     async def ingest(
@@ -125,6 +134,7 @@ class KnowledgeBase:
         *,
         progress: Progress = ignore_progress,
         rules: RunRules = RULES,
+        trigger: Trigger = "api",
     ) -> IngestSummary:
         """Brings the knowledge in line with its sources and the uploaded files, and publishes one generation.
 
@@ -132,9 +142,19 @@ class KnowledgeBase:
         where there is nothing to read, `StorageFull`, or what a source or the embedder raises; readers keep what
         they had.
         """
+        run = await self.runs.add(trigger, RunOptions(rules, durable=False))
+        return await self.resume(run.id, sources, progress=progress)
+
+    async def resume(
+        self, run_id: str, sources: Sources | Sequence[Source], *, progress: Progress = ignore_progress
+    ) -> IngestSummary:
+        """Does a run that was asked for, or goes on with one that was killed. Raises what `ingest` does, and
+        `Conflict` for one that was cancelled."""
         given: Sequence[Source] = (FolderSource(sources),) if isinstance(sources, Sources) else sources
-        async with self._running:
-            return await self._ingest((*given, UploadsSource(self._uploads)), progress, rules)
+        rules = (await self.runs.options(run_id)).rules
+        async with self._turn.taken():
+            own = (UploadsSource(self._uploads), PushedSource(self._pushed))
+            return await self._run(run_id, (*given, *own), progress, rules)
 
     async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
         """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
@@ -144,22 +164,44 @@ class KnowledgeBase:
         """
         name = uploads.checked_name(name)
         uploads.check_size(name, len(data), self._options.max_file_bytes)
-        async with self._running:
+        async with self._turn.taken():
             await asyncio.to_thread(uploads.write, self._uploads, name, data)
-            await self._ingest((UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
+            await self._take_in_uploads(progress)
         rows = self.documents(EVERYTHING)
         return next(row for row in rows if row.uploaded and row.path == name)
 
+    async def push(self, documents: Sequence[PushedDocument]) -> list[DocumentRow]:
+        """Keeps documents under their keys, each in place of an earlier one of its key, and takes them in.
+
+        The rows come in the order of the documents, each with a status like any other. Sending the same once more
+        changes nothing. Raises `InvalidRequest` or `BodyTooLarge`, and keeps none of them then.
+        """
+        limit = self._options.max_file_bytes
+        rows = await asyncio.to_thread(checked, documents, limit, self._clock.now_us())
+        async with self._turn.taken():
+            await self._pushed.put(rows)
+            await self._take_in_pushed()
+        found = {row.path: row for row in self.documents(EVERYTHING) if row.source == PushedSource.name}
+        return [found[row.key] for row, _ in rows]
+
     async def remove_document(self, document_id: str) -> None:
-        """Deletes an uploaded file and takes it out. Raises `NotFound`, or `InvalidRequest` for other files."""
+        """Deletes a document that was dropped in or pushed, and takes it out.
+
+        Raises `NotFound`, or `InvalidRequest` for one of another source.
+        """
         row = self.document(document_id, EVERYTHING).row
+        if row.source == PushedSource.name:
+            async with self._turn.taken():
+                await self._pushed.delete(row.path)
+                await self._take_in_pushed()
+            return
         if not row.uploaded:
             raise InvalidRequest(
                 f"{row.path!r} is a file of the app's folder.", hint="Delete the file itself, then ingest again."
             )
-        async with self._running:
+        async with self._turn.taken():
             await asyncio.to_thread(uploads.delete, self._uploads, row.path)
-            await self._ingest((UploadsSource(self._uploads),), ignore_progress, UPLOADS_ONLY)
+            await self._take_in_uploads(ignore_progress)
 
     async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
         """The passages that fit a question best, of documents that its reader may find and that its filter means.
@@ -204,14 +246,31 @@ class KnowledgeBase:
             stored = SqliteReader(connection, self._store.project_id)
             return stored.counts(stored.published().number, reader)
 
-    async def _ingest(self, sources: Sequence[Source], progress: Progress, rules: RunRules) -> IngestSummary:
-        executor = self._executor(self._embedder, self._options)
-        parts = RunParts(
-            store=self._store, embedder=self._embedder, executor=executor, options=self._options, clock=self._clock
-        )
-        try:
-            summary = await Ingestion(parts, progress).run(sources, rules)
-        finally:
-            await executor.stop()
+    async def _take_in_uploads(self, progress: Progress) -> None:
+        run = await self.runs.add("upload", RunOptions(UPLOADS_ONLY, durable=False))
+        await self._run(run.id, (UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
+
+    async def _take_in_pushed(self) -> None:
+        run = await self.runs.add("push", RunOptions(UPLOADS_ONLY, durable=False))
+        await self._run(run.id, (PushedSource(self._pushed),), ignore_progress, UPLOADS_ONLY)
+
+    async def _run(
+        self, run_id: str, sources: Sequence[Source], progress: Progress, rules: RunRules
+    ) -> IngestSummary:
+        async def doing(note: Progress) -> IngestSummary:
+            executor = self._executor(self._embedder, self._options)
+            parts = RunParts(
+                store=self._store,
+                embedder=self._embedder,
+                executor=executor,
+                options=self._options,
+                clock=self._clock,
+            )
+            try:
+                return await Ingestion(parts, note).run(sources, rules)
+            finally:
+                await executor.stop()
+
+        summary = await self.runs.work(run_id, doing, progress)
         await asyncio.to_thread(self._searcher.warm)
         return summary

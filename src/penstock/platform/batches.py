@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 from penstock.batches.answering import Answerer
 from penstock.batches.files.store import FileStore
@@ -19,23 +18,30 @@ from penstock.exchange import Principal
 from penstock.gateway.services import Services
 from penstock.http.batches import ENDPOINTS, WORDING
 from penstock.jobs.store import JobStore
+from penstock.jobs.values import Handler
 from penstock.jobs.worker import Worker
+from penstock.knowledge.ingestion import jobs as ingestion
 
 
-def open_batches(data: Path, services: Callable[[], Services], stack: AsyncExitStack) -> Batches:
-    """The batches of a data folder; `Batches.work` does the work.
+def open_batches(store: JobStore, services: Callable[[], Services]) -> Batches:
+    """The batches of a data folder; `Batches.work` does the work, and all other jobs of the folder.
 
     `services` are those of the present configuration, by which new lines are asked.
     """
     settings, access = services().settings, services().access
-    store = JobStore(data)
-    stack.callback(store.close)
     files = FileStore(store, settings.batches.max_project_mb)
     standing = access.keys.standing if access is not None else unchanged
     around = Surroundings(store, Answerer(services, WORDING), standing, settings.batches.concurrency, SYSTEM_CLOCK)
     longest = int(settings.server.max_body_mb * (1 << 20))
     native = NativeBatches(store, services, ENDPOINTS, longest, SYSTEM_CLOCK)
-    worker = Worker(store, {KIND: BatchRunner(files, around, native, settings.batches, longest)})
+    runner = BatchRunner(files, around, native, settings.batches, longest)
+    handlers: dict[str, Handler] = {KIND: runner}
+    ingestions = services().ingestions
+    if ingestions is not None:
+        handlers[ingestion.KIND] = ingestions.work
+    worker = Worker(store, handlers)
+    if ingestions is not None:
+        ingestions.tells(worker.wake)
     return Batches(files, store, worker, settings.batches, SYSTEM_CLOCK)
 
 

@@ -10,16 +10,19 @@ from pathlib import Path
 from penstock.access.ledger import Ledger, open_ledger
 from penstock.access.limits import Limits
 from penstock.access.store import Access, open_access
+from penstock.clock import SYSTEM_CLOCK
 from penstock.config import AppFolder, Settings
 from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
+from penstock.jobs.store import JobStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.models.local import OnPull
 from penstock.models.reading import open_embedder
-from penstock.platform.chunking import chunking_of
 from penstock.platform.cache import open_cache
+from penstock.platform.chunking import chunking_of
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
 from penstock.seams import Embedder, EngineHealth
@@ -57,6 +60,8 @@ class Lasting:
     admission: Admission
     knowledge: dict[str, KnowledgeBase]
     sources: dict[str, Sources]
+    jobs: JobStore
+    ingestions: IngestionJobs
     embedders: dict[str, Embedder]
     encoder_health: dict[str, Callable[[], EngineHealth]]
 
@@ -103,6 +108,9 @@ class Opening:
         await self._open_knowledge()
         models = ModelParts(self._watch.on_pull)
         stack.push_async_callback(models.close)
+        jobs = JobStore(data)
+        stack.callback(jobs.close)
+        sources = sources_of(folder)
         return Lasting(
             traces=traces,
             access=access,
@@ -114,7 +122,9 @@ class Opening:
             meter=Meter(),
             admission=Admission(settings.server.max_in_flight),
             knowledge=self._knowledge,
-            sources=sources_of(folder),
+            sources=sources,
+            jobs=jobs,
+            ingestions=IngestionJobs(jobs, self._knowledge, sources.__getitem__, SYSTEM_CLOCK),
             embedders=self._embedders,
             encoder_health=self._health,
         )

@@ -35,6 +35,7 @@ from penstock.http.server import build, use
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.base import IngestSummary, KnowledgeBase
+from penstock.knowledge.ingestion.records import RULES, RunRules
 from penstock.platform.batches import open_batches
 from penstock.platform.configured import Configured
 from penstock.platform.lasting import QUIET, Lasting, OnIngest, Opening, Watch
@@ -93,7 +94,7 @@ class Platform:
             platform.lasting = await Opening(folder, watch, stack, coordinator).open()
             platform.live = LiveConfiguration(folder, platform.lasting, platform._switch, platform._peers)
             stack.push_async_callback(platform.live.close)
-            platform.batches = open_batches(folder.data, lambda: platform.services, stack)
+            platform.batches = open_batches(platform.lasting.jobs, lambda: platform.services)
             yield platform
 
     @property
@@ -153,7 +154,7 @@ class Platform:
             deadline=time.monotonic() + self.folder.settings.server.request_seconds,
         )
 
-    async def ingest(self, on_ingest: OnIngest | None = None) -> dict[str, IngestSummary]:
+    async def ingest(self, on_ingest: OnIngest | None = None, rules: RunRules = RULES) -> dict[str, IngestSummary]:
         """Brings every knowledge base in line with its files; what did not change costs nothing.
 
         Raises `ConfigError` where there is nothing to read, `StorageFull`, or what the embedder raises.
@@ -161,7 +162,8 @@ class Platform:
         tell = on_ingest or self._watch.on_ingest
         summaries = {}
         for name, base in self.lasting.knowledge.items():
-            summaries[name] = await base.ingest(self.lasting.sources[name], progress=partial(tell, name))
+            sources = self.lasting.sources[name]
+            summaries[name] = await base.ingest(sources, progress=partial(tell, name), rules=rules, trigger="cli")
         return summaries
 
     async def warm(self) -> None:

@@ -13,12 +13,13 @@ from penstock.access.principal import require_local
 from penstock.audit.record import Event
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
+from penstock.http import examples
 from penstock.http.acting import record
-from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_query, reply
+from penstock.http.api.documents_push import PushAnswer, PushRequest, push_documents
+from penstock.http.routes import JSON_TYPE, LARGEST, ApiRoute, Description, principal_of, read_query, reply
 from penstock.knowledge.base import (
     DocumentRow,
     Heading,
-    IngestSummary,
     KnowledgeBase,
     KnowledgeCounts,
     Status,
@@ -78,9 +79,9 @@ class DocumentText(Struct, frozen=True, kw_only=True):
 
 
 class UploadQuery(Struct, frozen=True, kw_only=True):
-    """`name` is what the file is called; the end of it says what kind of file it is."""
+    """`name` is what a file is called; the end of it says what kind of file it is. Documents in JSON have none."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=1000)]
+    name: Annotated[str, Meta(max_length=1000)] = ""
 
 
 class Removed(Struct, frozen=True, kw_only=True):
@@ -139,9 +140,15 @@ async def get_document(request: Request) -> Response:
 
 
 async def add_document(request: Request) -> Response:
-    """The body is the file itself, in a type that no page of another origin can send without asking first."""
+    """The body is a file, or documents in JSON: types that no page of another origin can send without asking."""
     base = own_base_of(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON_TYPE:
+        return await push_documents(request, base)
     query = read_query(request, UploadQuery)
+    if not query.name:
+        raise InvalidRequest(
+            "The file needs a name.", hint="Send it as ?name=…, its ending included.", param="name"
+        )
     body = await request.body()
     await record(request, Event(action="document.added", target=query.name, after={"knowledge": base.name}))
     return reply(await base.add_file(query.name, body), 201)
@@ -153,14 +160,6 @@ async def remove_document(request: Request) -> Response:
     await record(request, Event(action="document.removed", target=document_id, after={"knowledge": base.name}))
     await base.remove_document(document_id)
     return reply(Removed(id=document_id))
-
-
-async def ingest(request: Request) -> Response:
-    """Brings the knowledge in line with the app's files; answers when that is done."""
-    base = own_base_of(request)
-    services: Services = request.app.state.services
-    await record(request, Event(action="knowledge.ingested", target=base.name))
-    return reply(await base.ingest(services.sources[base.name]))
 
 
 def base_of(request: Request) -> KnowledgeBase:
@@ -200,7 +199,14 @@ ROUTES = [
         ONE + "/documents",
         add_document,
         Description(
-            role="admin", summary="Takes a file in.", status=201, query=UploadQuery, answer=DocumentRow, upload=True
+            role="admin",
+            summary="Takes in a file, or documents sent as JSON.",
+            status=201,
+            query=UploadQuery,
+            body=PushRequest,
+            example=examples.PUSH,
+            answer=DocumentRow | PushAnswer,
+            upload=True,
         ),
     ),
     ApiRoute(
@@ -213,14 +219,6 @@ ROUTES = [
         "DELETE",
         ONE + "/documents/{document_id}",
         remove_document,
-        Description(role="admin", summary="Deletes a file that was dropped in.", answer=Removed),
-    ),
-    ApiRoute(
-        "POST",
-        ONE + "/ingest",
-        ingest,
-        Description(
-            role="admin", summary="Takes in new and changed files, and forgets deleted ones.", answer=IngestSummary
-        ),
+        Description(role="admin", summary="Deletes a document that was dropped in or pushed.", answer=Removed),
     ),
 ]

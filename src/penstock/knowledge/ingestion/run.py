@@ -24,6 +24,7 @@ from penstock.knowledge.ingestion.embedding import BATCH, Embedding
 from penstock.knowledge.ingestion.outcome import Line
 from penstock.knowledge.ingestion.plan import Plan, Recipes, Work, needs_all, plan
 from penstock.knowledge.ingestion.reading import Reading
+from penstock.knowledge.ingestion.records import RULES, RunRules
 from penstock.knowledge.ingestion.tally import Tally
 from penstock.knowledge.ingestion.writing import Writing
 from penstock.knowledge.sources.base import Listing, Source
@@ -43,18 +44,6 @@ class RunParts(Struct, frozen=True, kw_only=True):
     executor: Executor
     options: KnowledgeOptions
     clock: Clock
-
-
-class RunRules(Struct, frozen=True, kw_only=True):
-    """What one run may do: delete more of a source than its limit, find nothing at all. `note` is kept with the
-    generation."""
-
-    allow_delete: bool = False
-    may_be_empty: bool = False
-    note: str = ""
-
-
-RULES = RunRules()
 
 
 class Listed(Struct, frozen=True):

@@ -27,7 +27,7 @@ class Tally:
 
     def source(self, name: str, error: PenstockError) -> None:
         """Notes that a source, or a part of it, was left as it was."""
-        self.sources.append(SourceProblem(name, f"{error}" + (f" {error.hint}" if error.hint else "")))
+        self.sources.append(SourceProblem(name, str(error)))
 
     def report(self, current: str) -> None:
         self._progress(
