@@ -36,6 +36,11 @@ class GuardedRoute(Route):
         self.media_type = media_type
         self.rank = -1 if role is None else RANK[role]
 
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """What a body may be declared as."""
+        return (self.media_type,)
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.rank >= 0:
             principal: Principal | None = scope.get("principal")

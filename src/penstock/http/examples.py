@@ -24,4 +24,7 @@ IMAGE: Example = {"model": "images", "prompt": "A gate in the mountains"}
 SPEECH: Example = {"model": "speech", "voice": "alloy", "input": "The gate is closed."}
 KEY: Example = {"name": "shop", "role": "developer", "models": ["docs"]}
 PROJECT: Example = {"id": "shop", "title": "The shop"}
+PUSH: Example = {
+    "documents": [{"key": "hr/leave.md", "text": "# Leave\n\nThirty days.", "metadata": {"team": "hr"}}]
+}
 SEARCH: Example = {"q": "returns", "limit": 5}

@@ -36,9 +36,9 @@ class LocalGuard:
 
     def __init__(self, routes: Sequence[GuardedRoute] = ()) -> None:
         self._types = [
-            (route.methods or (), route.path_regex, route.media_type)
+            (route.methods or (), route.path_regex, route.media_types)
             for route in routes
-            if route.media_type != JSON_TYPE
+            if route.media_types != (JSON_TYPE,)
         ]
 
     def check(self, scope: Scope) -> None:
@@ -71,16 +71,17 @@ class LocalGuard:
         """Raises `UnsupportedMediaType` for a body that is not declared as what its route takes."""
         declared = (content_type or b"").split(b";", 1)[0].strip().lower()
         matching = (
-            media_type
-            for methods, pattern, media_type in self._types
+            media_types
+            for methods, pattern, media_types in self._types
             if scope["method"] in methods and pattern.match(scope["path"])
         )
-        wanted = next(matching, JSON_TYPE)
-        if declared == wanted.encode():
+        wanted = next(matching, (JSON_TYPE,))
+        if declared.decode("latin-1") in wanted:
             return
+        takes = " or ".join(wanted)
         raise UnsupportedMediaType(
-            f"The body is declared as {shown(declared or b'nothing')}, and {scope['path']} takes {wanted}.",
-            hint=f"Send the header 'Content-Type: {wanted}'.",
+            f"The body is declared as {shown(declared or b'nothing')}, and {scope['path']} takes {takes}.",
+            hint=f"Send the header 'Content-Type: {wanted[0]}'.",
         )
 
 

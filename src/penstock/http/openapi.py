@@ -29,7 +29,7 @@ def document(routes: Sequence[ApiRoute]) -> dict[str, Any]:
     kinds: list[Any] = [ErrorBody]
     for route in routes:
         described = route.description
-        said = (described.query, described.body, described.answer, described.error)
+        said = (described.query, described.body, described.answer, described.other_answer, described.error)
         kinds += [kind for kind in said if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
     schema_of = dict(zip(map(repr, kinds), schemas, strict=True))
@@ -63,6 +63,8 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
     else:
         operation["description"] = f"Needs the role {described.role}."
     answer = OBJECT if described.answer is None else schema_of[repr(described.answer)]
+    if described.other_answer is not None:
+        answer = {"anyOf": [answer, schema_of[repr(described.other_answer)]]}
     operation["responses"][done]["content"] = {
         kind: {"schema": answer} if kind == JSON_TYPE else ANYTHING.get(kind, BYTES)
         for kind in described.answer_types
@@ -79,7 +81,8 @@ def describe(route: ApiRoute, schema_of: dict[str, Any], components: dict[str, A
         body: dict[str, Any] = {"schema": schema_of[repr(described.body)]}
         if described.example is not None:
             body["example"] = described.example
-        operation["requestBody"] = {"required": True, "content": {described.media_type: body}}
+        content = {kind: FILE.get(kind, body) for kind in route.media_types}
+        operation["requestBody"] = {"required": True, "content": content}
     elif described.upload:
         operation["requestBody"] = {"required": True, "content": FILE}
     return operation

@@ -44,8 +44,9 @@ class Description(Struct, frozen=True, kw_only=True):
 
     `role` is the least that is needed, `None` for everybody: what does not say so is the owner's.
 
-    The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit. With `form`, `body`
-    are the fields of a form, with both of one whose file is read as it comes. All others take JSON. `answer_type`
+    The body of `upload` routes is a file, declared as `UPLOAD_TYPE`, up to the upload limit; one that has a `body`
+    takes that as JSON, too. With `form`, `body` are the fields of a form, with `upload` of one whose file is read
+    as it comes. All others take JSON. `other_answer` is what comes where JSON took the file's place. `answer_type`
     is the answer's media type, where it is another, and `status` what it says when all went well.
     """
 
@@ -54,6 +55,7 @@ class Description(Struct, frozen=True, kw_only=True):
     query: type[Struct] | None = None
     body: type[Any] | None = None
     answer: Any = None
+    other_answer: Any = None
     upload: bool = False
     form: bool = False
     example: Mapping[str, Any] | None = None
@@ -76,6 +78,12 @@ class ApiRoute(GuardedRoute):
         super().__init__(path, handler, role=description.role, methods=(method,), media_type=description.media_type)
         self.method = method
         self.description = description
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        described = self.description
+        both = described.upload and described.body is not None and not described.form
+        return (UPLOAD_TYPE, JSON_TYPE) if both else (self.media_type,)
 
 
 async def read_json(request: Request, kind: type[T]) -> T:
