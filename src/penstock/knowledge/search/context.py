@@ -22,6 +22,8 @@ def with_context(reader: SqliteReader, scope: Scope, hits: Sequence[Hit], query:
         return list(hits)
     found: list[Hit] = []
     for hit in hits:
+        if any(holds(other, hit) for other in found):
+            continue
         start, end = hit.start, hit.end
         if query.expand and hit.parent is not None:
             start, end = min(start, hit.parent[0]), max(end, hit.parent[1])
@@ -29,8 +31,6 @@ def with_context(reader: SqliteReader, scope: Scope, hits: Sequence[Hit], query:
             first, last = reader.around(hit.chunk_id, query.neighbours, scope.generation)
             start, end = min(start, first), max(end, last)
         widened = hit if end - start > LONGEST else replace(hit, start=start, end=end)
-        if any(holds(other, widened) for other in found):
-            continue
         if (widened.start, widened.end) != (hit.start, hit.end):
             text = reader.text_between(hit.document_id, widened.start, widened.end, scope.reader)
             widened = replace(widened, text=text) if text else hit

@@ -10,6 +10,9 @@ from penstock.knowledge.search.reranking import READ
 from penstock.knowledge.values import Query
 from penstock.seams import Reranker
 
+LOOKED_AT_BY_WORDS = 120
+"""Without vectors to tell passages with the same words apart, more of them are read."""
+
 
 class SearchSettings(Struct, frozen=True, kw_only=True):
     """`vector_weight` is the share of the cosine in the mix. With a `reranker`, it reads what is found first."""
@@ -26,7 +29,8 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     def pool(self, query: Query, looked_at: int) -> int:
         """How many passages are read for a query."""
         wanted = query.limit * (4 if query.diversity or query.neighbours or query.expand else 1)
-        return max(looked_at, min(wanted, 400), READ if self.reranks(query) else 0)
+        by_words = LOOKED_AT_BY_WORDS if query.mode == "text" else 0
+        return max(looked_at, by_words, min(wanted, 400), query.limit, READ if self.reranks(query) else 0)
 
     def check(self, query: Query) -> None:
         """Raises `InvalidRequest` for a query that asks for what there is not, or for a share that is none."""
