@@ -30,6 +30,8 @@ Rows = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 FEW = 20_000
 """So many passages are looked at one by one, sooner than a graph finds them among all others."""
+SCATTERED = 3
+"""How many passages in order take as long as one out of order."""
 GROWTH = 4
 MOST_EXPANDED = 4096
 
@@ -110,7 +112,7 @@ class Part(Struct, frozen=True):
             at = highest(scan(segment.vectors, vector), spared(k))
         elif count <= spared(k):
             at = np.flatnonzero(chosen)
-        elif 2 * count > len(segment.rows):
+        elif SCATTERED * count > len(segment.rows):
             at = highest(np.where(chosen, scan(segment.vectors, vector), np.float32(-np.inf)), spared(k))
             at = at[chosen[at]]
         else:
