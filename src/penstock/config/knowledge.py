@@ -7,13 +7,14 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from penstock.config.chunking import ChunkingSettings
+from penstock.config.searching import SearchingSettings
 from penstock.config.sources import GitSettings, S3Settings, SourceSettings, SqlSettings, WebSettings
 from penstock.config.table import Name, Texts, conflict
 
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
 
-class KnowledgeSettings(SourceSettings, ChunkingSettings):
+class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings):
     """Documents that the app answers from, by name. `metadata` to `watch` are of its files; other sources have
     their own."""
 

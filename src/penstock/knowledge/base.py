@@ -25,7 +25,7 @@ from penstock.knowledge.ingestion.log import RunLog
 from penstock.knowledge.ingestion.records import RULES, RunOptions, RunRules, Trigger
 from penstock.knowledge.ingestion.run import Ingestion, RunParts
 from penstock.knowledge.ingestion.turn import Turn
-from penstock.knowledge.search import Searcher
+from penstock.knowledge.search import Searcher, SearchSettings
 from penstock.knowledge.sources import uploads
 from penstock.knowledge.sources.base import Source
 from penstock.knowledge.sources.folder import FolderSource
@@ -214,6 +214,10 @@ class KnowledgeBase:
     def warm(self) -> None:
         """Loads the vectors, so that the first question need not wait for them."""
         self._searcher.warm()
+
+    def use(self, settings: SearchSettings) -> None:
+        """How searches go from now on, where a query does not say."""
+        self._searcher.use(settings)
 
     def generation(self) -> int:
         """The number of the published generation, 0 before the first."""

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from penstock.config import AppFolder, ModelSettings, Settings
 from penstock.config.chunking import ChunkingSettings
+from penstock.config.searching import SearchingSettings
 from penstock.exchange import LOCAL_PROJECT, Operation
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.pipeline import Pipeline, standard_stages
@@ -201,6 +202,7 @@ def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping
                 "sources": knowledge.sources,
                 "exclude": knowledge.exclude,
                 "chunking": knowledge.model_dump(include=set(ChunkingSettings.model_fields)),
+                "searching": knowledge.model_dump(include=set(SearchingSettings.model_fields)),
                 "embedder": embedders[knowledge.embedder].fingerprint,
             }
             for name, knowledge in settings.knowledge.items()

@@ -20,12 +20,13 @@ from penstock.jobs.store import JobStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
 from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.models.local import OnPull
-from penstock.models.reading import open_embedder
+from penstock.knowledge.search import SearchSettings
+from penstock.models.reading import open_embedder, open_reranker
 from penstock.platform.cache import open_cache
 from penstock.platform.chunking import chunking_of
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
-from penstock.seams import Embedder, EngineHealth
+from penstock.seams import Embedder, EngineHealth, Reranker
 from penstock.storage.location import open_database
 from penstock.traces.recorder import RecorderSettings
 from penstock.traces.store import TraceStore
@@ -82,6 +83,7 @@ class Opening:
         self._stack = stack
         self._coordinator = coordinator
         self._embedders: dict[str, Embedder] = {}
+        self._rerankers: dict[str, Reranker] = {}
         self._health: dict[str, Callable[[], EngineHealth]] = {}
         self._knowledge: dict[str, KnowledgeBase] = {}
 
@@ -139,6 +141,16 @@ class Opening:
             self._health[name] = encoder.health
         return self._embedders[name]
 
+    async def _reranker(self, name: str) -> Reranker:
+        """The reranker of that name, started the first time that it is needed."""
+        if name not in self._rerankers:
+            wanted = self._folder.settings.reranker(name)
+            reranker = await open_reranker(name, wanted, self._folder.root, self._watch.on_pull)
+            self._stack.push_async_callback(reranker.close)
+            self._rerankers[name] = reranker
+            self._health[f"rerankers.{name}"] = reranker.health
+        return self._rerankers[name]
+
     async def _open_knowledge(self) -> None:
         for name, settings in self._folder.settings.knowledge.items():
             embedder = await self._embedder(settings.embedder)
@@ -151,6 +163,8 @@ class Opening:
             path = self._folder.data / f"knowledge-{name}.db"
             self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
             self._stack.callback(self._knowledge[name].close)
+            reranker = await self._reranker(settings.reranker) if settings.reranker else None
+            self._knowledge[name].use(SearchSettings(vector_weight=settings.vector_weight, reranker=reranker))
 
 
 def sources_of(folder: AppFolder) -> dict[str, Sources]:

@@ -5,5 +5,6 @@ two. `reranking.py`, `diversity.py` and `context.py` are what a query may ask fo
 """
 
 from penstock.knowledge.search.searcher import Searcher
+from penstock.knowledge.search.settings import SearchSettings
 
-__all__ = ["Searcher"]
+__all__ = ["SearchSettings", "Searcher"]
