@@ -153,14 +153,9 @@ def _name(statement: ast.stmt) -> str:
 
 def indented_nodes(lines: Sequence[str], first: int, last: int, depth: int = 0) -> tuple[Node, ...]:
     """Lines `first` to `last` by indentation: each line at the margin with all that is indented below it."""
-    widths = [indentation(lines[at]) for at in range(first, last)]
-    known = [width for width in widths if width is not None]
-    margin = min(known, default=0)
-    starts = [
-        first + at
-        for at, width in enumerate(widths)
-        if width is not None and width <= margin and (at == 0 or not closes(lines[first + at]))
-    ]
+    widths = {at: indentation(lines[at]) for at in range(first, last) if opens(lines[at])}
+    margin = min(widths.values(), default=0)
+    starts = [at for at, width in widths.items() if width <= margin]
     if not starts or starts[0] > first:
         starts.insert(0, first)
     ends = [*starts[1:], last]
@@ -174,13 +169,13 @@ def _indented(lines: Sequence[str], first: int, last: int, depth: int) -> Node:
     return Node(first, last, name, indented_nodes(lines, first + 1, last, depth + 1))
 
 
-def indentation(line: str) -> int | None:
-    """The width of the white space before a line, `None` for an empty one."""
+def indentation(line: str) -> int:
+    """The width of the white space before a line."""
     text = line.expandtabs(TAB)
-    bare = text.lstrip()
-    return len(text) - len(bare) if bare else None
+    return len(text) - len(text.lstrip())
 
 
-def closes(line: str) -> bool:
-    """Whether a line ends what is above it and begins nothing."""
-    return line.strip()[:1] in ("}", ")", "]") or line.strip() in ("end", "fi", "done", "esac", "end;")
+def opens(line: str) -> bool:
+    """Whether a line begins something, rather than end what is above it."""
+    bare = line.strip()
+    return bool(bare) and bare[0] not in "})]" and bare not in ("end", "fi", "done", "esac", "end;")

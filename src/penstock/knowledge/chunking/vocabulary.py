@@ -14,8 +14,11 @@ from penstock.errors import ConfigError
 PART = re.compile(r"\S.{0,20000}(?=\s|\Z)|\S.{0,20000}", re.DOTALL)
 """Text is read in parts that end at white space: of a whole book, the tokenizer would keep every token as text."""
 
+LONGEST = 40
+"""Characters; a longer token is a word that the tokenizer has given up on."""
+
 UNREAD = 6
-"""Characters to a token in a word that the tokenizer gives up on and makes one token of."""
+"""Characters to a token in such a word, as if it had been taken apart."""
 
 
 class Vocabulary:
@@ -33,8 +36,8 @@ class Vocabulary:
         for part in PART.finditer(text):
             at = part.start()
             for start, end in self._tokenizer.encode(part.group(), add_special_tokens=False).offsets:
-                # A long word that is one unknown token counts as if it had been taken apart.
-                yield from range(at + start + UNREAD - 1, at + end - 1, UNREAD)
+                if end - start > LONGEST:
+                    yield from range(at + start + UNREAD - 1, at + end - 1, UNREAD)
                 yield at + end - 1
 
 

@@ -2,30 +2,10 @@
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.passage_texts import PROSE, structured
 
-from penstock.knowledge.chunking import Block, BlockKind, ChunkOptions, chunk, embedding_text, estimate_tokens
+from penstock.knowledge.chunking import Block, ChunkOptions, chunk, embedding_text, estimate_tokens
 from penstock.knowledge.loaders.markdown import load_markdown
-
-WORDS = st.sampled_from(
-    ["harbour", "ship", "the", "e.g.", "12.5", "Größe.", "漢字。", "a" * 90, "été!", "👩‍🚀", "नाव", "x\u0301"]
-)
-GAPS = st.sampled_from([" ", "\n", "\n\n", "\t", "\u00a0", "  \n \n", ". "])
-PROSE = st.lists(st.tuples(WORDS, GAPS), max_size=120).map(lambda pairs: "".join(word + gap for word, gap in pairs))
-TEXTS = st.one_of(PROSE, st.text(max_size=300))
-KINDS: list[BlockKind] = ["heading", "paragraph", "code", "table"]
-
-
-@st.composite
-def structured(draw: st.DrawFn) -> tuple[str, list[Block]]:
-    """A text with blocks in order that do not overlap or cut words, and gaps between them."""
-    text = draw(TEXTS)
-    between = [at for at in range(len(text) + 1) if not text[at - 1 : at].strip() or not text[at : at + 1].strip()]
-    cuts = sorted(draw(st.lists(st.sampled_from(between), max_size=12)))
-    blocks = []
-    for start, end in zip(cuts[::2], cuts[1::2], strict=False):
-        kind = draw(st.sampled_from(KINDS))
-        blocks.append(Block(kind, start, end, draw(st.integers(1, 6)) if kind == "heading" else 0))
-    return text, blocks
 
 
 @given(structured(), st.integers(4, 60))
