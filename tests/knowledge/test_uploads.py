@@ -12,7 +12,7 @@ from support.knowledge_checks import check_store
 
 from penstock.errors import BodyTooLarge, InvalidRequest, NotFound, StorageFull
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, KnowledgeOptions, Query, Sources
-from penstock.knowledge.uploads import checked_name
+from penstock.knowledge.sources.uploads import checked_name
 
 
 @pytest.fixture

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 def check_before_start(folder: AppFolder) -> None:
     """Raises `ConfigError` for what would only be found after models were fetched and started."""
-    from penstock.knowledge.find import find, nothing_to_read
+    from penstock.knowledge.sources.folder import list_folder, nothing_to_read
 
     verify(folder)
     if folder.data.exists():
         return  # it has been started before, and files may have been dropped in since
-    for name in folder.settings.knowledge:
+    for name, settings in folder.settings.knowledge.items():
+        if settings.elsewhere or not settings.sources:
+            continue
         sources = sources_of(folder, name)
-        listing = find(sources)
-        if not listing.files and not listing.unlisted:
+        listing = list_folder(sources)
+        if not listing.items and not listing.unlisted:
             raise nothing_to_read(sources, listing)
 
 
@@ -84,18 +86,22 @@ def check_keys(folder: AppFolder) -> Iterator[Finding]:
 
 def check_documents(folder: AppFolder) -> Iterator[Finding]:
     """How many files each knowledge would take in; none is opened."""
-    from penstock.knowledge.find import find, nothing_to_read
+    from penstock.knowledge.sources.folder import list_folder, nothing_to_read
 
-    for name in folder.settings.knowledge:
+    for name, settings in folder.settings.knowledge.items():
+        if settings.elsewhere:
+            yield ok("Documents", f"'{name}' takes them from {', '.join(settings.elsewhere)}")
+        if not settings.sources:
+            continue
         sources = sources_of(folder, name)
         try:
-            listing = find(sources)
-            if not listing.files:
+            listing = list_folder(sources)
+            if not listing.items and not settings.elsewhere:
                 raise nothing_to_read(sources, listing)
         except PenstockError as error:
             yield fail("Documents", error.message, error.hint)
             continue
-        detail = f"{count(len(listing.files), 'file')} in '{name}'"
+        detail = f"{count(len(listing.items), 'file')} in '{name}'"
         if listing.unlisted:
             folders = ", ".join(folder or "." for folder in listing.unlisted[:3])
             yield warn(

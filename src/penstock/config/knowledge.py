@@ -54,9 +54,16 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings):
                 raise ValueError(f"{pattern!r} must be a pattern inside the app folder, such as 'docs/**/*'")
         return patterns
 
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The sources beside the app's files, such as `web.handbook`."""
+        tables = {"web": self.web, "s3": self.s3, "git": self.git, "sql": self.sql}
+        named = tuple(f"{kind}.{name}" for kind, table in tables.items() for name in table)
+        return (*named, "pushed") if self.push else named
+
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
-        if not (self.sources or self.push or self.web or self.s3 or self.git or self.sql):
+        if not self.sources and not self.elsewhere:
             raise conflict(
                 "must not be empty without another source, such as [knowledge.NAME.web.NAME], or push = true",
                 "sources",

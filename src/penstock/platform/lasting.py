@@ -17,13 +17,15 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.jobs.store import JobStore
-from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions, Sources
+from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions
 from penstock.knowledge.ingestion.jobs import IngestionJobs
+from penstock.knowledge.sources.base import Source
 from penstock.models.local import OnPull
 from penstock.knowledge.search import SearchSettings
 from penstock.models.reading import open_embedder, open_reranker
 from penstock.platform.cache import open_cache
 from penstock.platform.chunking import chunking_of
+from penstock.platform.knowledge import sources_of
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
 from penstock.seams import Embedder, EngineHealth, Reranker
@@ -60,7 +62,7 @@ class Lasting:
     meter: Meter
     admission: Admission
     knowledge: dict[str, KnowledgeBase]
-    sources: dict[str, Sources]
+    sources: dict[str, tuple[Source, ...]]
     jobs: JobStore
     ingestions: IngestionJobs
     embedders: dict[str, Embedder]
@@ -165,14 +167,6 @@ class Opening:
             self._stack.callback(self._knowledge[name].close)
             reranker = await self._reranker(settings.reranker) if settings.reranker else None
             self._knowledge[name].use(SearchSettings(vector_weight=settings.vector_weight, reranker=reranker))
-
-
-def sources_of(folder: AppFolder) -> dict[str, Sources]:
-    """The files of each knowledge base."""
-    return {
-        name: Sources(folder.source_root, knowledge.sources, folder.excludes(name))
-        for name, knowledge in folder.settings.knowledge.items()
-    }
 
 
 def recorder_settings(settings: Settings) -> RecorderSettings:

@@ -38,6 +38,7 @@ from penstock.knowledge.base import IngestSummary, KnowledgeBase
 from penstock.knowledge.ingestion.records import RULES, RunRules
 from penstock.platform.batches import open_batches
 from penstock.platform.configured import Configured
+from penstock.platform.knowledge import Reingestion
 from penstock.platform.lasting import QUIET, Lasting, OnIngest, Opening, Watch
 from penstock.platform.live import LiveConfiguration
 from penstock.platform.tls import certificate_of, certificates
@@ -198,6 +199,8 @@ class Platform:
         if address.tls is not None:
             self._start(address.tls.follow())
         self._start(self.batches.work())
+        if self.leads:
+            self._start(Reingestion(self.folder, self.lasting.ingestions).follow())
         self._retain()
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.

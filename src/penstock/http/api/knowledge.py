@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.access.principal import require_local
+from penstock.access.routes import JSON_TYPE
 from penstock.audit.record import Event
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.acting import record
 from penstock.http.api.documents_push import PushAnswer, PushRequest, push_documents
-from penstock.http.routes import JSON_TYPE, LARGEST, ApiRoute, Description, principal_of, read_query, reply
+from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_query, reply
 from penstock.knowledge.base import (
     DocumentRow,
     Heading,

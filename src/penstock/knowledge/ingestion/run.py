@@ -67,8 +67,16 @@ class Ingestion:
         """Brings the store in line with these sources, and makes one generation if anything changed.
 
         Raises what a source raises where all of them fail, `ConfigError` where there is nothing to read,
-        `StorageFull`, `StorageError`, or what the embedder raises; the published generation stays then.
+        `StorageFull`, `StorageError`, or what the embedder raises; the published generation stays then. Sources are
+        closed, and can be listed again.
         """
+        try:
+            return await self._run(sources, rules)
+        finally:
+            for source in sources:
+                await source.close()
+
+    async def _run(self, sources: Sequence[Source], rules: RunRules) -> IngestSummary:
         started = time.monotonic()
         pending = await self._store.begin(self._parts.embedder)
         listed = await self._list(sources)

@@ -106,7 +106,9 @@ class Source(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends what a run needed. The source can be listed again."""
+        ...
 
 
 def linked(link: str, key: str) -> str:
