@@ -1,9 +1,16 @@
-"""Files for the loaders, made on the spot: small PDFs written by hand, Word documents by python-docx."""
+"""Files for the loaders, made on the spot: small PDFs by hand, the others by the libraries that write them."""
 
 import io
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
+from email.message import EmailMessage
+from typing import Protocol
 
 import docx
+import openpyxl
+import pypdfium2
+from pptx import Presentation
+from pptx.util import Inches
 
 
 def pdf(
@@ -63,7 +70,136 @@ def _assemble(objects: dict[int, bytes], encrypted: bool) -> bytes:
     return bytes(data)
 
 
-def word(document: "docx.document.Document") -> bytes:
+def scanned(data: bytes, dots_per_inch: int = 150) -> bytes:
+    """A PDF as it comes out of a scanner: each page of this one as a picture, without its text."""
+    source, target = pypdfium2.PdfDocument(data), pypdfium2.PdfDocument.new()
+    for number in range(len(source)):
+        width, height = source[number].get_size()
+        picture = pypdfium2.PdfImage.new(target)
+        picture.set_bitmap(source[number].render(scale=dots_per_inch / 72, grayscale=True))
+        picture.set_matrix(pypdfium2.PdfMatrix().scale(width, height))
+        page = target.new_page(width, height)
+        page.insert_obj(picture)
+        page.gen_content()
+    return saved(target)
+
+
+def together(*parts: bytes) -> bytes:
+    """The pages of several PDFs in one."""
+    target = pypdfium2.PdfDocument.new()
+    for part in parts:
+        target.import_pages(pypdfium2.PdfDocument(part))
+    return saved(target)
+
+
+def saved(document: "Savable") -> bytes:
+    """What anything that can be saved to a file writes."""
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
+
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+class Savable(Protocol):
+    def save(self, file: io.BytesIO) -> object: ...
+
+
+def archive(entries: Mapping[str, bytes | str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in entries.items():
+            file.writestr(name, data)
+    return buffer.getvalue()
+
+
+def handbook() -> bytes:
+    """A Word document with headings, a list and a table with a merged cell."""
+    document = docx.Document()
+    document.core_properties.title = "Harbour handbook"
+    document.core_properties.author = "Ann Keeper"
+    document.add_heading("Rules", 1)
+    document.add_paragraph("The harbour master decides.")
+    document.add_heading("Moorings", 2)
+    document.add_paragraph("ropes", style="List Bullet")
+    document.add_paragraph("fenders", style="List Bullet")
+    table = document.add_table(2, 3)
+    for column, text in enumerate(("ship", "nights", "euros")):
+        table.cell(0, column).text = text
+    merged = table.cell(1, 0).merge(table.cell(1, 1))
+    merged.text = "any"
+    table.cell(1, 2).text = "12"
+    return saved(document)
+
+
+def workbook(sheets: Mapping[str, Sequence[Sequence[object]]], hidden: Sequence[str] = ()) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        sheet.sheet_state = "hidden" if name in hidden else "visible"
+        for row in rows:
+            sheet.append(list(row))
+    return saved(book)
+
+
+def deck() -> bytes:
+    """Slides with a list and notes, with a table and a group, and a hidden one."""
+    slides = Presentation()
+    first = slides.slides.add_slide(slides.slide_layouts[1])
+    first.shapes.title.text = "Harbour rules"
+    first.placeholders[1].text = "Ships wait\nNobody enters"
+    first.notes_slide.notes_text_frame.text = "Explain the radio."
+    second = slides.slides.add_slide(slides.slide_layouts[5])
+    second.shapes.title.text = "Fees"
+    table = second.shapes.add_table(2, 2, Inches(1), Inches(1), Inches(4), Inches(1)).table
+    for row, cells in enumerate((("ship", "euros"), ("any", "12"))):
+        for column, text in enumerate(cells):
+            table.cell(row, column).text = text
+    group = second.shapes.add_group_shape()
+    group.shapes.add_textbox(Inches(1), Inches(3), Inches(2), Inches(1)).text_frame.text = "Paid in advance."
+    third = slides.slides.add_slide(slides.slide_layouts[5])
+    third.shapes.title.text = "Draft"
+    third._element.set("show", "0")
+    return saved(slides)
+
+
+CONTAINER = (
+    '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="OPS/book.opf"/></rootfiles></container>'
+)
+
+
+def book(chapters: Sequence[tuple[str, str]], extra: Mapping[str, bytes | str] | None = None) -> bytes:
+    """An EPUB of chapters, each a title and a text, the spine in the opposite order of the manifest."""
+    names = [f"c {number}.xhtml" for number in range(len(chapters))]
+    items = "".join(
+        f'<item id="i{number}" href="c%20{number}.xhtml" media-type="application/xhtml+xml"/>'
+        for number in reversed(range(len(chapters)))
+    )
+    spine = "".join(f'<itemref idref="i{number}"/>' for number in range(len(chapters)))
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata>'
+        "<dc:title>The Harbour</dc:title><dc:creator>Ann Keeper</dc:creator><dc:language>en</dc:language>"
+        f"</metadata><manifest>{items}</manifest><spine>{spine}</spine></package>"
+    )
+    pages = {
+        f"OPS/{name}": f"<html><body><h1>{title}</h1><p>{text}</p></body></html>"
+        for name, (title, text) in zip(names, chapters, strict=True)
+    }
+    return archive({"META-INF/container.xml": CONTAINER, "OPS/book.opf": package, **pages, **(extra or {})})
+
+
+def mail(body: str, attachments: Mapping[str, bytes] | None = None, html: str = "") -> bytes:
+    message = EmailMessage()
+    message["From"] = "Ann Keeper <Ann@harbour.example>"
+    message["To"] = "bob@ships.example, cy@ships.example"
+    message["Date"] = "Mon, 02 Mar 2026 10:00:00 +0100"
+    message["Subject"] = "Häfen and fees"
+    message.set_content(body)
+    if html:
+        message.add_alternative(html, subtype="html")
+    for name, data in (attachments or {}).items():
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    return message.as_bytes()

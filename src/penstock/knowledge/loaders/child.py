@@ -41,6 +41,13 @@ class FileBytes(msgspec.Struct, frozen=True):
     stat: Stat
 
 
+class Content(msgspec.Struct, frozen=True):
+    """The content of a file, and what is known of it before it is interpreted."""
+
+    data: bytes
+    identity: ReadResult
+
+
 def main() -> None:
     sock = FrameSocket.from_argument(sys.argv[1])
     setup = msgspec.msgpack.decode(sock.receive() or b"", type=ReaderSetup)
@@ -60,18 +67,12 @@ def main() -> None:
 
 def read(request: ReadRequest, setup: ReaderSetup) -> ReadResult:
     """Reads one file. Never raises: everything a file can do wrong is a status."""
-    try:
-        content = read_bytes(request.path, setup.max_file_bytes)
-    except Unloadable as problem:
-        return ReadResult(status=problem.status, reason=problem.reason)
-    except FileNotFoundError:
-        return ReadResult(status="vanished", reason="It went away while it was being read.")
-    except OSError as error:
-        return ReadResult(status="unreadable", reason=f"{error.strerror or error}. {remedy(error)}")
+    content = read_content(request.path, setup)
+    if isinstance(content, ReadResult):
+        return content
     deadline = time.monotonic() + setup.seconds * SHARE
-    digest = hashlib.sha256(content.data).hexdigest()
-    identity = ReadResult(status="ok", digest=digest, stat=content.stat)
-    if digest == request.known_digest:
+    identity = content.identity
+    if identity.digest == request.known_digest:
         return msgspec.structs.replace(identity, unchanged=True)
     try:
         return interpret(request, content.data, identity, deadline)
@@ -91,6 +92,20 @@ def read(request: ReadRequest, setup: ReaderSetup) -> ReadResult:
             reason=f"It could not be read ({type(error).__name__}: {error}). Open it in its own program and save it"
             " again.",
         )
+
+
+def read_content(path: bytes, setup: ReaderSetup) -> Content | ReadResult:
+    """The bytes of a file with their digest, or why there are none."""
+    try:
+        content = read_bytes(path, setup.max_file_bytes)
+    except Unloadable as problem:
+        return ReadResult(status=problem.status, reason=problem.reason)
+    except FileNotFoundError:
+        return ReadResult(status="vanished", reason="It went away while it was being read.")
+    except OSError as error:
+        return ReadResult(status="unreadable", reason=f"{error.strerror or error}. {remedy(error)}")
+    digest = hashlib.sha256(content.data).hexdigest()
+    return Content(content.data, ReadResult(status="ok", digest=digest, stat=content.stat))
 
 
 def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline: float) -> ReadResult:

@@ -22,7 +22,7 @@ DEFINITION = re.compile(
 LONGEST = 300
 """Characters of a line that are looked at."""
 STATEMENT = re.compile(r"(?:if|for|while|switch|return|else|elif|with|try|catch|except|print|assert|import|from)\b")
-ABOVE = re.compile(r"(?:#(?!include|define|if|endif)|//|/\*|\*|--|;;|%|@)")
+ABOVE = re.compile(r"(?:#(?!include|define|if|endif)|//|/\*| ?\*|--|;;|%|@)")
 """A line that belongs to the definition below it: a comment, a decorator."""
 
 

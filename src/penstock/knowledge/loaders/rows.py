@@ -35,20 +35,12 @@ def add_rows(builder: TextBuilder, rows: Iterable[Row], label: str = "") -> list
     filled = (row for row in rows if any(row.cells))
     first = list(islice(filled, LOOKAHEAD))
     at = header_of(first)
-    before, names = (first[:at], first[at].cells) if at is not None else ([], ())
-    after = chain(first[len(before) + (at is not None) :], filled)
+    named = 0 if at is None else at + 1
+    names = first[named - 1].cells if named else ()
     places: list[Place] = []
     expected = 0
-    for row in before:
-        expected = _add(builder, row, (), label, expected, places)
-    if at is not None:
-        following = next(after, None)
-        if following is None:
-            _add(builder, first[at], (), label, expected, places)
-        else:
-            after = chain([following], after)
-    for row in after:
-        expected = _add(builder, row, names, label, expected, places)
+    for index, row in enumerate(chain(first, filled)):
+        expected = _add(builder, row, names if index >= named else (), label, expected, places)
     return places
 
 
