@@ -68,6 +68,14 @@ Call = Callable[[Exchange], AsyncIterator[Chunk]]
 """How a part calls a model without knowing the gateway: an app's child calls go through it."""
 
 
+class Facts(Protocol):
+    """What is known about the person who asks, for prompts."""
+
+    async def about(self, exchange: Exchange) -> Mapping[str, Any]:
+        """JSON values by name. Never fails: what cannot be looked up in time is left out, or a default."""
+        ...
+
+
 class EngineHealth(Struct, frozen=True, kw_only=True):
     """How a local engine is. Bytes; `cache_used` is the used share of the KV cache, 0 to 1, `None` if unknown."""
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from penstock.config.features import Asker, Value
 from penstock.config.secret import Secret
 from penstock.config.settings import Settings
 from penstock.config.sources import MetadataValue
@@ -25,6 +26,8 @@ TYPE_WORDS: dict[Any, str] = {
     Secret: '{ env = "NAME" }',
     tuple[str, ...]: "list of text",
     dict[str, Secret | str]: "table of text",
+    dict[str, Asker]: 'table of `"user"`, `"project"` or `"key"`',
+    dict[str, Value]: "text, number, true or false, or a table of these",
     dict[str, MetadataValue]: "table of texts, numbers, true or false, and lists of text",
 }
 

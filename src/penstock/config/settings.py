@@ -17,6 +17,7 @@ from penstock.config.cache import CacheSettings
 from penstock.config.chains import check_chains
 from penstock.config.database import DatabaseSettings
 from penstock.config.embedders import EmbedderSettings
+from penstock.config.features import FeatureName, FeatureSettings
 from penstock.config.knowledge import DEFAULT_EMBEDDER, KnowledgeSettings
 from penstock.config.ledger import LedgerSettings
 from penstock.config.limits import EventSettings, Limits
@@ -53,6 +54,7 @@ class Settings(Table):
     knowledge: dict[Name, KnowledgeSettings]
     embedders: dict[ModelName, EmbedderSettings] = Field(default_factory=dict)
     rerankers: dict[ModelName, RerankerSettings] = Field(default_factory=dict)
+    features: dict[FeatureName, FeatureSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     cache: CacheSettings = CacheSettings()
     traces: TraceSettings = TraceSettings()

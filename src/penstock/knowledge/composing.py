@@ -11,7 +11,7 @@ from penstock.exchange import Exchange, Message, Parameters
 from penstock.ids import new_id
 from penstock.knowledge.question import condense
 from penstock.knowledge.values import Hit
-from penstock.prompts.answer import PassageValue, answer_values
+from penstock.prompts.answer import FACTS, PassageValue, answer_values
 from penstock.prompts.template import Prompt
 
 LONGEST_QUESTION = 8_000
@@ -50,7 +50,8 @@ def model_messages(exchange: Exchange, app: str, prompt: Prompt, passages: Seque
         )
         for number, hit in enumerate(passages, start=1)
     ]
-    return conversation(prompt.render(answer_values(app, last_question(exchange), values)), exchange.messages)
+    filled = answer_values(app, last_question(exchange), values, exchange.options.get(FACTS, {}))
+    return conversation(prompt.render(filled), exchange.messages)
 
 
 def model_exchange(exchange: Exchange, model: str, prompt: Prompt, messages: tuple[Message, ...]) -> Exchange:
@@ -67,6 +68,7 @@ def model_exchange(exchange: Exchange, model: str, prompt: Prompt, messages: tup
         wants_usage=True,
         dialect="",
         body=b"",
+        options={name: value for name, value in exchange.options.items() if name != FACTS},
     )
 
 

@@ -46,7 +46,10 @@ def open_cache(folder: AppFolder, stack: AsyncExitStack, embedder: Embedder | No
 def keys_of(settings: Settings, generation: Callable[[str], int | None], *, questions: bool) -> Keys:
     """The keys of a configuration: with other models, no answer of those before is found."""
     shape = content_id("models", settings.model_dump_json(include={"models"}))
-    return Keys(shape, generation, by_user=settings.cache.scope == "user", questions=questions)
+    # What an app knows about one person must never be told to another.
+    facts = bool(settings.features)
+    by_user = settings.cache.scope == "user" or facts
+    return Keys(shape, generation, by_user=by_user, by_key=facts, questions=questions)
 
 
 def rules_of(settings: Settings) -> CacheRules:

@@ -147,6 +147,7 @@ def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[G
         threshold=settings.app.threshold,
         fitted=read_calibration(folder.data, name, embedder.fingerprint),
         prompt=prompt_of(folder),
+        facts=lasting.features,
         quotes=quotes_prompt(folder.root / "prompts" / "quotes.md" if folder.file else None),
     )
     app = GroundedApp(folder.name, base, embedder, pipeline.call, answer)

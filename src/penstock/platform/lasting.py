@@ -12,6 +12,7 @@ from penstock.access.limits import Limits
 from penstock.access.store import Access, open_access
 from penstock.clock import SYSTEM_CLOCK
 from penstock.config import AppFolder, Settings
+from penstock.features.lookup import Features
 from penstock.gateway.admission import Admission
 from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
@@ -26,6 +27,7 @@ from penstock.models.reading import open_embedder, open_reranker
 from penstock.platform.cache import open_cache
 from penstock.platform.chunking import chunking_of
 from penstock.platform.knowledge import sources_of
+from penstock.platform.features import open_features
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
 from penstock.seams import Embedder, EngineHealth, Reranker
@@ -66,6 +68,7 @@ class Lasting:
     jobs: JobStore
     ingestions: IngestionJobs
     embedders: dict[str, Embedder]
+    features: Features | None
     encoder_health: dict[str, Callable[[], EngineHealth]]
 
     def generation(self, app: str) -> int | None:
@@ -130,6 +133,7 @@ class Opening:
             jobs=jobs,
             ingestions=IngestionJobs(jobs, self._knowledge, sources.__getitem__, SYSTEM_CLOCK),
             embedders=self._embedders,
+            features=open_features(folder, stack),
             encoder_health=self._health,
         )
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from penstock.prompts.template import Prompt, load_prompt, parse_prompt
 
-VARIABLES = ("question", "passages", "app")
-DELIMITER = re.compile(r"<(?=\s*+/?\s*+(?:passage|question)\b)", re.IGNORECASE)
+VARIABLES = ("question", "passages", "app", "features")
+FACTS = "features"
+"""Where an exchange's `options` keep what is known about who asks, on its way to the prompt."""
+DELIMITER = re.compile(r"<(?=\s*+/?\s*+(?:passage|question|facts)\b)", re.IGNORECASE)
+
+
+NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 class PassageValue(Struct, frozen=True, kw_only=True):
@@ -49,10 +55,13 @@ def built_in(name: str) -> Prompt:
     return parse_prompt(source, name, f"penstock/prompts/{name}.md", VARIABLES)
 
 
-def answer_values(app: str, question: str, passages: Sequence[PassageValue]) -> dict[str, object]:
-    """What fills the answer prompt. No document or question can close the delimiters around it."""
+def answer_values(
+    app: str, question: str, passages: Sequence[PassageValue], features: Mapping[str, object] = NO_FACTS
+) -> dict[str, object]:
+    """What fills the answer prompt. No document, question or fact can close the delimiters around it."""
     return {
         "app": app,
+        "features": {name: harmless(value) for name, value in features.items()},
         "question": defused(question),
         "passages": [
             PassageValue(
@@ -69,8 +78,19 @@ def answer_values(app: str, question: str, passages: Sequence[PassageValue]) -> 
 
 
 def defused(text: str) -> str:
-    """The text with `<passage` and `<question`, opening or closing, written so that they delimit nothing."""
+    """The text with `<passage`, `<question` and `<facts`, opening or closing, written to delimit nothing."""
     return DELIMITER.sub("‹", text)
+
+
+def harmless(value: object) -> object:
+    """A JSON value with all its texts defused."""
+    if isinstance(value, str):
+        return defused(value)
+    if isinstance(value, Mapping):
+        return {str(name): harmless(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [harmless(each) for each in value]
+    return value
 
 
 def attribute(text: str) -> str:

@@ -88,8 +88,8 @@ class Keys:
 
     `shape` is a digest of what the configuration says about the models, so that a changed one does not find the
     answers of the old. `generation` tells the generation of the knowledge behind an app, by its name; what an app
-    answered is only found by who may find the same documents. `by_user` keeps the answers of end users apart.
-    `questions` asks for `CacheRequest.question`.
+    answered is only found by who may find the same documents. `by_user` keeps the answers of end users apart,
+    `by_key` those of keys. `questions` asks for `CacheRequest.question`.
     """
 
     def __init__(
@@ -98,11 +98,13 @@ class Keys:
         generation: Callable[[str], int | None] = lambda name: None,
         *,
         by_user: bool = False,
+        by_key: bool = False,
         questions: bool = False,
     ) -> None:
         self._shape = shape
         self._generation = generation
         self._by_user = by_user
+        self._by_key = by_key
         self._questions = questions
 
     def of(self, exchange: Exchange, target: Target) -> CacheRequest | None:
@@ -123,6 +125,8 @@ class Keys:
         who = ""
         if self._by_user:
             who = f"user {exchange.user}" if exchange.user else f"key {exchange.principal.key_id}"
+        if self._by_key:
+            who += f" key {exchange.principal.key_id}"
         generation = None if target.is_leaf else self._generation(target.name)
         readers = None if target.is_leaf else reader_of(exchange.principal).tags
         parts: tuple[object, ...] = (
