@@ -171,14 +171,18 @@ def passage_of(hit: Hit) -> Passage:
 
 def by_bm25(known: Sequence[Passage], questions: Sequence[Asked]) -> list[Ranking]:
     stemmer = Stemmer.Stemmer("english")
+
+    def tokens(texts: Sequence[str]) -> list[list[str]]:
+        return bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+
     index = bm25s.BM25()
-    index.index(
-        bm25s.tokenize([each.text for each in known], stopwords="en", stemmer=stemmer, show_progress=False),
-        show_progress=False,
-    )
-    asked = bm25s.tokenize([each.text for each in questions], stopwords="en", stemmer=stemmer, show_progress=False)
-    found, _ = index.retrieve(asked, k=min(DEEP, len(known)), show_progress=False)
-    return [[known[at] for at in row] for row in found.tolist()]
+    index.index(tokens([each.text for each in known]), show_progress=False)
+    depth = min(DEEP, len(known))
+    found: list[Ranking] = []
+    for asked in tokens([each.text for each in questions]):
+        places, _ = index.retrieve([asked], k=depth, show_progress=False)
+        found.append([known[at] for at in places[0].tolist()])
+    return found
 
 
 def fused(one: Ranking, other: Ranking) -> Ranking:

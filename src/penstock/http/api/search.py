@@ -13,7 +13,7 @@ from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.http import examples
 from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_json, read_query, reply
-from penstock.knowledge.base import Hit, KnowledgeBase, Query
+from penstock.knowledge.base import Hit, KnowledgeBase, Query, Reader
 from penstock.knowledge.filters import Filter, parse_filter
 from penstock.knowledge.readers import reader_of
 from penstock.knowledge.values import Mode
@@ -87,23 +87,25 @@ async def search_by_address(request: Request) -> Response:
 
 async def search_by_body(request: Request) -> Response:
     body = await read_json(request, SearchBody)
-    return await answer(
-        request,
-        Query(
-            text=body.q,
-            reader=reader_of(principal_of(request)),
-            queries=body.queries,
-            limit=body.limit,
-            generation=body.generation,
-            filter=None if body.filter is None else parse_filter(body.filter),
-            mode=body.mode,
-            rerank=body.rerank,
-            vector_weight=body.vector_weight,
-            diversity=body.diversity,
-            neighbours=body.neighbours,
-            expand=body.expand,
-            min_score=body.min_score,
-        ),
+    return await answer(request, query_of(body, reader_of(principal_of(request))))
+
+
+def query_of(body: SearchBody, reader: Reader) -> Query:
+    """Raises `InvalidRequest` for a filter that cannot be read."""
+    return Query(
+        text=body.q,
+        reader=reader,
+        queries=body.queries,
+        limit=body.limit,
+        generation=body.generation,
+        filter=None if body.filter is None else parse_filter(body.filter),
+        mode=body.mode,
+        rerank=body.rerank,
+        vector_weight=body.vector_weight,
+        diversity=body.diversity,
+        neighbours=body.neighbours,
+        expand=body.expand,
+        min_score=body.min_score,
     )
 
 
