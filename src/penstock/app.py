@@ -16,13 +16,13 @@ from concurrent.futures import Future
 from html import escape
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from msgspec import Struct
 
 from penstock.config import AppFolder, load
 from penstock.errors import InvalidRequest
-from penstock.exchange import Chunk, Citation, Grounding, Message, Usage
+from penstock.exchange import AnswerMode, Chunk, Citation, Conflict, Grounding, Message, Usage
 from penstock.knowledge.base import Hit, IngestSummary
 from penstock.session import Session, open_session
 
@@ -35,15 +35,18 @@ class Answer(Struct, frozen=True, kw_only=True):
     """What an app answered, and what that stands on.
 
     `answered` is false where the documents do not say; then `citations` are the nearest passages. `unsupported`
-    are the character ranges of `text` that no passage supports. Prints as the text with its sources.
+    are the character ranges of `text` that no passage supports, `grounded` is the share of its claims that one
+    does, and `conflicts` say where passages disagree. Prints as the text with its sources.
     """
 
     question: str
     text: str
     answered: bool
-    mode: Literal["quote", "compose"]
+    mode: AnswerMode
     citations: tuple[Citation, ...]
     unsupported: tuple[tuple[int, int], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    grounded: float | None = None
     usage: Usage | None = None
     trace_id: str = ""
 
@@ -169,6 +172,8 @@ class App:
             mode=grounding.mode,
             citations=grounding.citations,
             unsupported=grounding.unsupported,
+            conflicts=grounding.conflicts,
+            grounded=grounding.grounded,
             usage=usage,
             trace_id=trace_id,
         )

@@ -32,6 +32,7 @@ from penstock.cli import (
     pull,
     traces,
     up,
+    why,
 )
 from penstock.cli.output import complain, note, say
 from penstock.errors import ConfigError, PenstockError
@@ -115,6 +116,7 @@ app.command("ingest", epilog=ingest.EXAMPLES, short_help="Take in new and change
 app.command("pull", epilog=pull.EXAMPLES, short_help="Fetch models into the cache.")(pull.pull)
 app.command("doctor", epilog=doctor.EXAMPLES, short_help="Check this machine and an app.")(doctor.doctor)
 app.command("dashboard", epilog=dashboard.EXAMPLES, short_help="Print a Grafana dashboard.")(dashboard.dashboard)
+app.command("why", epilog=why.EXAMPLES, short_help="Show what an answer hangs on.")(why.why)
 app.command("limits", epilog=limits.EXAMPLES, short_help="Show what is used of limits.")(limits.limits)
 app.add_typer(traces.app, name="traces")
 app.add_typer(models.app, name="models")

@@ -126,8 +126,7 @@ def _detail(folder: AppFolder, trace_id: str) -> TraceDetail:
     from penstock.exchange import LOCAL_PROJECT
     from penstock.traces.span import TraceDetail
 
-    if not re.fullmatch("[0-9a-f]{32}", trace_id):
-        trace_id = _complete(folder, trace_id)
+    trace_id = complete(folder, trace_id)
     if server := running_server(folder):
         return msgspec.json.decode(Server.of(server).read(f"/api/v1/traces/{trace_id}"), type=TraceDetail)
     found = _stored(folder, lambda store: store.get(trace_id, LOCAL_PROJECT))
@@ -136,8 +135,10 @@ def _detail(folder: AppFolder, trace_id: str) -> TraceDetail:
     return found
 
 
-def _complete(folder: AppFolder, start: str) -> str:
-    """The whole id for `last` or for first digits that only one of the newest 500 has."""
+def complete(folder: AppFolder, start: str) -> str:
+    """The whole id for `last` or for first digits that only one of the newest 500 has. Raises `NotFound`."""
+    if re.fullmatch("[0-9a-f]{32}", start):
+        return start
     traces = _list(folder, {}, 500)
     found = [trace.id for trace in traces if start == "last" or trace.id.startswith(start)]
     if start == "last" and found:
@@ -189,6 +190,8 @@ def _show_summary(detail: TraceDetail) -> None:
     say(("model     ", "dim"), trace.model, f"  release {trace.release_id}" if trace.release_id else "")
     if trace.knowledge:
         say(("knowledge ", "dim"), f"{trace.knowledge}, generation {trace.generation}")
+    if trace.grounded is not None:
+        say(("grounded  ", "dim"), f"{trace.grounded:.0%} of its claims have a passage that supports them")
     if trace.input_tokens is not None:
         say(("tokens    ", "dim"), f"{trace.input_tokens} in, {trace.output_tokens or 0} out")
     for given in detail.feedback:

@@ -39,6 +39,7 @@ from penstock.http.api import (
     projects,
     search,
     traces,
+    why,
 )
 from penstock.http.bodies import BodyLimit, BodyLimits
 from penstock.http.errors import HANDLERS
@@ -48,6 +49,7 @@ from penstock.http.routes import ApiRoute
 
 API: list[ApiRoute] = [
     *traces.ROUTES,
+    *why.ROUTES,
     *feedback.ROUTES,
     *cache.ROUTES,
     *config.ROUTES,

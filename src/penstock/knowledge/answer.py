@@ -36,11 +36,11 @@ from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
 from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered
 from penstock.knowledge.composing import question_of
-from penstock.knowledge.evidence import SEARCHED, EvidenceFinder, SentenceVectors
+from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.readers import reader_of
-from penstock.prompts.answer import FACTS, answer_prompt, quotes_prompt, rewrite_prompt
+from penstock.prompts.answer import answer_prompt, quotes_prompt, rewrite_prompt
 from penstock.prompts.template import Prompt
-from penstock.seams import Call, Embedder, Facts
+from penstock.seams import Call, Embedder
 
 __all__ = ["NOT_SAID", "AnswerSettings", "GroundedApp", "answer_prompt"]
 
@@ -70,7 +70,6 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
     fitted: AppCalibration | None = None
     prompt: Prompt = msgspec.field(default_factory=answer_prompt)
     quotes: Prompt = msgspec.field(default_factory=quotes_prompt)
-    facts: Facts | None = None
 
     @property
     def answers_in(self) -> AnswerMode:
@@ -147,7 +146,7 @@ class GroundedApp:
     async def answer(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
         """Evidence, text, then what the text stands on. Raises before the first chunk what makes it impossible."""
         self._check(exchange)
-        asked = await self._asked(exchange, await self._find(exchange))
+        asked = await self.asked(exchange, await self.find(exchange))
         async with contextlib.aclosing(self.told(asked)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -155,17 +154,9 @@ class GroundedApp:
     async def told(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer for which all is found."""
         yield Chunk(grounding=self._citing.grounding(asked, "evidence", asked.quotations))
-        asked = replace(asked, exchange=await self._with_facts(asked))
         async with contextlib.aclosing(self._chunks(asked)) as chunks:
             async for chunk in chunks:
                 yield chunk
-
-    async def _with_facts(self, asked: Asked) -> Exchange:
-        """The exchange with what is known about who asks, where a model is to read it."""
-        exchange, facts = asked.exchange, self.settings.facts
-        if facts is None or not asked.answered or asked.mode == "quote":
-            return exchange
-        return exchange.replace(options=exchange.options | {FACTS: await facts.about(exchange)})
 
     def _chunks(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         settings, model = self.settings, self._model
@@ -199,8 +190,15 @@ class GroundedApp:
                     param=name,
                 )
 
-    async def _find(self, exchange: Exchange) -> Found:
-        found = await self._rounds.find(question_of(exchange), reader_of(exchange.principal), exchange)
+    async def find(self, exchange: Exchange, generation: int | None = None) -> Found:
+        """What a question finds, in the published generation or in one that is kept. Raises `Unavailable`."""
+        query = Query(
+            text=question_of(exchange),
+            reader=reader_of(exchange.principal),
+            limit=SEARCHED,
+            generation=generation,
+        )
+        found = await self._rounds.find(query, exchange)
         if not found.evidence.passages and not self._knowledge.generation():
             raise Unavailable(
                 f"knowledge {self._knowledge.name!r} has no documents yet.",
@@ -209,7 +207,11 @@ class GroundedApp:
             )
         return found
 
-    async def _asked(self, exchange: Exchange, found: Found) -> Asked:
+    def answers(self, evidence: Evidence) -> bool:
+        """Whether the evidence is strong enough to answer from."""
+        return bool(evidence.ranked) and evidence.probability >= self.settings.least
+
+    async def asked(self, exchange: Exchange, found: Found) -> Asked:
         """The question with the verified quotes to send first: those of the answer itself, or the nearest ones."""
         evidence = found.evidence
         asked = Asked(
@@ -218,7 +220,7 @@ class GroundedApp:
             mode=self.settings.answers_in,
             evidence=evidence,
             generation=found.generation,
-            answered=bool(evidence.ranked) and evidence.probability >= self.settings.least,
+            answered=self.answers(evidence),
         )
         if not asked.answered:
             nearest = await self._citing.verified(asked, best_of_each(evidence, NEAREST))

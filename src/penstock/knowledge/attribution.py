@@ -40,7 +40,12 @@ SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty"
 )
-DIGITS = {word: str(number) for number, word in enumerate(SMALL.split())} | {"dozen": "12", "hundred": "100"}
+TENS = "thirty forty fifty sixty seventy eighty ninety"
+DIGITS = (
+    {word: str(number) for number, word in enumerate(SMALL.split())}
+    | {word: str(number) for number, word in zip(range(30, 100, 10), TENS.split(), strict=True)}
+    | {"dozen": "12", "hundred": "100"}
+)
 
 
 class Claim(Struct, frozen=True):

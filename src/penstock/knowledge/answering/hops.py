@@ -16,7 +16,7 @@ from penstock.knowledge.ranking import CAPITAL, idf_of
 from penstock.knowledge.terms import STOP_WORDS, fold, terms, words
 
 ASKS = (
-    r"(?:(?:in|on|at|to|by|for|of|from|with|about|during|under|after|before|until|since)\s+)?"
+    r"(?:(?:in|on|at|to|by|for|of|from|with|about|during|under|after|before|until|since|within|over|between)\s+)?"
     r"(?:what|when|where|who|whom|whose|which|why|how)\b"
     r"|(?:is|are|was|were|did|does|do|can|could|has|have|had|will|would|should)\b"
 )

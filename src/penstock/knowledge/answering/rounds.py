@@ -19,8 +19,8 @@ from penstock.errors import PenstockError
 from penstock.exchange import Exchange
 from penstock.knowledge.abstain import present
 from penstock.knowledge.answering.hops import bridged, covered, found_names, missing_names, parts_of
-from penstock.knowledge.base import KnowledgeBase, Query, Reader
-from penstock.knowledge.evidence import PASSAGES, SEARCHED, Evidence, EvidenceFinder, Ranked
+from penstock.knowledge.base import KnowledgeBase, Query
+from penstock.knowledge.evidence import PASSAGES, Evidence, EvidenceFinder, Ranked
 from penstock.knowledge.question import leans_on_context
 from penstock.knowledge.terms import terms
 from penstock.knowledge.values import Hit, SearchResult
@@ -83,9 +83,9 @@ class Rounds:
         self._settings = settings
         self._rewrite = rewrite
 
-    async def find(self, question: str, reader: Reader, exchange: Exchange) -> Found:
+    async def find(self, query: Query, exchange: Exchange) -> Found:
         """Raises what the first search raises; later ones that fail leave what was found before."""
-        query = Query(text=question, reader=reader, limit=SEARCHED)
+        question = query.text
         first, upcoming = await self._round(query, Next(question, "the question as it was asked"), (), exchange)
         done: tuple[Round, ...] = (first,)
         while upcoming is not None and len(done) < self._settings.rounds:
