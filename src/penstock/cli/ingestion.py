@@ -54,6 +54,9 @@ def show_summaries(summaries: Mapping[str, IngestSummary]) -> None:
     for name, summary in summaries.items():
         note((name, "bold"), ": ", *_line(summary))
         _show_problems(summary)
+        for problem in summary.sources:
+            text = f"{problem.source} was left as it is: {problem.reason}"
+            note(("  ! ", "yellow"), indented(harmless(text), "    ", sys.stderr).lstrip())
 
 
 def show_problems(summaries: Mapping[str, IngestSummary]) -> None:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import calibrate, knowledge_generations, knowledge_runs, knowledge_search, knowledge_verify
+from penstock.cli import (
+    calibrate,
+    knowledge_generations,
+    knowledge_runs,
+    knowledge_search,
+    knowledge_tune,
+    knowledge_verify,
+)
 
 app = typer.Typer(help="See to what an app knows, and to when it says that it does not.", no_args_is_help=True)
 app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command("search", epilog=knowledge_search.EXAMPLES)(knowledge_search.search)
+app.command("tune", epilog=knowledge_tune.EXAMPLES)(knowledge_tune.tune)
 app.command("runs", epilog=knowledge_runs.RUNS)(knowledge_runs.runs)
 app.command("documents", epilog=knowledge_runs.DOCUMENTS)(knowledge_runs.documents)
 app.command("generations", epilog=knowledge_generations.LIST)(knowledge_generations.generations)

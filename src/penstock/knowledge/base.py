@@ -53,6 +53,7 @@ from penstock.knowledge.values import (
     Status,
     ignore_progress,
 )
+from penstock.knowledge.verify import Verification, Verifier
 from penstock.seams import Embedder, Tracer
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
 ]
 
 DEFAULT_OPTIONS = KnowledgeOptions()
+REPAIR = RunRules(may_be_empty=True, completes=True, note="repaired")
 UPLOADS_ONLY = RunRules(allow_delete=True, may_be_empty=True)
 
 
@@ -104,6 +106,7 @@ class KnowledgeBase:
         self._turn = Turn(store.path)
         self.runs = RunLog(store, settings.clock)
         self.generations = Generations(store)
+        self._verifier = Verifier(store)
 
     @classmethod
     def open(
@@ -150,11 +153,9 @@ class KnowledgeBase:
     ) -> IngestSummary:
         """Does a run that was asked for, or goes on with one that was killed. Raises what `ingest` does, and
         `Conflict` for one that was cancelled."""
-        given: Sequence[Source] = (FolderSource(sources),) if isinstance(sources, Sources) else sources
         rules = (await self.runs.options(run_id)).rules
         async with self._turn.taken():
-            own = (UploadsSource(self._uploads), PushedSource(self._pushed))
-            return await self._run(run_id, (*given, *own), progress, rules)
+            return await self._run(run_id, self.all_sources(sources), progress, rules)
 
     async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
         """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
@@ -203,6 +204,24 @@ class KnowledgeBase:
             await asyncio.to_thread(uploads.delete, self._uploads, row.path)
             await self._take_in_uploads(ignore_progress)
 
+    async def verify(self, repair_from: Sources | Sequence[Source] | None = None) -> Verification:
+        """Whether everything still is what was written. With `repair_from`, the sources of the documents, what
+        differs is put right: only what was damaged is read again. Raises what `ingest` does."""
+        async with self._turn.taken():
+            if repair_from is None:
+                return await asyncio.to_thread(self._verifier.check)
+            given = self.all_sources(repair_from)
+
+            async def take_in() -> None:
+                run = await self.runs.add("api", RunOptions(REPAIR, durable=False))
+                await self._run(run.id, given, ignore_progress, REPAIR)
+
+            return await self._verifier.repair(take_in, self._searcher.forget)
+
+    def content_hash(self, generation: int | None = None) -> str:
+        """What two runs over the same files agree on, of a generation; by default of the newest."""
+        return self._verifier.content_hash(generation)
+
     async def search(self, query: Query, tracer: Tracer | None = None) -> SearchResult:
         """The passages that fit a question best, of documents that its reader may find and that its filter means.
 
@@ -249,6 +268,11 @@ class KnowledgeBase:
         with self._store.database.read() as connection:
             stored = SqliteReader(connection, self._store.project_id)
             return stored.counts(stored.published().number, reader)
+
+    def all_sources(self, given: Sources | Sequence[Source]) -> tuple[Source, ...]:
+        """These, and those that every knowledge base has."""
+        own = (UploadsSource(self._uploads), PushedSource(self._pushed))
+        return (FolderSource(given), *own) if isinstance(given, Sources) else (*given, *own)
 
     async def _take_in_uploads(self, progress: Progress) -> None:
         run = await self.runs.add("upload", RunOptions(UPLOADS_ONLY, durable=False))

@@ -30,7 +30,7 @@ from penstock.knowledge.ingestion.writing import Writing
 from penstock.knowledge.sources.base import Listing, Source
 from penstock.knowledge.sources.deletion import check_deletions
 from penstock.knowledge.sources.folder import FolderSource, nothing_to_read
-from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.stores.sqlite import SqliteStore, Wanted
 from penstock.knowledge.stores.writes import Closing, LedgerRow, Pending
 from penstock.knowledge.values import IngestSummary, KnowledgeOptions, Progress
 from penstock.seams import Embedder
@@ -88,7 +88,7 @@ class Ingestion:
         unsettled = await self._take_in(pending, work) if work else frozenset()
         for each, planned in zip(listed, plans, strict=True):
             await self._remove(pending, each, planned, rules)
-        await self._complete_vectors(pending)
+        await self._complete_vectors(pending, rules)
         cursors = {
             each.source.name: each.listing.cursor
             for each in listed
@@ -194,13 +194,14 @@ class Ingestion:
             await self._store.remove(pending, [ledger[key].row for key in sorted(planned.gone)])
             self._tally.removed += len(planned.gone)
 
-    async def _complete_vectors(self, pending: Pending) -> None:
+    async def _complete_vectors(self, pending: Pending, rules: RunRules) -> None:
         """Embeds what lacks a vector of this embedder: everything after a change of it, so that one generation
         never mixes two."""
         published = await asyncio.to_thread(self._store.newest)
-        since = pending.number if published.fingerprint == self._parts.embedder.fingerprint else 0
+        same = published.fingerprint == self._parts.embedder.fingerprint
+        wanted: Wanted = "all" if rules.completes else "new" if same else "live"
         embedding = Embedding(self._store, self._parts.executor, self._parts.embedder, pending, self._tally)
-        while missing := await asyncio.to_thread(self._store.chunks_without_vector, pending, BATCH, since=since):
+        while missing := await asyncio.to_thread(self._store.chunks_without_vector, pending, BATCH, wanted):
             inputs = {chunk.digest: embedding_text(chunk.heading, chunk.text) for chunk in missing}
             vectors = await embedding.vectors(inputs)
             await self._store.keep_vectors(pending, vectors)

@@ -70,6 +70,10 @@ class Searcher:
         """Loads the vectors of the published generation, so that the first question does not wait for them."""
         self._vectors.warm()
 
+    def forget(self) -> None:
+        """Drops what is in memory, and the file of the graph: both are made anew."""
+        self._vectors.forget()
+
     def close(self) -> None:
         """Ends what goes on in the background."""
         self._vectors.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection, bindparam, text
@@ -21,6 +22,7 @@ from penstock.seams import Embedder
 from penstock.storage.sqlite import SqliteDatabase
 
 SCHEMA = "knowledge"
+Wanted = Literal["all", "live", "new"]
 MAX_PARAMETERS = 500
 LEDGER = LedgerRow.__struct_fields__
 
@@ -130,13 +132,18 @@ class SqliteStore:
         """Takes documents out of the pending generation; earlier ones still show them."""
         await self.database.write(lambda connection: retire(connection, pending, rows))
 
-    def chunks_without_vector(self, pending: Pending, limit: int, *, since: int = 0) -> list[ChunkInput]:
-        """Live passages, added in generation `since` or later, that this generation's embedder has not seen."""
+    def chunks_without_vector(self, pending: Pending, limit: int, which: Wanted) -> list[ChunkInput]:
+        """Passages that this generation's embedder has not seen: of all, of the live ones, or of the new ones."""
+        among = {
+            "all": "",
+            "live": " AND c.removed_in IS NULL",
+            "new": " AND c.removed_in IS NULL AND c.added_in = :number",
+        }
         with self.database.read() as connection:
             rows = connection.execute(
                 text(
-                    "SELECT c.heading, c.text, c.digest FROM chunk c WHERE c.project_id = :project"
-                    " AND c.added_in >= :since AND c.removed_in IS NULL AND NOT EXISTS (SELECT 1 FROM embedding e"
+                    "SELECT c.heading, c.text, c.digest FROM chunk c WHERE c.project_id = :project"  # noqa: S608
+                    f"{among[which]} AND NOT EXISTS (SELECT 1 FROM embedding e"
                     " WHERE e.project_id = c.project_id AND e.embedder_id = :embedder AND e.digest = c.digest)"
                     " GROUP BY c.digest ORDER BY c.row LIMIT :limit"
                 ),
@@ -144,7 +151,7 @@ class SqliteStore:
                     "project": self.project_id,
                     "embedder": pending.embedder_id,
                     "limit": limit,
-                    "since": since,
+                    "number": pending.number,
                 },
             )
             return [

@@ -14,7 +14,7 @@ from penstock.storage.bulk import BulkInsert
 
 HEADER = Header.__struct_fields__
 CHUNK = NewChunk.__struct_fields__
-COPIED = ", ".join(f'c."{name}"' for name in CHUNK)
+PASSAGE = ", ".join(f'c."{name}"' for name in CHUNK)
 CHUNK_COLUMNS = ", ".join(f'"{name}"' for name in CHUNK)
 
 
@@ -112,7 +112,7 @@ class BatchWriter:
                 f"INSERT INTO chunk (row, id, project_id, document_row, added_in, {CHUNK_COLUMNS}) {mapping}"  # noqa: S608
                 " SELECT :chunk - 1 + row_number() OVER (ORDER BY copy.row, c.row),"
                 " copy.prefix || substr(c.id, length(copy.prefix) + 1), :project, copy.row, :number,"
-                f" {COPIED} FROM copy CROSS JOIN chunk c ON c.document_row = copy.of"
+                f" {PASSAGE} FROM copy CROSS JOIN chunk c ON c.document_row = copy.of"
             ),
             names,
         )
