@@ -9,13 +9,16 @@ import os
 import queue
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from usearch.index import Index
 
 from penstock.knowledge.stores.vectors.exact import Positions, Vector, Vectors, rescored
+
+if TYPE_CHECKING:
+    from usearch.index import Index
 
 CONNECTIVITY = 16
 EXPANSION_ADD = 128
@@ -139,6 +142,9 @@ def best_of(vectors: Vectors, at: Positions, query: Vector) -> Positions:
 
 
 def new_index(dimensions: int) -> Index:
+    # Not before it is needed: Ray's library does not start in a process that loaded this one first.
+    from usearch.index import Index
+
     return Index(
         ndim=dimensions,
         metric="ip",
