@@ -1,11 +1,20 @@
 """PDF: paragraphs out of lines, pages, headings, and every way in which a PDF can be none."""
 
-import pytest
-from support.documents import pdf
+import shutil
+import time
+from pathlib import Path
 
+import pytest
+from support.documents import pdf, scanned, together
+
+from penstock.knowledge.loaders import ocr
 from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
+from penstock.knowledge.loaders.kinds import parser_of
 from penstock.knowledge.loaders.pdf import load_pdf
 
+with_tesseract = pytest.mark.skipif(
+    shutil.which("tesseract") is None, reason="needs Tesseract: apt-get install tesseract-ocr"
+)
 RULES = [
     (24, "Harbour rules"),
     (12, "The harbour master decides whether a ship may enter the harbour, and where it lies, and"),
@@ -87,3 +96,141 @@ def test_what_cannot_be_read_says_why_and_what_to_do(data: bytes, status: str, r
     with pytest.raises(Unloadable, match=reason) as caught:
         load_pdf(data)
     assert caught.value.status == status
+
+
+def drawn(cells: list[tuple[int, int, str]]) -> bytes:
+    """A page of words at places: points from the left, from the bottom, and the words."""
+    page = pdf([[(12, "PLACE")]])
+    operators = " ".join(f"/F1 12 Tf 1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in cells)
+    start, end = page.index(b"BT 50 780 Td"), page.index(b" ET")
+    stream = f"BT {operators}".encode()
+    return page[:start] + stream + page[end:]
+
+
+TABLE = [
+    (50, 700, "What a night costs in the harbour, for ships of every kind:"),
+    (90, 660, "ship"),
+    (250, 660, "nights"),
+    (400, 660, "euros a night"),
+    (50, 630, "ferry"),
+    (200, 630, "1"),
+    (430, 630, "100"),
+    (50, 600, "sailing boat of any"),
+    (50, 586, "length"),
+    (200, 600, "4 or more"),
+    (430, 600, "12"),
+    (50, 570, "barge"),
+    (430, 570, "20"),
+    (50, 530, "Fees are paid in advance, at the office, by all ships."),
+]
+
+
+def test_a_table_stays_a_table_with_its_empty_cells_and_those_of_several_lines() -> None:
+    assert blocks(load_pdf(drawn(TABLE))) == [
+        ("paragraph", 0, "What a night costs in the harbour, for ships of every kind:"),
+        (
+            "table",
+            0,
+            "ship | nights | euros a night\nferry | 1 | 100\nsailing boat of any length | 4 or more | 12\n"
+            "barge |  | 20",
+        ),
+        ("paragraph", 0, "Fees are paid in advance, at the office, by all ships."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [(50, 700 - 20 * n, "-") for n in range(4)] + [(90, 700 - 20 * n, "an item of a list") for n in range(4)],
+        [(50, 700, "A heading"), (300, 700, "and its date")],
+        [(50, 700 - 14 * n, "Words of the left column, which go on and on to its end") for n in range(5)]
+        + [(400, 700 - 14 * n, "and those of the right one") for n in range(5)],
+    ],
+)
+def test_lists_and_columns_of_text_are_no_tables(cells: list[tuple[int, int, str]]) -> None:
+    assert [kind for kind, _, _ in blocks(load_pdf(drawn(cells)))] == ["paragraph"] * len(
+        blocks(load_pdf(drawn(cells)))
+    )
+
+
+def test_a_pdf_says_where_its_passages_stand_and_who_wrote_it() -> None:
+    document = load_pdf(pdf([RULES, RULES], title="Harbour"))
+    assert [(place.start, place.label) for place in document.places] == [
+        (document.page_starts[0], "page 1"),
+        (document.page_starts[1], "page 2"),
+    ]
+    assert document.title == "Harbour" and document.metadata == {}
+
+
+LARGE = [[(24, "Harbour rules"), (24, "All ships obey the master.")]]
+
+
+@with_tesseract
+def test_a_scanned_page_is_read_by_tesseract_and_marked() -> None:
+    document = load_pdf(scanned(pdf(LARGE)))
+    assert (document.status, document.reason) == (
+        "ocr",
+        "Page 1 was read by Tesseract from pictures; check what matters.",
+    )
+    assert "All ships obey the master." in document.text
+    assert "tesseract" in parser_of("pdf")
+
+
+@with_tesseract
+def test_pages_with_text_are_not_looked_at_and_those_without_keep_their_number() -> None:
+    document = load_pdf(together(pdf([RULES]), scanned(pdf(LARGE)), pdf([[(12, "The end.")]])))
+    assert document.status == "ocr"
+    assert document.reason.startswith("Page 2 was read")
+    starts = [document.text[start:][:7] for start in document.page_starts]
+    assert starts == ["Harbour", "Harbour", "The end"]
+
+
+@pytest.fixture
+def no_tesseract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_tesseract")
+def test_without_tesseract_a_scan_is_no_text_and_the_reason_installs_it() -> None:
+    with pytest.raises(Unloadable, match="apt-get install tesseract-ocr") as caught:
+        load_pdf(scanned(pdf(LARGE)))
+    assert caught.value.status == "no_text"
+    assert caught.value.reason.startswith("Page 1 was not read: there are pictures instead of text.")
+    assert "tesseract" not in parser_of("pdf")
+
+
+@pytest.mark.usefixtures("no_tesseract")
+def test_without_tesseract_a_document_with_scanned_pages_is_partial_and_names_them() -> None:
+    scan = scanned(pdf(LARGE))
+    document = load_pdf(together(scan, pdf([RULES]), scan, scan))
+    assert document.status == "partial"
+    assert document.reason.startswith("Pages 1, 3–4 were not read: there are pictures instead of text.")
+    assert document.text.startswith("Harbour rules")
+
+
+@with_tesseract
+def test_pages_that_there_is_no_time_for_are_named() -> None:
+    document = load_pdf(together(pdf([RULES]), scanned(pdf(LARGE))), deadline=time.monotonic())
+    assert document.status == "partial"
+    assert document.reason == (
+        "Page 2 was not read from pictures in the time for one file. Raise parse_seconds, or split it."
+    )
+
+
+@with_tesseract
+def test_a_picture_that_shows_no_text_is_none() -> None:
+    blank = ocr.Picture(300, 300, 300, bytes([255]) * 90_000)
+    assert ocr.read(blank, 20.0) == []
+    with pytest.raises(TimeoutError):
+        ocr.read(blank, 0.001)
+
+
+def test_a_pdf_that_was_cut_short_is_never_whole() -> None:
+    data = pdf([RULES, RULES])
+    for end in range(200, len(data) - 10, 97):
+        try:
+            document = load_pdf(data[:end])
+        except Unloadable as problem:
+            assert problem.status in ("corrupt", "no_text")
+        else:
+            assert document.status == "partial", end

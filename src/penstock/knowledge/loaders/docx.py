@@ -27,11 +27,12 @@ def load_docx(data: bytes) -> LoadedDocument:
     except (zipfile.BadZipFile, PythonDocxError, etree.LxmlError, KeyError, ValueError) as error:
         raise damaged(WORD, error) from None
     builder = TextBuilder()
+    styles = {style.style_id: style.name or "" for style in document.styles}  # the library looks each up anew
     for item in document.iter_inner_content():
         if isinstance(item, Table):
             builder.add("table", "\n".join(rows(item)))
         else:
-            add_paragraph(builder, item)
+            add_paragraph(builder, item, styles.get(item._p.style, ""))
     about = core_properties(data)
     return LoadedDocument(
         text=builder.text(),
@@ -41,9 +42,8 @@ def load_docx(data: bytes) -> LoadedDocument:
     )
 
 
-def add_paragraph(builder: TextBuilder, paragraph: Paragraph) -> None:
+def add_paragraph(builder: TextBuilder, paragraph: Paragraph, style: str) -> None:
     text = paragraph.text
-    style = (paragraph.style.name if paragraph.style is not None else "") or ""
     if style == "Title":
         builder.add("heading", " ".join(text.split()), 1)
     elif match := HEADING.match(style):
