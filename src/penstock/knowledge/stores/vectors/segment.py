@@ -113,8 +113,8 @@ class Part(Struct, frozen=True):
         elif count <= spared(k):
             at = np.flatnonzero(chosen)
         elif SCATTERED * count > len(segment.rows):
-            at = highest(np.where(chosen, scan(segment.vectors, vector), np.float32(-np.inf)), spared(k))
-            at = at[chosen[at]]
+            at = np.flatnonzero(chosen)
+            at = at[highest(scan(segment.vectors, vector)[at], spared(k))]
         else:
             positions = np.flatnonzero(chosen)
             at = positions[highest(scan_at(segment.vectors, positions, vector), spared(k))]
