@@ -25,7 +25,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from penstock.clock import SYSTEM_CLOCK
-from penstock.knowledge.base import BaseSettings, KnowledgeBase, Sources
+from penstock.knowledge.base import Backends, BaseSettings, KnowledgeBase, Sources
 from penstock.knowledge.executors.base import ExecutorFactory
 from penstock.knowledge.executors.process import ProcessExecutor
 from penstock.knowledge.executors.ray import RayExecutor, RaySettings
@@ -64,7 +64,7 @@ def cluster(folder: Path) -> Iterator[str]:
 
 async def digest(path: Path, docs: Path, encoder: SentenceEncoder, executor: ExecutorFactory) -> str:
     """Of every document and every passage with its vector, without row numbers and times."""
-    settings = BaseSettings(KnowledgeOptions(), path / "uploads", SYSTEM_CLOCK, executor)
+    settings = BaseSettings(KnowledgeOptions(), path / "uploads", SYSTEM_CLOCK, Backends(executor))
     base = KnowledgeBase("docs", SqliteStore(path / "knowledge.db"), encoder, settings)
     try:
         await base.ingest(Sources(docs))

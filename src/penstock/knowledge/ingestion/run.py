@@ -30,6 +30,7 @@ from penstock.knowledge.ingestion.writing import Writing
 from penstock.knowledge.sources.base import Listing, Source
 from penstock.knowledge.sources.deletion import check_deletions
 from penstock.knowledge.sources.folder import FolderSource, nothing_to_read
+from penstock.knowledge.stores.external.mirror import Mirror
 from penstock.knowledge.stores.sqlite import SqliteStore, Wanted
 from penstock.knowledge.stores.writes import Closing, LedgerRow, Pending
 from penstock.knowledge.values import IngestSummary, KnowledgeOptions, Progress
@@ -37,13 +38,14 @@ from penstock.seams import Embedder
 
 
 class RunParts(Struct, frozen=True, kw_only=True):
-    """What a run works with. The executor is stopped by whoever made it."""
+    """What a run works with. The executor is stopped by whoever made it; `mirror` is for vectors elsewhere."""
 
     store: SqliteStore
     embedder: Embedder
     executor: Executor
     options: KnowledgeOptions
     clock: Clock
+    mirror: Mirror | None = None
 
 
 class Listed(Struct, frozen=True):
@@ -100,9 +102,19 @@ class Ingestion:
             now_us=self._parts.clock.now_us(),
             note=rules.note,
         )
-        number = await self._store.publish(pending, closing)
+        number = await self._publish(pending, closing)
         self._tally.report("")
         return self._tally.summary(number, time.monotonic() - started)
+
+    async def _publish(self, pending: Pending, closing: Closing) -> int:
+        """Where vectors are elsewhere, they are there before readers look for them."""
+        mirror = self._parts.mirror
+        if mirror is None:
+            return await self._store.publish(pending, closing)
+        await mirror.bring(pending.number)
+        number = await self._store.publish(pending, closing)
+        await mirror.published(number)
+        return number
 
     async def _list(self, sources: Sequence[Source]) -> list[Listed]:
         """What the sources have. Raises the first error where no other source has, or had, anything."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -28,9 +29,8 @@ from penstock.knowledge.search.words import TermCounts, WordSearch, passages_wit
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published, StoredChunk
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
 from penstock.knowledge.values import Hit, Query, Scope, SearchResult
-from penstock.seams import Embedder, Tracer
+from penstock.seams import Embedder, Tracer, VectorHits
 
 TEXT_CANDIDATES = 500
 LOOKED_AT = 24
@@ -50,14 +50,36 @@ class Plan(Struct, frozen=True):
     average: float
 
 
+class SearchedVectors(Protocol):
+    """The vectors of a knowledge base, wherever they are searched."""
+
+    def warm(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits: ...
+
+    async def cosines(
+        self, vector: NDArray[np.float32], rows: Sequence[int], generation: int
+    ) -> NDArray[np.float32]: ...
+
+
 class Searcher:
     """Hybrid search over one store."""
 
-    def __init__(self, store: SqliteStore, embedder: Embedder, settings: SearchSettings = DEFAULT_SETTINGS) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        embedder: Embedder,
+        vectors: SearchedVectors,
+        settings: SearchSettings = DEFAULT_SETTINGS,
+    ) -> None:
         self._store = store
         self._embedder = embedder
         self._settings = settings
-        self._vectors = EmbeddedVectors(store, embedder.dimensions)
+        self._vectors = vectors
         self._counts = TermCounts()
         self._averages: dict[int, float] = {}
         self._words = PassageWords()

@@ -138,6 +138,14 @@ class ExternalStore:
         shown = All((Range(ADDED, "lte", generation), Range(REMOVED, "gt", generation)))
         return np.array(sorted(await self._backend.list_rows(shown)), dtype=np.int64)
 
+    async def added_since(self, generation: int) -> list[int]:
+        """Every row of a later generation than that."""
+        return await self._backend.list_rows(Range(ADDED, "gt", generation))
+
+    async def purge(self, oldest: int) -> None:
+        """Deletes what no generation from `oldest` on shows."""
+        await self.delete(await self._backend.list_rows(Range(REMOVED, "lte", oldest)))
+
     async def clear(self) -> None:
         """Deletes every point: for a knowledge base that begins anew."""
         await self._backend.clear()

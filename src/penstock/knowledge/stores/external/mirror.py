@@ -1,0 +1,157 @@
+"""The vectors of a knowledge base in a database elsewhere, kept in step with its file.
+
+The file stays the system of record. Before a generation is published its passages are written there, and those
+that went are marked; readers ask there only for generations that are there whole, and here for all others. Every
+step may be repeated, so a run that was killed needs no more than the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from penstock.knowledge.stores import points
+from penstock.knowledge.stores.external.base import ExternalStore
+from penstock.knowledge.stores.points import Stored
+from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
+from penstock.knowledge.values import Scope
+from penstock.seams import VectorHits, VectorPoint
+
+T = TypeVar("T")
+Progress = Callable[[int], None]
+
+
+class Elsewhere(Struct, frozen=True):
+    """A vector database, and where it is: an address without secrets, and the collection."""
+
+    store: ExternalStore
+    place: str
+
+
+class Difference(Struct, frozen=True):
+    """Passages of a generation that are here and not there, and the other way round."""
+
+    missing: tuple[int, ...]
+    extra: tuple[int, ...]
+
+
+class Mirror:
+    """Keeps what is elsewhere in step with one file."""
+
+    def __init__(self, store: SqliteStore, elsewhere: Elsewhere, fingerprint: str) -> None:
+        self._store = store
+        self._there = elsewhere.store
+        self._place = elsewhere.place
+        self._fingerprint = fingerprint
+        self._copied: int | None = None
+
+    async def holds(self, generation: int) -> bool:
+        """Whether a generation is there whole."""
+        if self._copied is None:
+            self._copied = await self._read(lambda stored: stored.copied(self._place))
+        return self._copied is not None and generation <= self._copied
+
+    async def bring(self, pending: int, progress: Progress = lambda copied: None) -> None:
+        """Writes there what came and what went up to the generation that is about to be published.
+
+        Raises `Unavailable` or `StorageError`: then it is not published.
+        """
+        copied = await self._read(lambda stored: stored.copied(self._place))
+        since = copied or 0
+        if copied is None:
+            await self._there.clear()
+        else:
+            await self._forget_unpublished(since)
+        await self._write_since(since, progress)
+        for generation, rows in (await self._read(lambda stored: stored.removed_since(since))).items():
+            await self._there.retire(rows, generation)
+
+    async def published(self, number: int) -> None:
+        """Notes that a generation is there whole, and deletes what no generation shows any more."""
+        await self._store.database.write(
+            lambda connection: points.note_copied(connection, self._store.project_id, self._place, number)
+        )
+        self._copied = number
+        await self._there.purge(await self._read(lambda stored: stored.oldest()))
+
+    async def compare(self, generation: int, here: NDArray[np.int64]) -> Difference:
+        """What differs between the passages of a generation here and there."""
+        there = await self._there.rows(generation)
+        missing, extra = np.setdiff1d(here, there), np.setdiff1d(there, here)
+        return Difference(tuple(missing.tolist()), tuple(extra.tolist()))
+
+    async def repair(self, difference: Difference) -> None:
+        """Writes what is missing there, and deletes what should not be."""
+        wanted = set(difference.missing)
+        async for batch in self._points(0):
+            await self._there.upsert([point for point in batch if point.row in wanted])
+        await self._there.delete(difference.extra)
+
+    async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
+        return await self._there.search(vector, k, scope)
+
+    async def cosines(self, vector: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+        return await self._there.cosines(vector, rows)
+
+    async def _forget_unpublished(self, since: int) -> None:
+        """A run that ended before it published may have left passages under the number that is now in use."""
+        current = await self._read(lambda stored: stored.rows_added_since(since))
+        stale = [row for row in await self._there.added_since(since) if row not in current]
+        await self._there.delete(stale)
+
+    async def _write_since(self, since: int, progress: Progress) -> None:
+        written = 0
+        async for batch in self._points(since):
+            await self._there.upsert(batch)
+            written += len(batch)
+            progress(written)
+
+    async def _points(self, since: int) -> AsyncIterator[list[VectorPoint]]:
+        with self._store.database.read() as connection:
+            batches = Stored(connection, self._store.project_id, self._fingerprint).added_since(since)
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                yield batch
+
+    async def _read(self, query: Callable[[Stored], T]) -> T:
+        def run() -> T:
+            with self._store.database.read() as connection:
+                return query(Stored(connection, self._store.project_id, self._fingerprint))
+
+        return await asyncio.to_thread(run)
+
+
+class MirroredVectors:
+    """Searches elsewhere, and here what is not there yet."""
+
+    def __init__(self, here: EmbeddedVectors, mirror: Mirror) -> None:
+        self._here = here
+        self._mirror = mirror
+
+    def warm(self) -> None:
+        """Nothing: vectors elsewhere are not loaded."""
+
+    def forget(self) -> None:
+        self._here.forget()
+
+    def close(self) -> None:
+        self._here.close()
+
+    async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
+        """The `k` nearest passages that the scope lets through; fewer only where there are fewer."""
+        if await self._mirror.holds(scope.generation):
+            return await self._mirror.search(vector, k, scope)
+        return await self._here.search(vector, k, scope)
+
+    async def cosines(
+        self, vector: NDArray[np.float32], rows: Sequence[int], generation: int
+    ) -> NDArray[np.float32]:
+        """The cosine of each of these rows, NaN for one that is not there."""
+        if await self._mirror.holds(generation):
+            return await self._mirror.cosines(vector, rows)
+        return await self._here.cosines(vector, rows, generation)

@@ -1,0 +1,188 @@
+"""Vectors elsewhere are kept in step with the knowledge's file, and answer as those here do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.hash_embedder import HashEmbedder
+
+from penstock.errors import Unavailable
+from penstock.knowledge.base import Backends, KnowledgeBase, Sources
+from penstock.knowledge.filters import parse_filter
+from penstock.knowledge.stores.external.base import ExternalStore
+from penstock.knowledge.stores.external.mirror import Elsewhere
+from penstock.knowledge.values import EVERYTHING, Hit, Query, Reader
+
+pytest.importorskip("qdrant_client", reason="Qdrant for tests: pip install qdrant-client")
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+
+
+@pytest.fixture
+async def there() -> ExternalStore:
+    from qdrant_client import AsyncQdrantClient
+
+    from penstock.knowledge.stores.external.qdrant import QdrantCollection
+
+    points = QdrantCollection(AsyncQdrantClient(":memory:"), "docs", "memory")
+    await points.open(HashEmbedder().dimensions)
+    return ExternalStore(points)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(20):
+        team = "hr" if number % 4 == 0 else "it"
+        text = (
+            f"---\nteam: {team}\n---\n# Page {number}\n\nThe gate number {number} opens at {number + 1} o'clock.\n"
+        )
+        (folder / f"{number}.md").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def base(tmp_path: Path, there: ExternalStore) -> Iterator[KnowledgeBase]:
+    backends = Backends(vectors=Elsewhere(there, "memory/docs"))
+    opened = KnowledgeBase.open(tmp_path / "mirrored.db", "docs", HashEmbedder(), backends=backends)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[KnowledgeBase]:
+    opened = KnowledgeBase.open(tmp_path / "plain" / "plain.db", "docs", HashEmbedder())
+    yield opened
+    opened.close()
+
+
+def told(hits: tuple[Hit, ...]) -> list[tuple[str, object]]:
+    return [(hit.document, pytest.approx(hit.score, abs=1e-3)) for hit in hits]
+
+
+async def test_answers_as_the_one_here(base: KnowledgeBase, plain: KnowledgeBase, docs: Path) -> None:
+    for each in (base, plain):
+        await each.ingest(Sources(docs))
+    for question in ("When does gate 7 open?", "gate number 12", "o'clock"):
+        for filter in (None, parse_filter({"team": "hr"})):
+            query = Query(text=question, reader=EVERYTHING, filter=filter, limit=4)
+            found = (await base.search(query)).hits
+                assert [(hit.document, hit.score) for hit in found] == told((await plain.search(query)).hits)
+
+
+async def test_what_goes_here_goes_there(base: KnowledgeBase, docs: Path, there: ExternalStore) -> None:
+    await base.ingest(Sources(docs))
+    (docs / "7.md").unlink()
+    (docs / "8.md").write_text("# Page 8\n\nThe gate is closed for good.\n")
+    summary = await base.ingest(Sources(docs))
+    hits = (await base.search(Query(text="gate number 7", reader=EVERYTHING, limit=20, mode="dense"))).hits
+    assert "7.md" not in {hit.document for hit in hits}
+    assert len(await there.rows(summary.generation)) == base.counts(EVERYTHING).chunks == 19
+    assert len(await there.rows(summary.generation - 1)) == 20
+
+
+async def test_readers_are_kept_apart_there(base: KnowledgeBase, there: ExternalStore, tmp_path: Path) -> None:
+    from penstock.knowledge.sources.base import SourceRules
+    from penstock.knowledge.sources.folder import FolderSource
+
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "pay.md").write_text("# Pay\n\nThe pay of everybody.\n")
+    await base.ingest([FolderSource(Sources(secret), SourceRules(readers=("group:hr",)))])
+    query = Query(text="pay", reader=Reader(("group:it",)), mode="dense")
+    assert not (await base.search(query)).hits
+    allowed = Query(text="pay", reader=Reader(("group:hr",)), mode="dense")
+    assert len((await base.search(allowed)).hits) == 1
+
+
+async def test_a_store_that_is_away_leaves_the_generation_unpublished(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await base.ingest(Sources(docs))
+    before = base.generation()
+    (docs / "new.md").write_text("# New\n\nSomething new about turbines.\n")
+
+    async def away(points: object) -> None:
+        raise Unavailable("Qdrant at memory cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(there._backend, "write", away)
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await base.ingest(Sources(docs))
+    assert base.generation() == before
+    summary = await base.ingest(Sources(docs))
+    assert summary.generation == before + 1
+    found = await base.search(Query(text="turbines", reader=EVERYTHING, mode="dense", limit=1))
+    assert found.hits[0].document == "new.md"
+
+
+async def test_what_an_unpublished_run_left_there_is_never_found(
+    base: KnowledgeBase, docs: Path, there: ExternalStore
+) -> None:
+    """A run wrote there and was killed before it published; then the document changed."""
+    await base.ingest(Sources(docs))
+    assert base.mirror is not None
+    new = docs / "new.md"
+    new.write_text("# New\n\nA first draft about turbines.\n")
+
+    class Killed(Exception):
+        pass
+
+    publish = base._store.publish
+
+    async def killed(*args: object) -> int:
+        raise Killed
+
+    base._store.publish = killed  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        await base.ingest(Sources(docs))
+    base._store.publish = publish  # type: ignore[method-assign]
+    new.write_text(
+        "# New\n\nOne thing.\n\n# Other\n\nAnother about penstocks and much else that is not in the draft.\n"
+    )
+    summary = await base.ingest(Sources(docs))
+    assert len(await there.rows(summary.generation)) == base.counts(EVERYTHING).chunks
+
+
+async def test_generations_that_are_not_kept_are_deleted_there(
+    base: KnowledgeBase, docs: Path, there: ExternalStore
+) -> None:
+    await base.ingest(Sources(docs))
+    for number in range(8):
+        (docs / "0.md").write_text(f"# Page\n\nVersion {number} of the first page.\n")
+        await base.ingest(Sources(docs))
+    everything = await there._backend.list_rows(_all())
+    assert len(everything) == 20 + base._options.keep_generations - 1
+
+
+def _all():  # type: ignore[no-untyped-def]
+    from penstock.knowledge.stores.external.clauses import ADDED, Range
+
+    return Range(ADDED, "gte", 0)
+
+
+async def test_rolling_back_searches_the_earlier_generation_there(base: KnowledgeBase, docs: Path) -> None:
+    first = await base.ingest(Sources(docs))
+    (docs / "7.md").unlink()
+    await base.ingest(Sources(docs))
+    query = Query(text="gate number 7", reader=EVERYTHING, generation=first.generation, mode="dense", limit=20)
+    assert "7.md" in {hit.document for hit in (await base.search(query)).hits}
+
+
+async def test_differences_are_found_both_ways_and_put_right(
+    base: KnowledgeBase, docs: Path, there: ExternalStore
+) -> None:
+    await base.ingest(Sources(docs))
+    mirror, generation = base.mirror, base.generation()
+    assert mirror is not None
+    here = await there.rows(generation)
+    await there.delete([int(here[0])])
+    extra = await there.rows(generation)
+    difference = await mirror.compare(generation, here)
+    assert (difference.missing, difference.extra) == ((int(here[0]),), ())
+    await mirror.repair(difference)
+    assert (await there.rows(generation)).tolist() == here.tolist()
+    difference = await mirror.compare(generation, extra)
+    assert difference.extra == (int(here[0]),)
