@@ -55,10 +55,18 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings):
         return patterns
 
     @property
-    def elsewhere(self) -> tuple[str, ...]:
-        """The sources beside the app's files, such as `web.handbook`."""
+    def by_source(self) -> dict[str, SourceSettings]:
+        """The settings of each configured source, by the name that its documents carry, such as `web.handbook`."""
         tables = {"web": self.web, "s3": self.s3, "git": self.git, "sql": self.sql}
-        named = tuple(f"{kind}.{name}" for kind, table in tables.items() for name in table)
+        named: dict[str, SourceSettings] = {"folder": self} if self.sources else {}
+        for kind, table in tables.items():
+            named |= {f"{kind}.{name}": each for name, each in table.items()}
+        return named
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The sources beside the app's files."""
+        named = tuple(name for name in self.by_source if name != "folder")
         return (*named, "pushed") if self.push else named
 
     @model_validator(mode="after")

@@ -146,9 +146,7 @@ def revealed(secret: Secret | None) -> str:
 
 def schedules_of(settings: KnowledgeSettings) -> dict[str, Schedule]:
     """The schedule of each source that has one, by the name of the source."""
-    named: dict[str, SourceSettings] = {"folder": settings}
-    for kind, tables in (("web", settings.web), ("s3", settings.s3), ("git", settings.git), ("sql", settings.sql)):
-        named |= {f"{kind}.{name}": table for name, table in tables.items()}
+    named: dict[str, SourceSettings] = {"folder": settings} | settings.by_source
     return {name: Schedule(each.schedule, each.timezone) for name, each in named.items() if each.schedule}
 
 
