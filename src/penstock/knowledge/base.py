@@ -32,11 +32,9 @@ from penstock.knowledge.sources.base import Source
 from penstock.knowledge.sources.folder import FolderSource
 from penstock.knowledge.sources.pushed import PushedDocument, PushedSource, checked
 from penstock.knowledge.sources.uploads import UploadsSource
-from penstock.knowledge.stores.external.mirror import Elsewhere, Mirror, MirroredVectors
 from penstock.knowledge.stores.pushed import PushedStore
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
 from penstock.knowledge.values import (
     EVERYTHING,
     Document,
@@ -61,7 +59,6 @@ from penstock.seams import Embedder, Tracer
 
 __all__ = [
     "EVERYTHING",
-    "Backends",
     "Document",
     "DocumentRow",
     "FileProblem",
@@ -85,23 +82,13 @@ REPAIR = RunRules(may_be_empty=True, completes=True, note="repaired")
 UPLOADS_ONLY = RunRules(allow_delete=True, may_be_empty=True)
 
 
-class Backends(Struct, frozen=True):
-    """Who reads and embeds, and where vectors are searched: `None` is in the knowledge's own file."""
-
-    executor: ExecutorFactory = ProcessExecutor
-    vectors: Elsewhere | None = None
-
-
-HERE = Backends()
-
-
 class BaseSettings(Struct, frozen=True):
-    """How files are read, where uploaded ones are kept, what time it is, and what else takes part."""
+    """How files are read and by whom, where uploaded ones are kept, and what time it is."""
 
     options: KnowledgeOptions
     uploads: Path
     clock: Clock
-    backends: Backends = HERE
+    executor: ExecutorFactory = ProcessExecutor
 
 
 class KnowledgeBase:
@@ -115,12 +102,8 @@ class KnowledgeBase:
         self._uploads = settings.uploads
         self._pushed = PushedStore(store.database, store.project_id)
         self._clock = settings.clock
-        self._executor = settings.backends.executor
-        vectors = EmbeddedVectors(store, embedder.dimensions)
-        there = settings.backends.vectors
-        self.mirror = None if there is None else Mirror(store, there, embedder.fingerprint)
-        mirrored = vectors if self.mirror is None else MirroredVectors(vectors, self.mirror)
-        self._searcher = Searcher(store, embedder, mirrored)
+        self._executor = settings.executor
+        self._searcher = Searcher(store, embedder)
         self._turn = Turn(store.path)
         self.runs = RunLog(store, settings.clock)
         self.generations = Generations(store)
@@ -137,13 +120,12 @@ class KnowledgeBase:
         *,
         project_id: str = LOCAL_PROJECT,
         clock: Clock = SYSTEM_CLOCK,
-        backends: Backends = HERE,
     ) -> KnowledgeBase:
         """Opens the file at `path`, or makes it; uploaded files lie beside it in `uploads/NAME/`.
 
         Raises `StorageError` where it is no database, or one of a newer version.
         """
-        settings = BaseSettings(options, path.parent / "uploads" / name, clock, backends)
+        settings = BaseSettings(options, path.parent / "uploads" / name, clock)
         return cls(name, SqliteStore(path, project_id), embedder, settings)
 
     def close(self) -> None:
@@ -313,7 +295,6 @@ class KnowledgeBase:
                 executor=executor,
                 options=self._options,
                 clock=self._clock,
-                mirror=self.mirror,
             )
             try:
                 return await Ingestion(parts, note).run(sources, rules)
