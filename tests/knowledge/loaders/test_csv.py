@@ -54,7 +54,7 @@ def test_figures_alone_have_no_names() -> None:
 
 
 def test_a_quote_that_never_closes_is_read_as_text_and_said_to_be() -> None:
-    document = load_csv(b'a,b\n1,"open\n' + b"x,\n" * 500_000)
+    document = load_csv(b'a,b\n1,"open\n' + b"x,\n" * 70_000)
     assert document.status == "partial"
     assert "is no CSV (field larger than field limit" in document.reason
     assert document.text.startswith("a,b\n1,")

@@ -81,6 +81,14 @@ def test_front_matter_that_is_none_stays_text() -> None:
     assert load_markdown(b"---\n: [broken\n---\nBody").text == "Body"
 
 
+def test_what_is_nested_too_deep_is_said_to_be_left_out() -> None:
+    deep = load_markdown(b"> " * 90 + b"deep\n\nend\n")
+    assert (deep.status, deep.text) == ("ok", "deep\n\nend")
+    deeper = load_markdown(b"> " * 110 + b"deep\n\nend\n")
+    assert (deeper.status, deeper.text) == ("partial", "end")
+    assert deeper.reason == "What is nested more than 100 levels deep was left out."
+
+
 @given(st.text(alphabet=st.sampled_from("ab#*_`[]()!<>|-+1.\n \t~&\\é漢"), max_size=200))
 def test_any_markdown_gives_blocks_that_hold_its_whole_text(source: str) -> None:
     document = load_markdown(source.encode())

@@ -1,14 +1,21 @@
 """Reading files in a child: one that hangs, crashes or eats memory costs only itself."""
 
+import asyncio
 import os
+import select
+import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from support import damaged
+from support.documents import book, handbook, pdf, scanned, workbook
 
 from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.loaders.child import read
+from penstock.knowledge.loaders.kinds import PARSERS, Kind, loader_of, parser_of
 from penstock.knowledge.loaders.messages import ReaderSetup, ReadRequest, ReadResult
 from penstock.knowledge.loaders.process import FileReader
 from penstock.knowledge.values import KnowledgeOptions
@@ -135,3 +142,83 @@ async def test_each_file_ends_in_its_own_status_and_the_next_is_read(reader: Fil
 
 async def test_stopping_a_reader_that_never_read_is_nothing() -> None:
     await FileReader(KnowledgeOptions()).stop()
+
+
+@pytest.fixture
+async def real_reader() -> AsyncIterator[FileReader]:
+    reader = FileReader(KnowledgeOptions(parse_seconds=30.0, parse_memory_bytes=1 << 30))
+    yield reader
+    await reader.stop()
+
+
+async def ask_for(reader: FileReader, path: Path, kind: Kind, data: bytes) -> ReadResult:
+    await asyncio.to_thread(path.write_bytes, data)
+    return await reader.read(ReadRequest(path=os.fsencode(path), kind=kind, chunking=ChunkOptions()))
+
+
+async def test_hostile_files_end_in_a_status_within_the_limits_of_the_child(
+    real_reader: FileReader, tmp_path: Path
+) -> None:
+    laughs = f"<?xml version='1.0'?>{damaged.LAUGHS}]><a>&a9;</a>".encode()
+    asked: list[tuple[Kind, bytes, str]] = [
+        ("docx", damaged.bomb(handbook(), "word/document.xml", megabytes=401), "too_large"),
+        ("xlsx", damaged.with_part(workbook({"a": [["b"]]}), "xl/worksheets/sheet1.xml", laughs), "corrupt"),
+        ("epub", damaged.encrypted_archive(book([("One", "Text.")])), "encrypted"),
+        ("json", b"[" * 1_000_000, "corrupt"),
+        ("html", b"<div>" * 5_000 + b"end", "ok"),
+        ("csv", b'a,b\n1,"' + b"x,\n" * 70_000, "partial"),
+        ("text", b"Still there.", "ok"),
+    ]
+    for kind, data, status in asked:
+        result = await ask_for(real_reader, tmp_path / "file", kind, data)
+        assert (result.status, kind) == (status, kind), result.reason
+        assert bool(result.reason) == (status != "ok")
+
+
+async def test_passages_say_where_they_stand(real_reader: FileReader, tmp_path: Path) -> None:
+    fees = [["ship", "euros"], *([f"ship number {n} of the harbour", n] for n in range(100))]
+    result = await ask_for(real_reader, tmp_path / "file", "xlsx", workbook({"Fees": fees}))
+    assert len(result.passages) > 3
+    assert result.passages[0].location.startswith("sheet Fees, rows 1–")
+    assert result.passages[-1].location.endswith("–101")
+    assert all(passage.page is None for passage in result.passages)
+    markdown = b"---\ntitle: T\nteam: hr\nyears: [2025, 2026]\nowner: {name: Ann}\nwhen: 2026-01-02\n---\nText."
+    result = await ask_for(real_reader, tmp_path / "file", "markdown", markdown)
+    assert (result.title, result.text) == ("T", "Text.")
+    assert result.metadata == {"team": "hr", "years": ("2025", "2026"), "owner.name": "Ann", "when": "2026-01-02"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+async def test_tesseract_ends_with_the_reader_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader is killed when a file takes too long; what it started may not go on without it."""
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    program = tmp_path / "bin" / "tesseract"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ > {told}\nexec {shutil.which('sleep')} 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    reader = FileReader(KnowledgeOptions())
+    try:
+        reading = asyncio.create_task(
+            ask_for(reader, tmp_path / "file", "pdf", scanned(pdf([[(24, "All ships obey.")]])))
+        )
+        pid = int(await asyncio.to_thread(told.read_text))
+        process = os.pidfd_open(pid)
+        reader._child.kill()
+        assert (await reading).status == "corrupt"
+        ended = await asyncio.to_thread(select.select, [process], [], [], 10.0)
+        os.close(process)
+        assert ended[0]
+    finally:
+        await reader.stop()
+
+
+@pytest.mark.parametrize("kind", PARSERS)
+def test_every_kind_has_a_loader_and_a_parser_with_its_version(kind: Kind) -> None:
+    assert callable(loader_of(kind, 0.0))
+    name, *library = parser_of(kind).split()
+    assert name == f"{kind}/{PARSERS[kind].version}"
+    assert not PARSERS[kind].library or (library[0] == PARSERS[kind].library and library[1][0].isdecimal())

@@ -14,6 +14,9 @@ from penstock.knowledge.loaders.properties import flat
 from penstock.knowledge.loaders.text import decode
 
 FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)", re.DOTALL)
+DEEPEST = 100
+"""Levels of lists and quotations; the parser leaves out what is deeper."""
+NESTING = ("blockquote_open", "list_item_open")
 TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
@@ -24,9 +27,12 @@ def load_markdown(data: bytes) -> LoadedDocument:
     if match := FRONT_MATTER.match(source):
         metadata = front_matter(match.group(1))
         source = source[match.end() :]
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"maxNesting": DEEPEST}).enable(["table", "strikethrough"])
     builder = TextBuilder()
-    Walk(builder).run(parser.parse(source))
+    tokens = parser.parse(source)
+    Walk(builder).run(tokens)
+    if any(token.level >= DEEPEST - 1 and token.type in NESTING for token in tokens):
+        reason = f"What is nested more than {DEEPEST} levels deep was left out. {reason}".strip()
     return LoadedDocument(
         text=builder.text(),
         title=str(metadata.pop("title", "")) or builder.title(),
