@@ -65,11 +65,12 @@ def told(hits: tuple[Hit, ...]) -> list[tuple[str, object]]:
 async def test_answers_as_the_one_here(base: KnowledgeBase, plain: KnowledgeBase, docs: Path) -> None:
     for each in (base, plain):
         await each.ingest(Sources(docs))
-    for question in ("When does gate 7 open?", "gate number 12", "o'clock"):
+    questions = ("When does gate 7 open?", "gate number 12", "o'clock")
+    for question in questions:
         for filter in (None, parse_filter({"team": "hr"})):
             query = Query(text=question, reader=EVERYTHING, filter=filter, limit=4)
             found = (await base.search(query)).hits
-                assert [(hit.document, hit.score) for hit in found] == told((await plain.search(query)).hits)
+            assert [(hit.document, hit.score) for hit in found] == told((await plain.search(query)).hits)
 
 
 async def test_what_goes_here_goes_there(base: KnowledgeBase, docs: Path, there: ExternalStore) -> None:
