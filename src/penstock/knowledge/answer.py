@@ -28,7 +28,7 @@ from penstock.knowledge.abstain import AppCalibration, calibration
 from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing, conflict_of
 from penstock.knowledge.answering.composed import Composer
 from penstock.knowledge.answering.conflicts import Disagreement, disagreement
-from penstock.knowledge.answering.constrained import Constrained, Holding
+from penstock.knowledge.answering.constrained import Constrained, Held, Holding
 from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
 from penstock.knowledge.answering.rewriting import Rewriter
@@ -166,7 +166,8 @@ class GroundedApp:
         if asked.mode == "quote" or model is None:
             return quote(asked, self._citing)
         if asked.mode == "constrained":
-            return Constrained(model, settings.quotes, self._citing, settings.holding).write(asked, passages)
+            held = Held(settings.holding, may_decline=settings.grounds_well)
+            return Constrained(model, settings.quotes, self._citing, held).write(asked, passages)
         return Composer(model, settings.prompt, self._vectors, self._citing).write(asked, passages)
 
     def _check(self, exchange: Exchange) -> None:

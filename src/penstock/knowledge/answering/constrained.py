@@ -6,19 +6,39 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.errors import UnsupportedFeature
 from penstock.exchange import Chunk, Grounding
 from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing
 from penstock.knowledge.answering.modelled import Model, ended
-from penstock.knowledge.answering.quotes import QuoteReader, quotable, quote_grammar, quote_schema
+from penstock.knowledge.answering.quotes import MOST_SENTENCES, QuoteReader, quotable, quote_grammar, quote_schema
 from penstock.knowledge.citations import Quotation
 from penstock.knowledge.values import Hit
 from penstock.prompts.template import Prompt
 
 Holding = Literal["grammar", "schema"]
 """How a model is held to quotes: by a grammar of them, or by a schema that lists the sentences."""
+
+
+FEW = 3
+"""Sentences that a model which is not known to ground well may choose from."""
+
+
+class Held(Struct, frozen=True):
+    """How a model is held to quotes, and how much is left to it.
+
+    A model that is not known to ground well says of everything that the documents do not say, once it may, and
+    chooses badly among many sentences: it gets few, and whether there is an answer is for the evidence alone.
+    """
+
+    by: Holding
+    may_decline: bool
+
+    @property
+    def sentences(self) -> int:
+        return MOST_SENTENCES if self.may_decline else FEW
 
 
 class Chosen:
@@ -40,11 +60,11 @@ class Chosen:
 class Constrained:
     """Lets a model choose quotes. Each is given out when it is whole and was found in its document."""
 
-    def __init__(self, model: Model, prompt: Prompt, citing: Citing, holding: Holding) -> None:
+    def __init__(self, model: Model, prompt: Prompt, citing: Citing, held: Held) -> None:
         self._model = model
         self._prompt = prompt
         self._citing = citing
-        self._holding = holding
+        self._held = held
 
     async def write(self, asked: Asked, passages: Sequence[Hit]) -> AsyncGenerator[Chunk, None]:
         """Quotes with their citations; that the documents do not say where the model chose none.
@@ -73,9 +93,10 @@ class Constrained:
         self, asked: Asked, passages: Sequence[Hit], chosen: Chosen
     ) -> AsyncGenerator[Quotation, None]:
         """What the model quotes, each quotation when it is whole."""
-        sentences = quotable(asked.evidence, passages)
-        listed = self._holding == "schema"
-        constraint = quote_schema(sentences) if listed else quote_grammar(sentences, NOT_SAID)
+        sentences = quotable(asked.evidence, passages, self._held.sentences)
+        listed = self._held.by == "schema"
+        unanswered = NOT_SAID if self._held.may_decline else ""
+        constraint = quote_schema(sentences) if listed else quote_grammar(sentences, unanswered)
         reader = QuoteReader(sentences, listed=listed)
         sent = self._model.sent(asked.exchange, self._prompt, passages, constraint)
         async with contextlib.aclosing(self._model.chunks(sent)) as chunks:
@@ -85,6 +106,8 @@ class Constrained:
                     yield quotation
         for quotation in reader.end():
             yield quotation
+        if reader.unreadable and chosen.end.finish_reason != "length":
+            raise UnsupportedFeature("it did not follow the schema.")
 
     async def _piece(self, chosen: Chosen, quotation: Quotation) -> Chunk | None:
         """A quote with its citation; `None` for one that is not in its document any more, or was given already."""

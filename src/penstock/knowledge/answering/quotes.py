@@ -9,7 +9,6 @@ answer at all; one that takes only schemas chooses among the sentences, and none
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -43,14 +42,14 @@ class Clause(Struct, frozen=True):
     end: int
 
 
-def quotable(evidence: Evidence, passages: Sequence[Hit]) -> tuple[Sentence, ...]:
-    """The sentences that may be quoted, the likeliest first, as far as a grammar reaches."""
+def quotable(evidence: Evidence, passages: Sequence[Hit], most: int = MOST_SENTENCES) -> tuple[Sentence, ...]:
+    """The sentences that may be quoted, the likeliest first, at most so many and as far as a grammar reaches."""
     best = [ranked.sentence for ranked in evidence.ranked if ranked.sentence.at < len(passages)]
     known = {(sentence.at, sentence.start) for sentence in best}
     others = [each for each in candidates_of(passages) if (each.at, each.start) not in known]
     chosen: list[Sentence] = []
     left = MOST_CHARACTERS
-    for sentence in [*best, *others][:MOST_SENTENCES]:
+    for sentence in [*best, *others][:most]:
         left -= len(sentence.text)
         if chosen and left < 0:
             break
@@ -59,8 +58,9 @@ def quotable(evidence: Evidence, passages: Sequence[Hit]) -> tuple[Sentence, ...
 
 
 def quote_grammar(sentences: Sequence[Sentence], unanswered: str) -> Constraint:
-    """One to `MOST_QUOTES` quotes, or `unanswered`."""
-    rules = [f'root ::= {literal(unanswered)} | quote (" " quote){{0,{MOST_QUOTES - 1}}}']
+    """One to `MOST_QUOTES` quotes, or `unanswered`; "" leaves the model no choice but to quote."""
+    otherwise = f"{literal(unanswered)} | " if unanswered else ""
+    rules = [f'root ::= {otherwise}quote (" " quote){{0,{MOST_QUOTES - 1}}}']
     starts: list[str] = []
     for number, sentence in enumerate(sentences):
         clauses = clauses_of(sentence.text)
@@ -126,6 +126,7 @@ class QuoteReader:
         self._sentences = sentences
         self._listed = listed
         self._held = ""
+        self.unreadable = False
 
     def feed(self, text: str) -> Iterator[Quotation]:
         """The quotes that are whole with this text."""
@@ -138,9 +139,13 @@ class QuoteReader:
         """The quotes that are whole only now; none of a list that broke off before its end."""
         if not self._listed:
             return
-        with contextlib.suppress(msgspec.DecodeError):
-            for text in msgspec.json.decode(self._held, type=Quotes).quotes[:MOST_QUOTES]:
-                yield from self._found(text, None)
+        try:
+            quotes = msgspec.json.decode(self._held, type=Quotes).quotes
+        except msgspec.DecodeError:
+            self.unreadable = True
+            return
+        for text in quotes[:MOST_QUOTES]:
+            yield from self._found(text, None)
 
     def _found(self, text: str, number: int | None) -> Iterator[Quotation]:
         """The quotation, from passage `number` where that is said; nothing where the text is not there."""
