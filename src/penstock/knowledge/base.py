@@ -240,6 +240,10 @@ class KnowledgeBase:
         """How searches go from now on, where a query does not say."""
         self._searcher.use(settings)
 
+    def read_as(self, options: KnowledgeOptions) -> None:
+        """How documents are read and cut from the next run on."""
+        self._options = options
+
     def generation(self) -> int:
         """The number of the published generation, 0 before the first."""
         return self._store.published().number

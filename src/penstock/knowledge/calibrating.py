@@ -46,12 +46,13 @@ SHOWN = 11
 
 
 class Golden(Struct, frozen=True, kw_only=True):
-    """A question of `evals/golden.jsonl`: whether the documents answer it, and which do."""
+    """A question of `evals/golden.jsonl`: whether the documents answer it, which do, and in which words."""
 
     question: str
     documents: tuple[str, ...] = ()
     answerable: bool = True
     answer: str = ""
+    quote: str = ""
 
 
 class Case(Struct, frozen=True):

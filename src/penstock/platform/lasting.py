@@ -18,16 +18,16 @@ from penstock.gateway.cache.answers import AnswerCache
 from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.jobs.store import JobStore
-from penstock.knowledge.base import IngestProgress, KnowledgeBase, KnowledgeOptions
+from penstock.knowledge.base import IngestProgress, KnowledgeBase
 from penstock.knowledge.ingestion.jobs import IngestionJobs
+from penstock.knowledge.search import SearchSettings
 from penstock.knowledge.sources.base import Source
 from penstock.models.local import OnPull
-from penstock.knowledge.search import SearchSettings
 from penstock.models.reading import open_embedder, open_reranker
 from penstock.platform.cache import open_cache
-from penstock.platform.chunking import chunking_of
-from penstock.platform.knowledge import sources_of
+from penstock.platform.chunking import options_of
 from penstock.platform.features import open_features
+from penstock.platform.knowledge import sources_of
 from penstock.platform.limits import open_limits
 from penstock.platform.models import ModelParts
 from penstock.seams import Embedder, EngineHealth, Reranker
@@ -160,14 +160,8 @@ class Opening:
     async def _open_knowledge(self) -> None:
         for name, settings in self._folder.settings.knowledge.items():
             embedder = await self._embedder(settings.embedder)
-            options = KnowledgeOptions(
-                chunking=chunking_of(settings, embedder),
-                max_file_bytes=int(settings.max_file_mb * MB),
-                parse_seconds=settings.parse_seconds,
-                parse_memory_bytes=settings.parse_memory_mb * MB,
-            )
             path = self._folder.data / f"knowledge-{name}.db"
-            self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options)
+            self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options_of(settings, embedder))
             self._stack.callback(self._knowledge[name].close)
             reranker = await self._reranker(settings.reranker) if settings.reranker else None
             self._knowledge[name].use(SearchSettings(vector_weight=settings.vector_weight, reranker=reranker))

@@ -1,0 +1,136 @@
+"""The race: ways to cut first, at the present mix; then mixes, on the best of them and on the present one.
+
+Everything happens in a folder of its own, so that the knowledge and whoever asks it notice nothing, and a race that
+is interrupted leaves nothing behind but that folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from penstock.knowledge.base import KnowledgeBase, KnowledgeOptions
+from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.ingestion.records import RunRules
+from penstock.knowledge.sources.base import Source
+from penstock.knowledge.tune.kept import KeptSource
+from penstock.knowledge.tune.questions import Questions
+from penstock.knowledge.tune.report import Candidate, Row, TuneReport
+from penstock.knowledge.tune.scoring import DEPTH, figures, judged
+from penstock.knowledge.values import EVERYTHING, Progress, Query
+from penstock.seams import Embedder
+
+WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+CUTS: tuple[ChunkOptions, ...] = (
+    ChunkOptions(tokens=96),
+    ChunkOptions(tokens=128),
+    ChunkOptions(tokens=200),
+    ChunkOptions(tokens=256),
+    ChunkOptions(tokens=384),
+    ChunkOptions(tokens=200, overlap=40),
+    ChunkOptions(strategy="sentences", sentences=4),
+    ChunkOptions(strategy="semantic"),
+    ChunkOptions(strategy="parents", tokens=64, parent_tokens=256),
+    ChunkOptions(strategy="code"),
+)
+RULES = RunRules(allow_delete=True, may_be_empty=True)
+
+Told = Callable[[str], None]
+
+
+class Racers(Struct, frozen=True):
+    """What the race is of: the documents, the encoder, how files are read and cut now, and the present mix."""
+
+    name: str
+    sources: tuple[Source, ...]
+    embedder: Embedder
+    options: KnowledgeOptions
+    vector_weight: float
+
+
+class Race:
+    """`folder` is empty, and belongs to the race. `told` hears what is being tried."""
+
+    def __init__(self, racers: Racers, questions: Questions, folder: Path, told: Told) -> None:
+        self._racers = racers
+        self._questions = questions
+        self._folder = folder
+        self._told = told
+        self._kept = [KeptSource(source, self._made(f"files-{at}")) for at, source in enumerate(racers.sources)]
+        self._rows: list[Row] = []
+
+    async def run(self, progress: Progress) -> TuneReport:
+        """Raises what taking in and searching raise."""
+        present = Candidate(self._racers.options.chunking, self._racers.vector_weight)
+        for candidate in self._cuts(present):
+            await self._try(candidate, [candidate.vector_weight], progress)
+        if not self._questions.made:
+            for candidate in dict.fromkeys(self._rows[at].candidate for at in (0, self._best())):
+                others = [weight for weight in WEIGHTS if weight != candidate.vector_weight]
+                await self._try(candidate, others, progress)
+        return TuneReport(
+            questions=len(self._questions.questions),
+            made=self._questions.made,
+            skipped=self._questions.skipped,
+            rows=tuple(self._rows),
+            present=0,
+            best=self._best(),
+        )
+
+    def _cuts(self, present: Candidate) -> Iterator[Candidate]:
+        yield present
+        own = present.chunking
+        for cut in CUTS:
+            chunking = msgspec.structs.replace(
+                cut, vocabulary=own.vocabulary, vocabulary_digest=own.vocabulary_digest
+            )
+            if chunking.recipe != own.recipe:
+                yield Candidate(chunking, present.vector_weight)
+
+    def _best(self) -> int:
+        """The first of those that are worth most, so that the present setting wins where nothing is better."""
+        return max(range(len(self._rows)), key=lambda at: (self._rows[at].choosing.worth, -at))
+
+    async def _try(self, candidate: Candidate, weights: Sequence[float], progress: Progress) -> None:
+        """Takes the documents in as the candidate says, and asks with each of the weights."""
+        self._told(candidate.name)
+        options = msgspec.structs.replace(self._racers.options, chunking=candidate.chunking, keep_generations=1)
+        racers = self._racers
+        base = KnowledgeBase.open(self._folder / "knowledge.db", racers.name, racers.embedder, options)
+        try:
+            await base.ingest(self._kept, progress=progress, rules=RULES)
+            passages = base.counts(EVERYTHING).chunks
+            for weight in weights:
+                tried = Candidate(candidate.chunking, weight)
+                self._told(f"{tried.name}, vector_weight {weight:g}")
+                self._rows.append(await self._asked(base, tried, passages))
+        finally:
+            base.close()
+
+    async def _asked(self, base: KnowledgeBase, candidate: Candidate, passages: int) -> Row:
+        found = []
+        for question in self._questions.questions:
+            query = Query(
+                text=question.text,
+                reader=EVERYTHING,
+                limit=DEPTH,
+                rerank=False,
+                vector_weight=candidate.vector_weight,
+                expand=candidate.chunking.strategy == "parents",
+            )
+            started = time.perf_counter()
+            result = await base.search(query)
+            found.append(judged(question, result.hits, (time.perf_counter() - started) * 1000))
+        choosing, held_out = (
+            figures([found[at] for at in self._questions.half(chooses=half)]) for half in (True, False)
+        )
+        return Row(candidate, passages, choosing, held_out)
+
+    def _made(self, name: str) -> Path:
+        folder = self._folder / name
+        folder.mkdir()
+        return folder

@@ -1,0 +1,108 @@
+"""How good an order of passages is.
+
+All candidates deliver the same amount of text, so that long passages do not win by their length: of an order, only
+the first `BUDGET` characters count.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from penstock.knowledge.tune.questions import Span, TuneQuestion
+from penstock.knowledge.values import Hit
+
+BUDGET = 5000
+"""Characters, about five passages of the default size."""
+
+DEPTH = 10
+"""Passages that are asked for."""
+
+HOLDS = 0.5
+"""The share of a span that a passage must hold to be right."""
+
+
+class Found(Struct, frozen=True):
+    """What came of one question: the rank of the first right passage, 0 for none; the share of the span that is
+    in the passages, `None` where the question names only documents; and how long the search took."""
+
+    rank: int
+    recall: float | None
+    ms: float
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """Means over questions. `mrr` is of reciprocal ranks; `worth` is what candidates are compared by."""
+
+    questions: int
+    hit1: float
+    hit5: float
+    mrr: float
+    recall: float | None
+    ms: float
+
+    @property
+    def worth(self) -> float:
+        return self.mrr if self.recall is None else (self.mrr + self.recall) / 2
+
+
+def judged(question: TuneQuestion, hits: Iterable[Hit], ms: float) -> Found:
+    delivered = within_budget(hits)
+    rank = next((number for number, hit in enumerate(delivered, start=1) if is_right(question, hit)), 0)
+    if not question.spans:
+        return Found(rank, None, ms)
+    return Found(rank, max(held(span, delivered) for span in question.spans), ms)
+
+
+def held(span: Span, hits: Sequence[Hit]) -> float:
+    """The share of a span that the passages hold together; what several hold counts once."""
+    reached, length = span.start, 0
+    for hit in sorted(hits, key=lambda each: each.start):
+        if hit.document == span.document:
+            low, high = max(hit.start, reached), min(hit.end, span.end)
+            length += max(0, high - low)
+            reached = max(reached, high)
+    return length / (span.end - span.start)
+
+
+def within_budget(hits: Iterable[Hit]) -> list[Hit]:
+    """The first passages, as many as are within the budget, and the first one anyway."""
+    found: list[Hit] = []
+    length = 0
+    for hit in hits:
+        length += len(hit.text)
+        if found and length > BUDGET:
+            break
+        found.append(hit)
+    return found
+
+
+def is_right(question: TuneQuestion, hit: Hit) -> bool:
+    if not question.spans:
+        return hit.document in question.documents
+    return any(overlap(span, hit) >= HOLDS * (span.end - span.start) for span in question.spans)
+
+
+def overlap(span: Span, hit: Hit) -> int:
+    if span.document != hit.document:
+        return 0
+    return max(0, min(span.end, hit.end) - max(span.start, hit.start))
+
+
+def figures(found: Sequence[Found]) -> Figures:
+    """Raises `ValueError` for no questions."""
+    recalls = [each.recall for each in found if each.recall is not None]
+    return Figures(
+        questions=len(found),
+        hit1=mean(each.rank == 1 for each in found),
+        hit5=mean(1 <= each.rank <= 5 for each in found),
+        mrr=mean(1 / each.rank if each.rank else 0.0 for each in found),
+        recall=mean(recalls) if recalls else None,
+        ms=round(statistics.median(each.ms for each in found), 1),
+    )
+
+
+def mean(values: Iterable[float]) -> float:
+    return round(statistics.fmean(values), 4)
