@@ -62,12 +62,16 @@ async def embedder(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
             use, path, behave = APIS[request.param]
             server = await stack.enter_async_context(ProviderServer(behave))
             made = RemoteEmbedder(remote(use, server.url + path, Secret("sk-not-a-real-key")))
-        elif request.param == "onnx":
-            write_encoder(tmp_path / "tiny")
-            made = SentenceEncoder(tmp_path / "tiny", EncoderOptions(precision="f32", threads=1))
+        elif request.param == "minilm":
+            folder = request.getfixturevalue("minilm_folder")
+            made = SentenceEncoder(folder, EncoderOptions(precision="f32", threads=2))
         else:
-            name = "minilm_folder" if request.param == "minilm" else "ir_folder"
-            made = SentenceEncoder(request.getfixturevalue(name), EncoderOptions(precision="f32", threads=2))
+            folder = tmp_path / "tiny"
+            write_encoder(folder)
+            if request.param == "ir":
+                ov.save_model(ov.Core().read_model(folder / "model.onnx"), folder / "openvino_model.xml")
+                (folder / "model.onnx").unlink()
+            made = SentenceEncoder(folder, EncoderOptions(precision="f32", threads=1))
         if not isinstance(made, FakeEmbedder):
             await made.start()
         stack.push_async_callback(made.close)
