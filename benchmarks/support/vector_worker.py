@@ -3,8 +3,8 @@
     python vector_worker.py KIND FOLDER     # KIND: penstock, chroma, lance-hnsw, lance
 
 Builds from FOLDER/vectors.npy, says how long that took and what memory it holds, then answers each line of orders
-(JSON) with the rows found for FOLDER/queries.npy and the seconds that each search took. Every search brings the
-text of its passages along.
+(JSON) with the rows found for FOLDER/queries.npy and the seconds that each search took. A search brings the
+text of its passages along unless its order says `"text": false`.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ class Chroma:
 
     def prepared(self, order: dict[str, Any]) -> Search:
         self._collection.modify(configuration={"hnsw": {"ef_search": order["expansion"]}})
+        wanted: Any = ["documents", "distances"] if order.get("text", True) else ["distances"]
 
         def search(query: np.ndarray) -> list[int]:
-            found = self._collection.query(
-                query_embeddings=[query], n_results=K, include=["documents", "distances"]
-            )
+            found = self._collection.query(query_embeddings=[query], n_results=K, include=wanted)
             return [int(each) for each in found["ids"][0]]
 
         return search
@@ -70,9 +69,10 @@ class Lance:
 
     def prepared(self, order: dict[str, Any]) -> Search:
         width = order["expansion"]
+        wanted = ["id", "text", "_distance"] if order.get("text", True) else ["id", "_distance"]
 
         def search(query: np.ndarray) -> list[int]:
-            asked = self._table.search(query).distance_type("cosine").limit(K).select(["id", "text"])
+            asked = self._table.search(query).distance_type("cosine").limit(K).select(wanted)
             asked = asked.ef(width) if self._kind == "lance-hnsw" else asked.nprobes(width).refine_factor(5)
             return [each["id"] for each in asked.to_list()]
 
