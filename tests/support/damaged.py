@@ -102,13 +102,13 @@ def bomb(data: bytes, name: str, megabytes: int = 600) -> bytes:
     return buffer.getvalue()
 
 
-def understated(data: bytes) -> bytes:
-    """An archive whose directory says that every entry unpacks to ten bytes."""
+def saying(data: bytes, size: int) -> bytes:
+    """An archive whose directory says that every entry unpacks to so many bytes."""
     changed = bytearray(data)
     for mark, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         at = changed.find(mark)
         while at >= 0:
-            struct.pack_into("<I", changed, at + offset, 10)
+            struct.pack_into("<I", changed, at + offset, size)
             at = changed.find(mark, at + 4)
     return bytes(changed)
 

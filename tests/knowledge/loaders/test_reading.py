@@ -161,7 +161,7 @@ async def test_hostile_files_end_in_a_status_within_the_limits_of_the_child(
 ) -> None:
     laughs = f"<?xml version='1.0'?>{damaged.LAUGHS}]><a>&a9;</a>".encode()
     asked: list[tuple[Kind, bytes, str]] = [
-        ("docx", damaged.bomb(handbook(), "word/document.xml", megabytes=401), "too_large"),
+        ("docx", damaged.bomb(handbook(), "word/document.xml", megabytes=151), "too_large"),
         ("xlsx", damaged.with_part(workbook({"a": [["b"]]}), "xl/worksheets/sheet1.xml", laughs), "corrupt"),
         ("epub", damaged.encrypted_archive(book([("One", "Text.")])), "encrypted"),
         ("json", b"[" * 1_000_000, "corrupt"),
