@@ -38,9 +38,9 @@ from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_ea
 from penstock.knowledge.composing import question_of
 from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.readers import reader_of
-from penstock.prompts.answer import answer_prompt, quotes_prompt, rewrite_prompt
+from penstock.prompts.answer import FACTS, answer_prompt, quotes_prompt, rewrite_prompt
 from penstock.prompts.template import Prompt
-from penstock.seams import Call, Embedder
+from penstock.seams import Call, Embedder, Facts
 
 __all__ = ["NOT_SAID", "AnswerSettings", "GroundedApp", "answer_prompt"]
 
@@ -70,6 +70,7 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
     fitted: AppCalibration | None = None
     prompt: Prompt = msgspec.field(default_factory=answer_prompt)
     quotes: Prompt = msgspec.field(default_factory=quotes_prompt)
+    facts: Facts | None = None
 
     @property
     def answers_in(self) -> AnswerMode:
@@ -154,9 +155,17 @@ class GroundedApp:
     async def told(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer for which all is found."""
         yield Chunk(grounding=self._citing.grounding(asked, "evidence", asked.quotations))
+        asked = replace(asked, exchange=await self._with_facts(asked))
         async with contextlib.aclosing(self._chunks(asked)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def _with_facts(self, asked: Asked) -> Exchange:
+        """The exchange with what is known about who asks, where a model is to read it."""
+        exchange, facts = asked.exchange, self.settings.facts
+        if facts is None or not asked.answered or asked.mode == "quote":
+            return exchange
+        return exchange.replace(options=exchange.options | {FACTS: await facts.about(exchange)})
 
     def _chunks(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         settings, model = self.settings, self._model
