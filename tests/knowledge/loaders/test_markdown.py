@@ -1,8 +1,10 @@
 """Markdown: what a reader sees, in blocks that follow its structure."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.knowledge.loaders.base import Unloadable
 from penstock.knowledge.loaders.markdown import load_markdown
 
 PAGE = """---
@@ -87,6 +89,8 @@ def test_what_is_nested_too_deep_is_said_to_be_left_out() -> None:
     deeper = load_markdown(b"> " * 110 + b"deep\n\nend\n")
     assert (deeper.status, deeper.text) == ("partial", "end")
     assert deeper.reason == "What is nested more than 100 levels deep was left out."
+    with pytest.raises(Unloadable, match="more than 100 levels deep"):
+        load_markdown(b"> " * 20_000 + b"deep")
 
 
 @given(st.text(alphabet=st.sampled_from("ab#*_`[]()!<>|-+1.\n \t~&\\é漢"), max_size=200))

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from penstock.knowledge.filters import Value
-from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder
+from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
 from penstock.knowledge.loaders.properties import flat
 from penstock.knowledge.loaders.text import decode
 
@@ -21,7 +21,10 @@ TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
 def load_markdown(data: bytes) -> LoadedDocument:
-    """CommonMark with tables and strikethrough; a title in the front matter wins over the first heading."""
+    """CommonMark with tables and strikethrough; a title in the front matter wins over the first heading.
+
+    Raises `Unloadable` where all of it is nested too deep.
+    """
     source, reason = decode(data)
     metadata: dict[str, Value] = {}
     if match := FRONT_MATTER.match(source):
@@ -33,6 +36,8 @@ def load_markdown(data: bytes) -> LoadedDocument:
     Walk(builder).run(tokens)
     if any(token.level >= DEEPEST - 1 and token.type in NESTING for token in tokens):
         reason = f"What is nested more than {DEEPEST} levels deep was left out. {reason}".strip()
+        if not builder.text():
+            raise Unloadable("no_text", reason)
     return LoadedDocument(
         text=builder.text(),
         title=str(metadata.pop("title", "")) or builder.title(),
