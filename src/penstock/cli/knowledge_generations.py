@@ -38,7 +38,7 @@ def generations(path: AppPath = HERE, name: Name = "", as_json: AsJson = False) 
             f"{each.documents:,}",
             f"{each.chunks:,}",
             each.embedder,
-            each.note,
+            each.note.partition("\n")[0],
         )
         for each in found
     ]

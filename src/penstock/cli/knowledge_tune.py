@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ EXAMPLES = examples(
 )
 STALE = ("chunk_overlap", "chunk_sentences", "parent_tokens")
 WRITTEN = "penstock.toml"
+SCRATCH = "tune-"
 
 
 def tune(
@@ -87,8 +89,10 @@ async def _tune(folder: AppFolder, file: Path, write: bool) -> TuneReport:
             options=options_of(settings, embedder),
             vector_weight=settings.vector_weight,
         )
+        for left in folder.data.glob(f"{SCRATCH}*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
         with (
-            tempfile.TemporaryDirectory(prefix="tune-", dir=folder.data) as scratch,
+            tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder.data) as scratch,
             ingestion_bar() as draw,
         ):
             race = Race(racers, questions, Path(scratch), lambda tried: note((f"trying {tried}", "dim")))
@@ -123,7 +127,8 @@ async def _take(folder: AppFolder, platform: Platform, name: str, report: TuneRe
     embedder = platform.services.embedders[settings.embedder]
     base = platform.knowledge[name]
     base.read_as(msgspec.structs.replace(options_of(settings, embedder), chunking=winner.chunking))
-    rules = RunRules(note=msgspec.json.encode(report).decode())
+    about = f"tuned: {winner.name}, vector_weight {winner.vector_weight:g}, {report.gain:+.3f} held out"
+    rules = RunRules(note=f"{about}\n{msgspec.json.encode(report).decode()}")
     with ingestion_bar() as draw:
         await base.ingest(
             platform.lasting.sources[name], progress=lambda progress: draw(name, progress), rules=rules

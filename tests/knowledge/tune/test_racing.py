@@ -56,6 +56,8 @@ def test_what_two_passages_hold_counts_once_and_what_is_over_the_budget_not_at_a
     assert held(span, [hit(90, 160), hit(140, 180)]) == 0.8
     late = [hit(1000, 1000 + BUDGET), hit(100, 200)]
     assert judged(TuneQuestion("q", (), (span,)), late, 1.0).rank == 0
+    behind = TuneQuestion("q", (), (Span("a.md", BUDGET + 10, BUDGET + 20),))
+    assert judged(behind, [hit(0, 2 * BUDGET)], 1.0).rank == 0
 
 
 def test_figures_are_means_over_questions() -> None:

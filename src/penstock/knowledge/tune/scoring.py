@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from penstock.knowledge.tune.questions import Span, TuneQuestion
@@ -68,14 +69,15 @@ def held(span: Span, hits: Sequence[Hit]) -> float:
 
 
 def within_budget(hits: Iterable[Hit]) -> list[Hit]:
-    """The first passages, as many as are within the budget, and the first one anyway."""
+    """The first passages, the last one cut short where the budget ends in it."""
     found: list[Hit] = []
-    length = 0
+    left = BUDGET
     for hit in hits:
-        length += len(hit.text)
-        if found and length > BUDGET:
+        if left <= 0:
             break
-        found.append(hit)
+        end = min(hit.end, hit.start + left)
+        found.append(msgspec.structs.replace(hit, end=end, text=hit.text[: end - hit.start]))
+        left -= end - hit.start
     return found
 
 
