@@ -184,7 +184,7 @@ PROBLEMS = {
     ),
     "a word out of place": (
         '[app]\nmode = "qoute"',
-        "handbook/penstock.toml:2: app.mode must be one of auto, quote, compose, not 'qoute'; "
+        "handbook/penstock.toml:2: app.mode must be one of auto, quote, constrained, compose, not 'qoute'; "
         "did you mean 'quote'?",
     ),
     "too small": (
@@ -278,7 +278,7 @@ def test_all_problems_come_together_in_the_order_of_the_file(write: Write) -> No
         "3 settings are wrong:",
         "  handbook/penstock.toml:2: server.port must be a whole number, not 'x'.",
         "  handbook/penstock.toml:3: server.hots is not a setting; did you mean 'host'?",
-        "  handbook/penstock.toml:5: app.mode must be one of auto, quote, compose, not 'z'.",
+        "  handbook/penstock.toml:5: app.mode must be one of auto, quote, constrained, compose, not 'z'.",
     ]
 
 

@@ -6,7 +6,9 @@ import typer
 
 from penstock.cli import (
     calibrate,
+    knowledge_gaps,
     knowledge_generations,
+    knowledge_move,
     knowledge_runs,
     knowledge_search,
     knowledge_tune,
@@ -23,4 +25,6 @@ app.command("generations", epilog=knowledge_generations.LIST)(knowledge_generati
 app.command("diff", epilog=knowledge_generations.DIFF)(knowledge_generations.diff)
 app.command("rollback", epilog=knowledge_generations.BACK)(knowledge_generations.rollback)
 app.command("publish", epilog=knowledge_generations.PUBLISH)(knowledge_generations.publish)
+app.command("move", epilog=knowledge_move.EXAMPLES)(knowledge_move.move)
+app.command("gaps", epilog=knowledge_gaps.EXAMPLES)(knowledge_gaps.gaps)
 app.command("verify", epilog=knowledge_verify.EXAMPLES)(knowledge_verify.verify)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from penstock.config.chunking import ChunkingSettings
+from penstock.config.elsewhere import ElsewhereSettings
 from penstock.config.searching import SearchingSettings
 from penstock.config.sources import GitSettings, S3Settings, SourceSettings, SqlSettings, WebSettings
 from penstock.config.table import Name, Texts, conflict
@@ -14,7 +16,7 @@ from penstock.config.table import Name, Texts, conflict
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
 
-class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings):
+class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings, ElsewhereSettings):
     """Documents that the app answers from, by name. `metadata` to `watch` are of its files; other sources have
     their own."""
 
@@ -57,7 +59,12 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings):
     @property
     def by_source(self) -> dict[str, SourceSettings]:
         """The settings of each configured source, by the name that its documents carry, such as `web.handbook`."""
-        tables = {"web": self.web, "s3": self.s3, "git": self.git, "sql": self.sql}
+        tables: dict[str, Mapping[str, SourceSettings]] = {
+            "web": self.web,
+            "s3": self.s3,
+            "git": self.git,
+            "sql": self.sql,
+        }
         named: dict[str, SourceSettings] = {"folder": self} if self.sources else {}
         for kind, table in tables.items():
             named |= {f"{kind}.{name}": each for name, each in table.items()}

@@ -21,6 +21,7 @@ from penstock.gateway.pipeline import Pipeline
 from penstock.gateway.registry import Registry
 from penstock.gateway.responses.store import ResponseStore
 from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.gaps.service import Gaps
 from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.seams import Embedder, Engine, EngineHealth
 from penstock.traces.store import TraceStore
@@ -74,6 +75,7 @@ class Services:
     traces: TraceStore
     knowledge: Mapping[str, KnowledgeBase] = field(default_factory=dict)
     ingestions: IngestionJobs | None = None
+    gaps: Gaps | None = None
     engines: Mapping[str, Engine] = field(default_factory=dict)
     embedders: Mapping[str, Embedder] = field(default_factory=dict)
     health: Mapping[str, Callable[[], EngineHealth]] = field(default_factory=dict)

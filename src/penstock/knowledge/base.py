@@ -10,7 +10,7 @@ Readers always see one published generation, whole; a run publishes the next one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -32,9 +32,11 @@ from penstock.knowledge.sources.base import Source
 from penstock.knowledge.sources.folder import FolderSource
 from penstock.knowledge.sources.pushed import PushedDocument, PushedSource, checked
 from penstock.knowledge.sources.uploads import UploadsSource
+from penstock.knowledge.stores.external.mirror import Elsewhere, Mirror, MirroredVectors
 from penstock.knowledge.stores.pushed import PushedStore
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
 from penstock.knowledge.values import (
     EVERYTHING,
     Document,
@@ -59,6 +61,7 @@ from penstock.seams import Embedder, Tracer
 
 __all__ = [
     "EVERYTHING",
+    "Backends",
     "Document",
     "DocumentRow",
     "FileProblem",
@@ -82,13 +85,23 @@ REPAIR = RunRules(may_be_empty=True, completes=True, note="repaired")
 UPLOADS_ONLY = RunRules(allow_delete=True, may_be_empty=True)
 
 
+class Backends(Struct, frozen=True):
+    """Who reads and embeds, and where vectors are searched: `None` is in the knowledge's own file."""
+
+    executor: ExecutorFactory = ProcessExecutor
+    vectors: Elsewhere | None = None
+
+
+HERE = Backends()
+
+
 class BaseSettings(Struct, frozen=True):
-    """How files are read and by whom, where uploaded ones are kept, and what time it is."""
+    """How files are read, where uploaded ones are kept, what time it is, and what else takes part."""
 
     options: KnowledgeOptions
     uploads: Path
     clock: Clock
-    executor: ExecutorFactory = ProcessExecutor
+    backends: Backends = HERE
 
 
 class KnowledgeBase:
@@ -102,13 +115,18 @@ class KnowledgeBase:
         self._uploads = settings.uploads
         self._pushed = PushedStore(store.database, store.project_id)
         self._clock = settings.clock
-        self._executor = settings.executor
-        self._searcher = Searcher(store, embedder)
+        self._executor = settings.backends.executor
+        vectors = EmbeddedVectors(store, embedder.dimensions)
+        there = settings.backends.vectors
+        self.mirror = None if there is None else Mirror(store, there, embedder.fingerprint)
+        mirrored = vectors if self.mirror is None else MirroredVectors(vectors, self.mirror)
+        self._searcher = Searcher(store, embedder, mirrored)
         self._turn = Turn(store.path)
         self.runs = RunLog(store, settings.clock)
         self.generations = Generations(store)
         self.inspection = Inspection(store, embedder)
         self._verifier = Verifier(store)
+        self._tell: Callable[[], None] = nobody
 
     @classmethod
     def open(
@@ -120,12 +138,13 @@ class KnowledgeBase:
         *,
         project_id: str = LOCAL_PROJECT,
         clock: Clock = SYSTEM_CLOCK,
+        backends: Backends = HERE,
     ) -> KnowledgeBase:
         """Opens the file at `path`, or makes it; uploaded files lie beside it in `uploads/NAME/`.
 
         Raises `StorageError` where it is no database, or one of a newer version.
         """
-        settings = BaseSettings(options, path.parent / "uploads" / name, clock)
+        settings = BaseSettings(options, path.parent / "uploads" / name, clock, backends)
         return cls(name, SqliteStore(path, project_id), embedder, settings)
 
     def close(self) -> None:
@@ -244,6 +263,10 @@ class KnowledgeBase:
         """How documents are read and cut from the next run on."""
         self._options = options
 
+    def tells(self, changed: Callable[[], None]) -> None:
+        """Whom to tell, in the loop that runs it, that readers see another generation."""
+        self._tell = changed
+
     def generation(self) -> int:
         """The number of the published generation, 0 before the first."""
         return self._store.published().number
@@ -299,12 +322,20 @@ class KnowledgeBase:
                 executor=executor,
                 options=self._options,
                 clock=self._clock,
+                mirror=self.mirror,
             )
             try:
                 return await Ingestion(parts, note).run(sources, rules)
             finally:
                 await executor.stop()
 
+        before = self.generation()
         summary = await self.runs.work(run_id, doing, progress)
         await asyncio.to_thread(self._searcher.warm)
+        if self.generation() != before:
+            self._tell()
         return summary
+
+
+def nobody() -> None:
+    """Where nobody is told."""

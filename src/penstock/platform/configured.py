@@ -26,10 +26,12 @@ from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Configuration, Peers, Services
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
 from penstock.knowledge.calibrating import read_calibration
+from penstock.knowledge.gaps.service import Gaps
 from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.local import card_of
 from penstock.models.providers.embedding import EmbeddingProvider
 from penstock.platform.cache import keys_of, rules_of
+from penstock.platform.gaps import judge_of
 from penstock.platform.lasting import Lasting, recorder_settings
 from penstock.platform.models import build_registry
 from penstock.prompts.answer import answer_prompt, quotes_prompt, rewrite_prompt
@@ -57,12 +59,14 @@ def configure(
     settings, registry = folder.settings, Registry()
     cache = cache_under(settings, lasting)
     pipeline = pipeline_over(registry, lasting, cache)
-    app = release = None
+    app = release = gaps = None
     targets: list[Target] = []
     if lasting.knowledge:
         app, target = grounded(folder, lasting, pipeline)
         release = make_release(folder.name, what_shapes_answers(settings, app, lasting.embedders))
         targets.append(replace(target, release_id=release.id))
+        embedder = lasting.embedders[settings.knowledge[app.knowledge.name].embedder]
+        gaps = Gaps(lasting.gaps, embedder, judge_of(app), days=settings.traces.keep_days)
     targets += [*build_registry(settings, lasting.models), *embedding(lasting.embedders)]
     now = int(time.time())
     for target in targets:
@@ -76,6 +80,7 @@ def configure(
         traces=lasting.traces,
         knowledge=lasting.knowledge,
         ingestions=lasting.ingestions,
+        gaps=gaps,
         engines=engines,
         embedders=lasting.embedders,
         health=lasting.encoder_health | {f"models.{name}": engine.health for name, engine in engines.items()},

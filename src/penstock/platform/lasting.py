@@ -19,11 +19,13 @@ from penstock.gateway.meter import Meter
 from penstock.gateway.responses.store import ResponseStore
 from penstock.jobs.store import JobStore
 from penstock.knowledge.base import IngestProgress, KnowledgeBase
+from penstock.knowledge.gaps.store import GapStore
 from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.knowledge.search import SearchSettings
 from penstock.knowledge.sources.base import Source
 from penstock.models.local import OnPull
 from penstock.models.reading import open_embedder, open_reranker
+from penstock.platform.backends import backends_of
 from penstock.platform.cache import open_cache
 from penstock.platform.chunking import options_of
 from penstock.platform.features import open_features
@@ -69,6 +71,7 @@ class Lasting:
     ingestions: IngestionJobs
     embedders: dict[str, Embedder]
     features: Features | None
+    gaps: GapStore
     encoder_health: dict[str, Callable[[], EngineHealth]]
 
     def generation(self, app: str) -> int | None:
@@ -117,6 +120,8 @@ class Opening:
         stack.push_async_callback(models.close)
         jobs = JobStore(data)
         stack.callback(jobs.close)
+        gaps = GapStore.open(data, traces)
+        stack.callback(gaps.close)
         sources = sources_of(folder)
         return Lasting(
             traces=traces,
@@ -134,6 +139,7 @@ class Opening:
             ingestions=IngestionJobs(jobs, self._knowledge, sources.__getitem__, SYSTEM_CLOCK),
             embedders=self._embedders,
             features=open_features(folder, stack),
+            gaps=gaps,
             encoder_health=self._health,
         )
 
@@ -161,7 +167,11 @@ class Opening:
         for name, settings in self._folder.settings.knowledge.items():
             embedder = await self._embedder(settings.embedder)
             path = self._folder.data / f"knowledge-{name}.db"
-            self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options_of(settings, embedder))
+            backends = await backends_of(name, settings, embedder)
+            if backends.vectors is not None:
+                self._stack.push_async_callback(backends.vectors.store.close)
+            options = options_of(settings, embedder)
+            self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options, backends=backends)
             self._stack.callback(self._knowledge[name].close)
             reranker = await self._reranker(settings.reranker) if settings.reranker else None
             self._knowledge[name].use(SearchSettings(vector_weight=settings.vector_weight, reranker=reranker))

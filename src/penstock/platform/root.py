@@ -164,7 +164,10 @@ class Platform:
         summaries = {}
         for name, base in self.lasting.knowledge.items():
             sources = self.lasting.sources[name]
+            before = base.generation()
             summaries[name] = await base.ingest(sources, progress=partial(tell, name), rules=rules, trigger="cli")
+            if self.services.gaps is not None and base.generation() != before:
+                await self.services.gaps.after_ingestion(name)
         return summaries
 
     async def warm(self) -> None:
@@ -201,6 +204,8 @@ class Platform:
         self._start(self.batches.work())
         if self.leads:
             self._start(Reingestion(self.folder, self.lasting.ingestions).follow())
+            for name, base in self.lasting.knowledge.items():
+                base.tells(partial(self._ask_again, name))
         self._retain()
         on_listening(server.url)
         # What exists now stays to the end: the collector need not walk through it again with every request.
@@ -215,6 +220,10 @@ class Platform:
                 await self._peers.close()
             await end([*self._tasks, *self._retention])
             self._http = None
+
+    def _ask_again(self, knowledge: str) -> None:
+        if self.services.gaps is not None:
+            self._start(self.services.gaps.after_ingestion(knowledge))
 
     def _address(self) -> ServerAddress:
         settings = self.folder.settings.server

@@ -181,8 +181,8 @@ class RayExecutor:
             ) from error
 
 
-def connect(address: str) -> Any:
-    """The library, connected. Raises `ConfigError` where it is not installed, `Unavailable` where no cluster is."""
+def library() -> Any:
+    """Ray itself, loaded before what it cannot be loaded after. Raises `ConfigError` where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -191,6 +191,12 @@ def connect(address: str) -> Any:
         raise ConfigError(
             'executor = "ray" needs Ray, which is not installed.', hint="Run: pip install 'penstock[ray]'"
         ) from error
+    return ray
+
+
+def connect(address: str) -> Any:
+    """The library, connected. Raises `ConfigError` where it is not installed, `Unavailable` where no cluster is."""
+    ray = library()
     own: dict[str, Any] = {"include_dashboard": False} if not address else {"address": address}
     try:
         knock(address)

@@ -249,9 +249,18 @@ def at(place: Place) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def of(project_id: str, knowledge: str, state: GapState | None) -> tuple[ColumnElement[bool], ...]:
-    """The conditions of a list."""
+def of(
+    project_id: str, knowledge: str, state: GapState | None, gap_id: str | None = None
+) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of a list, or of one gap."""
     conditions = [and_(G.project_id == project_id, G.knowledge == knowledge)]
     if state is not None:
         conditions.append(G.state == state)
+    if gap_id is not None:
+        conditions.append(G.id == gap_id)
     return tuple(conditions)
+
+
+def named(project_id: str, knowledge: str, gap_id: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of one gap."""
+    return (*of(project_id, knowledge, None), G.id == gap_id)

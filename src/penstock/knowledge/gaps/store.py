@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import NotFound
 from penstock.knowledge.gaps import repository
-from penstock.knowledge.gaps.tables import GAP
 from penstock.knowledge.gaps.values import (
     Collected,
     Gap,
@@ -26,7 +23,7 @@ from penstock.knowledge.gaps.values import (
     Rechecked,
 )
 from penstock.seams import Embedder
-from penstock.storage.database import Database
+from penstock.storage.database import Database, Write
 from penstock.storage.location import open_database
 from penstock.traces.span import TraceDetail, TraceFilter, TraceSummary
 from penstock.traces.store import TraceStore
@@ -112,7 +109,7 @@ class GapStore:
 
     async def get(self, project_id: str, knowledge: str, gap_id: str) -> tuple[Gap, list[GapQuestion]]:
         """A gap with its newest questions. Raises `NotFound`."""
-        wanted = (*repository.of(project_id, knowledge, None), GAP.c.id == gap_id)
+        wanted = repository.of(project_id, knowledge, None, gap_id)
         found = await self._read(lambda connection: repository.listed(connection, wanted, 1))
         if not found:
             raise no_such_gap(gap_id)
@@ -153,7 +150,7 @@ class GapStore:
                 break
         return summaries
 
-    async def _read(self, query: Callable[[Connection], T]) -> T:
+    async def _read(self, query: Write[T]) -> T:
         def run() -> T:
             with self._database.read() as connection:
                 return query(connection)
@@ -165,6 +162,7 @@ def reasons(project_id: str, since_us: int) -> Sequence[tuple[GapReason, TraceFi
     """Why a trace's question is in a gap, with the traces it is true of."""
     return (
         ("unanswered", TraceFilter(project_id=project_id, since_us=since_us, answered=False)),
+        ("unsupported", TraceFilter(project_id=project_id, since_us=since_us, grounded_below=UNSUPPORTED)),
         ("disliked", TraceFilter(project_id=project_id, since_us=since_us, feedback="negative")),
     )
 

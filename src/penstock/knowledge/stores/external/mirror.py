@@ -72,6 +72,26 @@ class Mirror:
         for generation, rows in (await self._read(lambda stored: stored.removed_since(since))).items():
             await self._there.retire(rows, generation)
 
+    async def copy(self, progress: Progress) -> int:
+        """Writes there all that is here, in place of what is there; returns the newest generation's number."""
+        await self._there.clear()
+        await self._write_since(0, progress)
+        return await asyncio.to_thread(lambda: self._store.newest().number)
+
+    async def some_vectors(self, generation: int, count: int) -> NDArray[np.float32]:
+        """Vectors of passages that a generation shows, spread over all of them: (up to `count`, dimensions)."""
+        kept: list[NDArray[np.float32]] = []
+        seen = 0
+        async for batch in self._points(0):
+            for point in batch:
+                if point.added_in <= generation and (point.removed_in is None or point.removed_in > generation):
+                    seen += 1
+                    if len(kept) < count:
+                        kept.append(point.vector)
+                    elif seen % (1 + seen // count) == 0:
+                        kept[seen % count] = point.vector
+        return np.stack(kept) if kept else np.zeros((0, 1), dtype=np.float32)
+
     async def published(self, number: int) -> None:
         """Notes that a generation is there whole, and deletes what no generation shows any more."""
         await self._store.database.write(
