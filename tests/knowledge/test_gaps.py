@@ -41,6 +41,7 @@ def ask(
     question: str,
     *,
     answered: bool = False,
+    grounded: float | None = None,
     tags: tuple[str, ...] | None = None,
     project_id: str = LOCAL_PROJECT,
 ) -> str:
@@ -50,7 +51,13 @@ def ask(
         if tags is not None:
             span.set(reader=list(tags))
     grounding = Grounding(
-        stage="answer", mode="quote", knowledge="docs", generation=3, answered=answered, score=0.2
+        stage="answer",
+        mode="quote",
+        knowledge="docs",
+        generation=3,
+        answered=answered,
+        score=0.2,
+        grounded=grounded,
     )
     trace.saw_chunk(Chunk(text="…", finish_reason="stop", grounding=grounding))
     trace.finish()
@@ -99,6 +106,25 @@ async def test_what_somebody_disliked_is_a_gap(gaps: GapStore, traces: TraceStor
     await collected(gaps, traces)
     (gap,) = await gaps.gaps(LOCAL_PROJECT, "docs")
     assert (gap.name, gap.reasons) == ("Bad one?", {"disliked": 1})
+
+
+async def test_an_answer_of_which_too_little_is_supported_is_a_gap(gaps: GapStore, traces: TraceStore) -> None:
+    for question, grounded in (("Whole?", 1.0), ("Half?", 0.5), ("Badly?", 0.4), ("Invented?", 0.0)):
+        ask(traces, question, answered=True, grounded=grounded)
+    ask(traces, "Claimed nothing?", answered=True)
+    await collected(gaps, traces)
+    found = await gaps.gaps(LOCAL_PROJECT, "docs")
+    assert {gap.name for gap in found} == {"Badly?", "Invented?"}
+    assert [gap.reasons for gap in found] == [{"unsupported": 1}] * 2
+
+
+async def test_a_question_has_the_first_of_its_reasons(gaps: GapStore, traces: TraceStore) -> None:
+    trace_id = ask(traces, "Invented and disliked?", answered=True, grounded=0.2)
+    await traces.flush()
+    await traces.add_feedback(LOCAL_PROJECT, Feedback(trace_id=trace_id, score=-1.0))
+    assert await collected(gaps, traces) == 1
+    (gap,) = await gaps.gaps(LOCAL_PROJECT, "docs")
+    assert gap.reasons == {"unsupported": 1}
 
 
 async def test_asked_again_after_an_ingestion(gaps: GapStore, traces: TraceStore) -> None:

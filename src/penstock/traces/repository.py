@@ -173,6 +173,8 @@ def conditions(wanted: TraceFilter, key: ColumnElement[int]) -> list[ColumnEleme
             found.append(TRACE.c.status != literal_column("'ok'"))
     if wanted.answered is not None:
         found.append(TRACE.c.answered == literal_column("1" if wanted.answered else "0"))
+    if wanted.grounded_below is not None:
+        found += [TRACE.c.grounded < wanted.grounded_below, TRACE.c.grounded < literal_column("1")]
     if wanted.feedback is not None:
         found.append(judged(wanted.feedback))
     if wanted.since_us is not None:

@@ -190,7 +190,8 @@ class TraceFilter(Struct, frozen=True, kw_only=True):
     """Which traces to list; `None` does not filter.
 
     `since_us` is inclusive, `until_us` exclusive, both about the start. `text` is found anywhere in the preview
-    of the question, in any case. `feedback` "none" means that nobody has judged the answer.
+    of the question, in any case. `feedback` "none" means that nobody has judged the answer. `grounded_below` lists
+    answers of whose claims a smaller share is supported; it is at most 1.
     """
 
     project_id: str
@@ -198,6 +199,7 @@ class TraceFilter(Struct, frozen=True, kw_only=True):
     model: str | None = None
     release_id: str | None = None
     answered: bool | None = None
+    grounded_below: float | None = None
     feedback: Literal["positive", "negative", "any", "none"] | None = None
     text: str | None = None
     session: str | None = None
