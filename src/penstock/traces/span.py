@@ -45,9 +45,9 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
 
     `status` "cancelled" means that the client left. `first_chunk_us` is the time to the first piece of the
     answer, evidence included. Token classes are disjoint, as in `Usage`. `answered` is false where the knowledge
-    held no answer, `None` where no knowledge was asked; `grounded` is the share of the answer's claims that a passage
-    supports, 0 to 1, `None` where nothing was claimed. `score` is the mean of the feedback, -1 to 1. `question`
-    and `answer` are previews.
+    held no answer, `None` where no knowledge was asked; `grounded` is the share of the answer's claims that a
+    passage supports, 0 to 1, `None` where nothing was claimed. `score` is the mean of the feedback, -1 to 1.
+    `question` and `answer` are previews.
     """
 
     id: str

@@ -39,7 +39,7 @@ class Composer:
                 end = ended(end, chunk)
                 written += chunk.text
                 piece = await self._chunk(asked, await checked.take(chunk.text)) if chunk.text else Chunk()
-                if piece.text or chunk.logprobs:
+                if piece.text or piece.grounding or chunk.logprobs:
                     yield replace(piece, logprobs=chunk.logprobs)
         with span(asked.exchange.tracer, "attribution") as recorded:
             rest = await self._chunk(asked, await checked.end())
@@ -47,7 +47,7 @@ class Composer:
             if recorded is not None:
                 recorded.set(**attribution_attributes(checked, passages, cited))
         if rest.text:
-            yield Chunk(text=rest.text)
+            yield rest
         said_nothing = written.strip().strip("\"'“”").startswith(NOT_SAID.removesuffix("."))
         yield replace(end, grounding=self._ended(asked, checked, cited, said_nothing))
 

@@ -5,14 +5,14 @@ A chunk that carries the provider's own bytes (`raw`) is written as it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from penstock.errors import PenstockError
-from penstock.exchange import Chunk, Exchange, FinishReason, Grounding, ThinkingBlock, ToolCall, Usage
+from penstock.exchange import Chunk, Citation, Exchange, FinishReason, ThinkingBlock, ToolCall, Usage
 from penstock.models.dialects.collecting import closed_blocks, collected
 
 ENCODER = msgspec.json.Encoder()
@@ -50,6 +50,7 @@ class MessagesWriter:
         self._open = ""
         self._blocks = 0
         self._calls: dict[int, int] = {}
+        self._cited: set[Citation] = set()
         self._usage = Usage(0)
         self._finish: FinishReason | None = None
 
@@ -90,7 +91,8 @@ class MessagesWriter:
             yield from (thinking_wire(block) for block in closed_blocks([total]))
         elif total.reasoning:
             yield {"type": "thinking", "thinking": total.reasoning, "signature": ""}
-        citations = self._citations(total.grounding) if total.grounding else []
+        cited = total.grounding.citations if total.grounding else ()
+        citations = [self._citation(each) for each in cited if each.answer_start is not None]
         if total.text:
             yield {"type": "text", "text": total.text, "citations": citations or None}
         for number, call in enumerate(total.tool_calls):
@@ -121,13 +123,12 @@ class MessagesWriter:
         if chunk.text:
             yield from self._into("text", {"type": "text", "text": ""})
             yield self._delta("text_delta", text=chunk.text)
+        if chunk.grounding is not None and self._open == "text":
+            yield from self._cite(chunk.grounding.citations)
         for piece in chunk.tool_calls:
             yield from self._call(piece)
         if chunk.finish_reason is not None:
             self._finish = chunk.finish_reason
-            if chunk.grounding is not None and self._open == "text":
-                for citation in self._citations(chunk.grounding):
-                    yield self._delta("citations_delta", citation=citation)
 
     def _thinking(self, chunk: Chunk) -> Iterator[dict[str, Any]]:
         """Thoughts as they come, and the signature that closes their block; or whole blocks, if they come whole."""
@@ -175,21 +176,24 @@ class MessagesWriter:
     def _delta(self, kind: str, **field: Any) -> dict[str, Any]:
         return {"type": "content_block_delta", "index": self._blocks, "delta": {"type": kind, **field}}
 
-    def _citations(self, grounding: Grounding) -> list[dict[str, Any]]:
-        """The citations that the answer uses, in the form that the official clients type."""
-        return [
-            {
-                "type": "search_result_location",
-                "cited_text": each.quote,
-                "source": self._base_url + each.url if each.url.startswith("/") else each.url,
-                "title": each.title,
-                "search_result_index": each.number - 1,
-                "start_block_index": 0,
-                "end_block_index": 1,
-            }
-            for each in grounding.citations
-            if each.answer_start is not None
-        ]
+    def _cite(self, citations: Sequence[Citation]) -> Iterator[dict[str, Any]]:
+        """Those that the answer uses, each once and as soon as it is known; the last chunk has all again."""
+        for each in citations:
+            if each.answer_start is not None and each not in self._cited:
+                self._cited.add(each)
+                yield self._delta("citations_delta", citation=self._citation(each))
+
+    def _citation(self, citation: Citation) -> dict[str, Any]:
+        """In the form that the official clients type."""
+        return {
+            "type": "search_result_location",
+            "cited_text": citation.quote,
+            "source": self._base_url + citation.url if citation.url.startswith("/") else citation.url,
+            "title": citation.title,
+            "search_result_index": citation.number - 1,
+            "start_block_index": 0,
+            "end_block_index": 1,
+        }
 
 
 def type_of(data: bytes) -> str:

@@ -168,9 +168,10 @@ class ChatWriter(Writer):
             yield first
         if chunk.reasoning or chunk.thinking_blocks:
             yield self._piece(StreamChoice(index, self._thinking(chunk), None, None))
-        if chunk.text or chunk.logprobs:
+        partial = grounding is not None and grounding.stage == "partial"
+        if chunk.text or chunk.logprobs or partial:
             said = self._piece(StreamChoice(index, Delta(content=chunk.text), chat_logprobs(chunk.logprobs), None))
-            if grounding is not None and grounding.stage == "partial":
+            if grounding is not None and partial:
                 said.penstock = self._grounding(grounding)
             yield said
         if chunk.tool_calls:

@@ -6,6 +6,7 @@ the same, whoever puts it together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -41,12 +42,13 @@ Status = Literal["in_progress", "completed", "incomplete", "failed"]
 class Piece:
     """An item that still grows. `place` is its index in the output."""
 
-    __slots__ = ("item", "logprobs", "place", "texts", "thoughts")
+    __slots__ = ("annotations", "item", "logprobs", "place", "texts", "thoughts")
 
     def __init__(self, place: int, item: ItemWire) -> None:
         self.place = place
         self.item = item
         self.texts: list[str] = []
+        self.annotations: list[UrlCitation] = []
         self.logprobs: list[TokenWire] = []
         self.thoughts: list[Chunk] = []
 
@@ -67,6 +69,7 @@ class Assembly:
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
         self._grounding: Grounding | None = None
+        self._cited: set[Citation] = set()
         self._begun = False
 
     def take(self, chunk: Chunk) -> None:
@@ -85,6 +88,8 @@ class Assembly:
             self._think(chunk)
         if chunk.text or chunk.logprobs:
             self._speak(chunk)
+        if chunk.grounding is not None:
+            self._cite(chunk.grounding.citations)
         for call in chunk.tool_calls:
             self._call(call.index or 0, call.id, call.function.name, call.function.arguments)
         if chunk.finish_reason is not None:
@@ -146,6 +151,20 @@ class Assembly:
             self._sequence += 1
             self._events.append(b"event: response.output_text.delta\ndata: " + ENCODER.encode(event) + b"\n\n")
 
+    def _cite(self, citations: Sequence[Citation]) -> None:
+        """Those that the answer uses, each once and as soon as it is known; the last chunk has all again."""
+        piece = self._open
+        if piece is None or not isinstance(piece.item, MessageWire):
+            return
+        for each in citations:
+            if each.answer_start is None or each.answer_end is None or each in self._cited:
+                continue
+            self._cited.add(each)
+            annotation = UrlCitation(each.answer_start, each.answer_end, self._absolute(each).url, each.title)
+            what = {"annotation_index": len(piece.annotations), "annotation": annotation}
+            piece.annotations.append(annotation)
+            self._tell("response.output_text.annotation.added", part_place(piece) | what)
+
     def _call(self, index: int, call_id: str | None, name: str, arguments: str) -> None:
         piece = self._calls.get(index)
         if piece is None:
@@ -197,9 +216,6 @@ class Assembly:
 
     def _close_text(self, piece: Piece, part: OutputText) -> None:
         place = part_place(piece)
-        for number, annotation in enumerate(part.annotations):
-            what = {"annotation_index": number, "annotation": annotation}
-            self._tell("response.output_text.annotation.added", place | what)
         self._tell("response.output_text.done", place | {"text": part.text, "logprobs": part.logprobs})
         self._tell("response.content_part.done", place | {"part": part})
 
@@ -214,17 +230,9 @@ class Assembly:
             return
         item.status = status
         if isinstance(item, MessageWire):
-            item.content = [OutputText(text, self._annotations(), piece.logprobs)]
+            item.content = [OutputText(text, piece.annotations, piece.logprobs)]
         else:
             item.arguments = text
-
-    def _annotations(self) -> list[UrlCitation]:
-        grounding = self._grounding
-        return [
-            UrlCitation(each.answer_start, each.answer_end, self._absolute(each).url, each.title)
-            for each in (grounding.citations if grounding is not None and grounding.stage == "answer" else ())
-            if each.answer_start is not None and each.answer_end is not None
-        ]
 
     def _absolute(self, citation: Citation) -> Citation:
         if not citation.url.startswith("/"):
