@@ -50,6 +50,7 @@ class Line:
         self._characters = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._coming: set[asyncio.Task[Outcome]] = set()
 
     async def room(self) -> None:
         """Returns when another document may be read."""
@@ -58,11 +59,8 @@ class Line:
     async def put(self, coming: Coroutine[Any, Any, Outcome]) -> None:
         """Adds what is still coming."""
         task = asyncio.create_task(self._weighed(coming))
-        try:
-            await self._tasks.put(task)
-        except BaseException:
-            task.cancel()
-            raise
+        self._coming.add(task)
+        await self._tasks.put(task)
 
     async def end(self) -> None:
         await self._tasks.put(None)
@@ -72,18 +70,17 @@ class Line:
         task = await self._tasks.get()
         if task is None:
             return None
-        outcome = await task
+        # Whoever waits may be cancelled; what is waited for could take that for its own, and swallow it.
+        outcome = await asyncio.shield(task)
+        self._coming.discard(task)
         self._weigh(-weight(outcome))
         return outcome
 
     async def close(self) -> None:
         """Ends what is still coming and nobody waits for."""
-        tasks = []
-        while not self._tasks.empty():
-            if (task := self._tasks.get_nowait()) is not None:
-                task.cancel()
-                tasks.append(task)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in self._coming:
+            task.cancel()
+        await asyncio.gather(*self._coming, return_exceptions=True)
 
     async def _weighed(self, coming: Coroutine[Any, Any, Outcome]) -> Outcome:
         outcome = await coming

@@ -73,15 +73,8 @@ class Reading:
     ) -> None:
         """Puts what is known in the line at once, and a reading where nothing is."""
         work = content.fetched.work
-        before, kind = work.known, work.item.kind
-        recipe = self._recipes.of(kind)
-        shared = known.get((content.digest, recipe))
-        if (
-            before is not None
-            and content.digest != ""
-            and (before.digest, before.recipe, before.listed) == (content.digest, recipe, listed(work.item))
-            and before.status not in PASSING
-        ):
+        shared = known.get((content.digest, self._recipes.of(work.item.kind)))
+        if self._is_own(content):
             await line.put(now(Unchanged(work)))
         elif shared is not None:
             await line.put(now(Shared(work, shared)))
@@ -91,6 +84,17 @@ class Reading:
             await line.put(self._read(content.fetched))
             return
         self._forget(content.fetched)
+
+    def _is_own(self, content: Content) -> bool:
+        """Whether a document is in everything what is known of it."""
+        work = content.fetched.work
+        known, expected = work.known, (content.digest, self._recipes.of(work.item.kind), listed(work.item))
+        return (
+            known is not None
+            and content.digest != ""
+            and (known.digest, known.recipe, known.listed) == expected
+            and known.status not in PASSING
+        )
 
     async def _read(self, fetched: Fetched) -> Outcome:
         try:
@@ -124,7 +128,7 @@ class Reading:
 
     def _known(self, pending: Pending, contents: Iterable[Content]) -> dict[tuple[str, str], Known]:
         """Documents to share content with, by digest and recipe; for a failure that may pass nothing is shared."""
-        digests = sorted({content.digest for content in contents} - {""})
+        digests = sorted({content.digest for content in contents if not self._is_own(content)} - {""})
         found = self._store.known(pending, digests) if digests else []
         return {
             (known.header.digest, known.header.recipe): known

@@ -30,10 +30,11 @@ from penstock.knowledge.ingestion.writing import Writing
 from penstock.knowledge.sources.base import Listing, Source
 from penstock.knowledge.sources.deletion import check_deletions
 from penstock.knowledge.sources.folder import FolderSource, nothing_to_read
+from penstock.knowledge.sources.removed import RemovedSource
 from penstock.knowledge.stores.external.mirror import Mirror
 from penstock.knowledge.stores.sqlite import SqliteStore, Wanted
 from penstock.knowledge.stores.writes import Closing, LedgerRow, Pending
-from penstock.knowledge.values import IngestSummary, KnowledgeOptions, Progress
+from penstock.knowledge.values import IngestSummary, KnowledgeOptions, Progress, SourceRemoved
 from penstock.seams import Embedder
 
 
@@ -135,7 +136,7 @@ class Ingestion:
         try:
             cursor = (
                 b""
-                if needs_all(ledger, self._recipes)
+                if not ledger or needs_all(ledger, self._recipes)
                 else await asyncio.to_thread(self._store.cursor, source.name)
             )
             return Listed(source, ledger, await source.list(cursor))
@@ -205,6 +206,8 @@ class Ingestion:
         if planned.gone:
             await self._store.remove(pending, [ledger[key].row for key in sorted(planned.gone)])
             self._tally.removed += len(planned.gone)
+            if isinstance(source, RemovedSource):
+                self._tally.removed_sources.append(SourceRemoved(source.name, len(planned.gone)))
 
     async def _complete_vectors(self, pending: Pending, rules: RunRules) -> None:
         """Embeds what lacks a vector of this embedder: everything after a change of it, so that one generation

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from penstock.errors import PenstockError
-from penstock.knowledge.values import FileProblem, IngestProgress, IngestSummary, Progress, SourceProblem, Status
+from penstock.knowledge.values import (
+    FileProblem,
+    IngestProgress,
+    IngestSummary,
+    Progress,
+    SourceProblem,
+    SourceRemoved,
+    Status,
+)
 
 
 class Tally:
@@ -17,6 +25,7 @@ class Tally:
         self.statuses: dict[str, int] = {}
         self.problems: list[FileProblem] = []
         self.sources: list[SourceProblem] = []
+        self.removed_sources: list[SourceRemoved] = []
 
     def count(self, path: str, status: Status, reason: str) -> None:
         """Notes how a document ended."""
@@ -46,5 +55,6 @@ class Tally:
             statuses=dict(sorted(self.statuses.items())),
             problems=tuple(self.problems),
             sources=tuple(self.sources),
+            removed_sources=tuple(self.removed_sources),
             seconds=seconds,
         )
