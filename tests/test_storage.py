@@ -91,6 +91,11 @@ async def test_a_reader_sees_one_consistent_state(database: SqliteDatabase) -> N
     assert names(database) == ["new"]
 
 
+def test_what_the_driver_itself_refuses_is_said_as_such(database: SqliteDatabase) -> None:
+    with pytest.raises(StorageError, match=r"items\.db: no such table: nowhere"), database.read() as connection:
+        connection.connection.driver_connection.execute("SELECT 1 FROM nowhere")  # type: ignore[union-attr]
+
+
 async def test_a_full_disk_is_said_as_such(database: SqliteDatabase) -> None:
     def limit(connection: Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()

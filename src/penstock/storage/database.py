@@ -73,8 +73,8 @@ class Database(ABC):
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except DBAPIError as error:
-            raise self.explain(error) from error
+        except (DBAPIError, self._engine.dialect.loaded_dbapi.Error) as error:
+            raise self._translate(error) from error
 
     def submit(self, work: Write[T]) -> Future[T]:
         """Queues a write and returns at once; the future is done when the write is on disk.
