@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.console.document import (
-    BESIDE_CHAT,
-    DocumentQuery,
-    Window,
-    blocks,
-    is_wrapped_prose,
-    page_of,
-    place_of,
-)
+from penstock.console.document import BESIDE_CHAT, DocumentQuery, Window, page_of
+from penstock.console.document_text import blocks, is_wrapped_prose, place_of
 from penstock.console.rendering import Section
 from penstock.errors import InvalidRequest
 from penstock.knowledge.base import Document, DocumentRow, Heading
@@ -67,7 +60,7 @@ def test_headings_keep_their_order_and_pages_are_numbered_where_they_begin() -> 
     text = "Guide\n\nFirst.\n\nPart\n\nSecond page."
     parts = document(text, (Heading(1, 0, 5), Heading(2, 15, 19)), (0, 21))
     found = [(block.level, block.page, block.runs[0].text) for block in blocks(parts, (0, len(text)), None)]
-    assert found == [(0, 1, "First."), (3, None, "Part"), (0, 2, "Second page.")]
+    assert found == [(0, 1, "First."), (2, None, "Part"), (0, 2, "Second page.")]
 
 
 def test_the_place_names_the_headings_above_and_the_page() -> None:

@@ -11,7 +11,7 @@ from support.browser import PHONE, OpenPage, Site, ask, traces
 from penstock.knowledge.base import EVERYTHING
 
 AUDIT = (Path(__file__).parents[1] / "support" / "audit.js").read_text()
-PAGES = ("/", "/traces", "/traces/ID", "/knowledge/manuals?q=turbine", "/knowledge/manuals/DOCUMENT")
+PAGES = ("/", "/traces", "/traces/ID", "/knowledge/manuals", "/knowledge/manuals/DOCUMENT")
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},

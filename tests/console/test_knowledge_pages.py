@@ -13,6 +13,11 @@ def knowledge(open_page: OpenPage) -> Page:
     return open_page("/knowledge").page
 
 
+@pytest.fixture
+def bench(open_page: OpenPage) -> Page:
+    return open_page("/knowledge/manuals/search").page
+
+
 def file(name: str, text: str = "A spare key hangs in the warden's office.") -> FilePayload:
     return FilePayload(name=name, mimeType="", buffer=text.encode())
 
@@ -37,6 +42,13 @@ def test_the_list_is_filtered_by_name_and_status(knowledge: Page) -> None:
     expect(knowledge.get_by_role("heading", name="No document matches")).to_be_visible()
 
 
+def test_the_list_is_filtered_by_source(knowledge: Page) -> None:
+    expect(knowledge.get_by_label("Source").locator("option").nth(1)).to_have_text("folder (5)")
+    knowledge.get_by_label("Source").select_option("folder")
+    expect(knowledge).to_have_url(re.compile("source=folder"))
+    expect(knowledge.locator("#documents tbody tr")).to_have_count(5)
+
+
 def test_a_file_is_dropped_in_found_and_removed_again(open_page: OpenPage) -> None:
     opened = open_page("/knowledge")
     opened.watch.expected.append("dialog: Remove keys & <i>locks.txt")
@@ -47,9 +59,12 @@ def test_a_file_is_dropped_in_found_and_removed_again(open_page: OpenPage) -> No
     row = knowledge.get_by_role("row").filter(has_text="keys & <i>locks.txt")
     expect(row).to_contain_text("ok")
     expect(knowledge.locator("#counts")).to_contain_text("6 documents")
+    assert knowledge.locator("main i").count() == 0
+    knowledge.get_by_role("link", name="Search", exact=True).click()
     knowledge.get_by_label("Search these documents").fill("where does the spare key hang")
     expect(knowledge.locator(".hit").first).to_contain_text("keys & <i>locks.txt")
     assert knowledge.locator("main i").count() == 0
+    knowledge.get_by_role("link", name="Documents", exact=True).click()
     row.get_by_role("button", name="Remove keys & <i>locks.txt").click()
     expect(row).to_have_count(0)
     expect(knowledge.locator("#counts")).to_contain_text("5 documents")
@@ -81,9 +96,9 @@ def test_a_file_that_cannot_be_taken_in_says_why(open_page: OpenPage) -> None:
     expect(opened.page.locator(".upload").first).to_contain_text("Too large: 1.2 MB")
 
 
-def test_a_search_shows_both_scores_as_bars(knowledge: Page) -> None:
-    knowledge.get_by_label("Search these documents").press_sequentially("how long does an inspection take")
-    hit = knowledge.locator(".hit").first
+def test_a_search_shows_both_scores_as_bars(bench: Page) -> None:
+    bench.get_by_label("Search these documents").press_sequentially("how long does an inspection take")
+    hit = bench.locator(".hit").first
     expect(hit).to_contain_text("guide/turbines.md › Turbines › Inspection")
     expect(hit.locator("dt")).to_have_text(["Words", "Meaning", "Together"])
     widths = [float(str(bar.get_attribute("width")).rstrip("%")) / 100 for bar in hit.locator("rect").all()]
@@ -91,18 +106,59 @@ def test_a_search_shows_both_scores_as_bars(knowledge: Page) -> None:
     assert widths == pytest.approx(scores, abs=0.006)
     assert min(scores) > 0
     hit.get_by_role("link").click()
-    expect(knowledge.get_by_role("heading", level=1)).to_have_text("Turbines")
-    marked = " ".join(knowledge.locator("mark").all_inner_texts())
+    expect(bench.get_by_role("heading", level=1)).to_have_text("Turbines")
+    marked = " ".join(bench.locator("mark").all_inner_texts())
     assert "Each turbine is inspected every second spring" in marked
 
 
-def test_a_search_can_be_bookmarked(open_page: OpenPage) -> None:
-    page = open_page("/knowledge/manuals").page
-    page.get_by_label("Search these documents").fill("weir")
-    expect(page.locator(".hit")).not_to_have_count(0)
-    page.reload()
-    expect(page.get_by_label("Search these documents")).to_have_value("weir")
-    expect(page.locator(".hit").first).to_contain_text("reports/Größe & Länge.txt")
+def test_a_hit_says_what_its_score_is_made_of_and_which_words_it_lacks(bench: Page) -> None:
+    bench.get_by_label("Search these documents").fill("inspection of the turbine in winter")
+    hit = bench.locator(".hit").first
+    expect(hit).to_be_visible()
+    words, meaning, together = (float(text) for text in hit.locator("dd").all_inner_texts())
+    assert together == pytest.approx(0.5 * words + 0.5 * meaning, abs=0.011)
+    expect(hit.locator(".why")).to_contain_text(f"0.5 × {meaning:.2f} meaning + 0.5 × {words:.2f} words")
+    expect(hit.locator(".lack")).to_have_text(["winter"])
+    expect(hit.locator("mark.word").first).to_have_text("turbine")
+
+
+def test_the_share_of_the_meaning_changes_the_mix(bench: Page) -> None:
+    bench.get_by_label("Search these documents").fill("inspection of the turbine")
+    expect(bench.locator(".hit")).not_to_have_count(0)
+    bench.get_by_label("Share of the meaning").fill("1")
+    bench.get_by_label("Share of the meaning").blur()
+    expect(bench.locator(".why").first).to_contain_text("1 × ")
+    _, meaning, together = bench.locator(".hit").first.locator("dd").all_inner_texts()
+    assert together == meaning
+    expect(bench).to_have_url(re.compile("weight=1"))
+
+
+def test_three_ways_to_search_are_compared_side_by_side(bench: Page) -> None:
+    bench.get_by_label("Search these documents").fill("close the gate")
+    bench.get_by_label("Search by").select_option("compare")
+    expect(bench.locator(".tried h2")).to_have_text(["Both together", "Meaning alone", "Words alone"])
+    by_words = bench.locator(".tried").nth(2).locator(".hit").first
+    expect(by_words.locator("dd").nth(1)).to_have_text("–")
+    expect(by_words.locator(".elsewhere")).to_contain_text("Both together: ")
+
+
+def test_a_filter_that_cannot_be_read_is_explained_beside_the_question(open_page: OpenPage, site: Site) -> None:
+    opened = open_page("/knowledge/manuals/search?q=gate&filter=%7Bteam")
+    opened.watch.expected.append("400")
+    page = opened.page
+    expect(page.get_by_role("alert")).to_contain_text("The filter '{team' is no JSON.")
+    expect(page.get_by_label("Search these documents")).to_have_value("gate")
+    expect(page.get_by_label("Filter on metadata, as JSON")).to_have_value("{team")
+    page.goto(f"{site.url}/knowledge/manuals/search?q=gate&generation=x")
+    expect(page.get_by_role("alert")).to_contain_text("The generation 'x' is no number.")
+
+
+def test_a_search_can_be_bookmarked(bench: Page) -> None:
+    bench.get_by_label("Search these documents").fill("weir")
+    expect(bench.locator(".hit")).not_to_have_count(0)
+    bench.reload()
+    expect(bench.get_by_label("Search these documents")).to_have_value("weir")
+    expect(bench.locator(".hit").first).to_contain_text("reports/Größe & Länge.txt")
 
 
 def test_markup_in_a_document_and_its_name_stays_text(knowledge: Page) -> None:
@@ -111,6 +167,7 @@ def test_markup_in_a_document_and_its_name_stays_text(knowledge: Page) -> None:
     expect(knowledge.locator(".lede")).to_contain_text("guide/<b onmouseover=alert(3)>notes.md")
     expect(knowledge.locator(".document-text")).to_contain_text("alert('text')")
     assert knowledge.locator("main").locator("img, script, b").count() == 0
+    assert knowledge.locator("main svg[onload]").count() == 0
 
 
 def test_a_document_that_is_not_there_is_said_so(open_page: OpenPage) -> None:

@@ -1,12 +1,10 @@
-"""One document as text, opened at the range that an answer cites."""
+"""One document: its text as extracted, its passages drawn over it, opened at the range that an answer cites."""
 
 from __future__ import annotations
 
 import asyncio
-import bisect
-import itertools
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -16,19 +14,23 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from penstock.access.routes import principal_of
-from penstock.console.knowledge import base_of
+from penstock.console import formats
+from penstock.console.choices import Option
+from penstock.console.document_text import Block, Cuts, blocks, place_of
+from penstock.console.knowledge_head import base_of
 from penstock.console.passages import knowledge_address, page_label, source_line
 from penstock.console.query import read_query
 from penstock.console.rendering import Section, View, is_partial, page_route, render
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
-from penstock.knowledge.base import Document
+from penstock.knowledge.base import Document, DocumentRow
+from penstock.knowledge.chunking import estimate_tokens
+from penstock.knowledge.inspection import DocumentPassage
 from penstock.knowledge.readers import reader_of
 
 DOCUMENT = View("document.html", "Knowledge", "passage")
-ITEM = re.compile(r"\s|[-*+•|>#]|\d{1,3}[.)]|[a-z]\)")
-WRAPPED_AT = 50
-GAP = re.compile(r"\n[ \t]*\n\s*")
+MOST_PLACES = 400
+"""Headings and pages in the outline."""
 
 
 class Window(Struct, frozen=True):
@@ -43,46 +45,63 @@ BESIDE_CHAT = Window(before=2_500, length=8_000)
 
 
 class DocumentQuery(Struct, frozen=True, kw_only=True):
-    """A range of the text to mark, or a place to read on `from`. `chunk` names the cited passage."""
+    """A range of the text to mark, or a place to read on `from`. `chunk` names the cited passage. `view` says
+    whether passages are drawn over the text; by default they are where nothing is cited."""
 
     chunk: str = ""
     start: int | None = None
     end: int | None = None
     place: int | None = msgspec.field(default=None, name="from")
+    view: Literal["", "passages", "text"] = ""
+
+    @property
+    def draws(self) -> bool:
+        return self.view == "passages" or (self.view == "" and self.start is None)
 
 
-class Run(Struct, frozen=True):
-    """A piece of text that is marked or not; `first` is the beginning of the mark."""
+class Fact(Struct, frozen=True):
+    """What is known of the document, in words; `mono` is for what machines wrote."""
 
-    text: str
-    cited: bool
-    first: bool = False
+    name: str
+    value: str
+    mono: bool = False
 
 
-class Block(Struct, frozen=True):
-    """A paragraph (`level` 0) or a heading (2 to 6). `page` is the number of the page that begins here.
+class Place(Struct, frozen=True):
+    """A heading of the outline (`level` from 1 on), or a page."""
 
-    `flows` says that the line breaks inside mean nothing: prose that was wrapped by hand.
-    """
+    label: str
+    href: str
+    level: int = 1
 
-    level: int
-    page: int | None
-    flows: bool
-    runs: tuple[Run, ...]
+
+class PassageNote(Struct, frozen=True, kw_only=True):
+    """What there is to say of a passage on the page. `tokens` are estimated. `shares` is its parent, the same for
+    all that are read together, "" without one."""
+
+    number: int
+    tokens: int
+    place: str
+    range: str
+    shares: str
 
 
 class DocumentPage(Struct, frozen=True, kw_only=True):
-    """`place` says where the mark stands. `earlier` and `later` are addresses, `None` where the text ends."""
+    """`place` says where the mark stands. `notes` are of the passages drawn over the text, none where it is shown
+    plain; `drawn` and `plain` lead from one to the other. `opens` is where people open the document itself.
+    `earlier` and `later` are addresses, `None` where the text ends."""
 
     title: str
     crumbs: tuple[Section, ...]
-    path: str
-    size: int
-    pages: int | None
-    chunks: int
-    reason: str
+    row: DocumentRow
+    facts: tuple[Fact, ...]
+    opens: str
+    outline: tuple[Place, ...]
+    pages: tuple[Place, ...]
     place: str
     blocks: tuple[Block, ...]
+    notes: tuple[PassageNote, ...]
+    views: tuple[Option, ...]
     earlier: str | None
     later: str | None
 
@@ -91,33 +110,101 @@ async def show(request: Request) -> Response:
     services: Services = request.app.state.services
     base = base_of(request)
     query = read_query(request, DocumentQuery)
-    reader = reader_of(principal_of(request))
-    document = await asyncio.to_thread(base.document, request.path_params["document_id"], reader)
+    reader, document_id = reader_of(principal_of(request)), request.path_params["document_id"]
+    document = await asyncio.to_thread(base.document, document_id, reader)
     window = BESIDE_CHAT if is_partial(request) else WHOLE_PAGE
+    drawn = query.draws and not is_partial(request)
+    passages = await asyncio.to_thread(base.inspection.passages, document_id, reader) if drawn else []
     crumbs = [Section(base.name, knowledge_address(base.name))]
     if len(services.knowledge) > 1:
         crumbs.insert(0, Section("Knowledge", "/knowledge"))
-    return render(request, DOCUMENT, page_of(document, query, window, tuple(crumbs)))
+    return render(request, DOCUMENT, page_of(document, query, window, tuple(crumbs), passages))
 
 
-def page_of(document: Document, query: DocumentQuery, window: Window, crumbs: tuple[Section, ...]) -> DocumentPage:
+def page_of(
+    document: Document,
+    query: DocumentQuery,
+    window: Window,
+    crumbs: tuple[Section, ...],
+    passages: Sequence[DocumentPassage] = (),
+) -> DocumentPage:
     """The last of `crumbs` is the knowledge base."""
     row, text = document.row, document.text
     cited = cited_range(query, len(text))
     low, high = shown_range(text, query, window)
     here = f"{crumbs[-1].href}/{quote(row.id, safe='')}"
+    view = {"view": query.view} if query.view else {}
     return DocumentPage(
         title=row.title or row.path,
         crumbs=crumbs,
-        path=row.path,
-        size=row.size,
-        pages=row.pages,
-        chunks=row.chunks,
-        reason=row.reason,
+        row=row,
+        facts=tuple(facts(row)),
+        opens=row.url if row.url.startswith(("https://", "http://")) else "",
+        outline=tuple(outline(document, (low, high), here)),
+        pages=tuple(pages(document, (low, high), here)),
         place=place_of(document, cited[0]) if cited else "",
-        blocks=tuple(blocks(document, (low, high), cited)),
-        earlier=f"{here}?{urlencode({'from': max(0, low - window.length)})}" if low > 0 else None,
-        later=f"{here}?{urlencode({'from': high})}" if high < len(text) else None,
+        blocks=tuple(blocks(document, (low, high), cited, Cuts(passages))),
+        notes=tuple(notes(document, (low, high), passages)),
+        views=views(here, query),
+        earlier=f"{here}?{urlencode({'from': max(0, low - window.length), **view})}" if low > 0 else None,
+        later=f"{here}?{urlencode({'from': high, **view})}" if high < len(text) else None,
+    )
+
+
+def facts(row: DocumentRow) -> Iterator[Fact]:
+    yield Fact("Source", row.source)
+    yield Fact("Kind", row.kind)
+    if row.parser:
+        yield Fact("Read by", row.parser, mono=True)
+    yield Fact("Size", formats.size(row.size))
+    yield Fact("Text", f"{row.characters:,} characters")
+    if row.pages is not None:
+        yield Fact("Pages", f"{row.pages:,}")
+    yield Fact("Passages", f"{row.chunks:,}")
+    yield Fact("Only for", ", ".join(row.readers) or "everybody who may read here")
+    for name, value in row.metadata.items():
+        yield Fact(name, ", ".join(value) if isinstance(value, tuple) else str(value), mono=True)
+
+
+def outline(document: Document, shown: tuple[int, int], here: str) -> Iterator[Place]:
+    """The headings, each with where it is: on this page, or on another part of the text."""
+    for heading in document.headings[:MOST_PLACES]:
+        label = " ".join(document.text[heading.start : heading.end].split())
+        yield Place(label, address_of_place(heading.start, shown, here), heading.level)
+
+
+def pages(document: Document, shown: tuple[int, int], here: str) -> Iterator[Place]:
+    for number, start in enumerate(document.page_starts[:MOST_PLACES], 1):
+        inside = shown[0] <= start < shown[1]
+        yield Place(str(number), f"#page-{number}" if inside else f"{here}?{urlencode({'from': start})}")
+
+
+def address_of_place(at: int, shown: tuple[int, int], here: str) -> str:
+    return f"#at-{at}" if shown[0] <= at < shown[1] else f"{here}?{urlencode({'from': at})}"
+
+
+def notes(document: Document, shown: tuple[int, int], passages: Sequence[DocumentPassage]) -> Iterator[PassageNote]:
+    """Of the passages that are at least in part on the page."""
+    for number, each in enumerate(passages, 1):
+        if each.end <= shown[0] or each.start >= shown[1]:
+            continue
+        parent = f"{each.parent[0]:,}–{each.parent[1]:,}" if each.parent else ""
+        yield PassageNote(
+            number=number,
+            tokens=estimate_tokens(document.text[each.start : each.end]),
+            place=source_line("", each.heading, each.location or page_label(each.page)),
+            range=f"{each.start:,}–{each.end:,}",
+            shares=parent,
+        )
+
+
+def views(here: str, query: DocumentQuery) -> tuple[Option, ...]:
+    """The text with its passages, and without."""
+    kept = {"start": query.start, "end": query.end, "from": query.place}
+    known = {name: value for name, value in kept.items() if value is not None}
+    return tuple(
+        Option(label, f"{here}?{urlencode({**known, 'view': view})}", query.draws is (view == "passages"))
+        for label, view in (("Passages", "passages"), ("Text", "text"))
     )
 
 
@@ -146,85 +233,6 @@ def shown_range(text: str, query: DocumentQuery, window: Window) -> tuple[int, i
         return low, len(text)
     found = text.find("\n\n", high, high + 1000)
     return low, found if found >= 0 else high
-
-
-def place_of(document: Document, at: int) -> str:
-    """The heading path and the page of a place in the text."""
-    path: list[tuple[int, str]] = []
-    for heading in document.headings:
-        if heading.start > at:
-            break
-        path = [(level, name) for level, name in path if level < heading.level]
-        path.append((heading.level, " ".join(document.text[heading.start : heading.end].split())))
-    page = bisect.bisect_right(document.page_starts, at) or None
-    return source_line("", [name for _, name in path], page_label(page))
-
-
-def blocks(document: Document, shown: tuple[int, int], cited: tuple[int, int] | None) -> Iterator[Block]:
-    """Headings and paragraphs of a part of the text, with the cited range marked in them."""
-    pages = {start: number for number, start in enumerate(document.page_starts, 1)}
-    waiting: int | None = None
-    for start, end, level in pieces(document, shown):
-        waiting = pages.get(start, waiting)
-        for low, high in paragraphs(document.text, start, end):
-            found = runs(document.text, low, high, cited)
-            if level and repeats_title(document, low, high) and not any(run.cited for run in found):
-                continue
-            page, waiting = waiting, None
-            flows = bool(level) or is_wrapped_prose(document.text[low:high])
-            yield Block(min(level + 1, 6) if level else 0, page, flows, found)
-
-
-def repeats_title(document: Document, low: int, high: int) -> bool:
-    """Whether this heading is the document's title, which stands above the text anyway."""
-    first = not document.text[:low].strip()
-    return first and document.text[low:high].split() == document.row.title.split()
-
-
-def is_wrapped_prose(text: str) -> bool:
-    """Whether each line but the last is long and none begins like a list, a table or code."""
-    *wrapped, last = text.split("\n")
-    return all(len(line) >= WRAPPED_AT for line in wrapped) and not any(map(ITEM.match, [*wrapped[1:], last]))
-
-
-def pieces(document: Document, shown: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
-    """Start, end and heading level (0 for plain text), cut where headings and pages begin and end."""
-    low, high = shown
-    levels = {heading.start: heading for heading in document.headings if low <= heading.start < high}
-    cuts = {low, high, *levels, *(heading.end for heading in levels.values())}
-    cuts.update(start for start in document.page_starts if low < start < high)
-    ordered = sorted(cut for cut in cuts if low <= cut <= high)
-    inside, level = low, 0
-    for start, end in itertools.pairwise(ordered):
-        if start in levels:
-            inside, level = levels[start].end, levels[start].level
-        yield start, end, level if start < inside else 0
-
-
-def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The ranges between empty lines, without the space around them."""
-    at = start
-    for gap in [*((m.start(), m.end()) for m in GAP.finditer(text, start, end)), (end, end)]:
-        piece = text[at : gap[0]]
-        low = at + len(piece) - len(piece.lstrip("\n"))
-        high = at + len(piece.rstrip())
-        if low < high:
-            yield low, high
-        at = gap[1]
-
-
-def runs(text: str, low: int, high: int, cited: tuple[int, int] | None) -> tuple[Run, ...]:
-    start, end = cited or (0, 0)
-    start, end = max(low, start), min(high, end)
-    if start >= end:
-        return (Run(text[low:high], False),)
-    first = cited is not None and start == max(low, cited[0]) and not text[cited[0] : start].strip()
-    found: Iterable[Run] = (
-        Run(text[low:start], False),
-        Run(text[start:end], True, first),
-        Run(text[end:high], False),
-    )
-    return tuple(run for run in found if run.text)
 
 
 def routes() -> list[BaseRoute]:

@@ -1,4 +1,4 @@
-"""What the pages about keys, projects and audit records share."""
+"""What the pages about keys, projects, audit records and whatever else is changed share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.requests import Request
 from penstock.access.principal import owns_server
 from penstock.access.routes import principal_of
 from penstock.access.store import Access
-from penstock.audit.record import Actor
+from penstock.audit.record import Actor, Event
 from penstock.console.choices import Option
 from penstock.console.signin import address_of
 from penstock.errors import Unavailable
@@ -32,3 +32,10 @@ def tabs(request: Request, shown: str) -> tuple[Option, ...]:
     if owns_server(principal_of(request)):
         pages = {"Keys": "/keys", "Projects": "/projects", "Audit records": "/audit"}
     return tuple(Option(label, href, label == shown) for label, href in pages.items())
+
+
+async def record(request: Request, event: Event) -> None:
+    """Call it before acting: it returns when the record is on disk, and raises where it cannot be kept."""
+    services: Services = request.app.state.services
+    if services.access is not None:
+        await services.access.audit.record(event, actor_of(request))

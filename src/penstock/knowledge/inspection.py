@@ -66,12 +66,13 @@ class Inspection:
     async def map(self, reader: Reader) -> ChunkMap:
         """The published generation's passages that a reader may find."""
         key = (self._store.published().number, reader.tags)
-        known = self._maps.get(key) or await asyncio.to_thread(self._draw, key[0], reader)
-        self._maps[key] = known
-        self._maps.move_to_end(key)
+        drawn = self._maps.pop(key, None)
+        if drawn is None:
+            drawn = await asyncio.to_thread(self._draw, key[0], reader)
+        self._maps[key] = drawn
         if len(self._maps) > KEPT_MAPS:
             self._maps.popitem(last=False)
-        return known
+        return drawn
 
     async def places(self, questions: Sequence[str], drawn: ChunkMap) -> NDArray[np.float32]:
         """Where the first 200 of these questions lie on a map: float32 (questions, 2), 0 to 1; none where another
