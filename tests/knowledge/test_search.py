@@ -142,7 +142,7 @@ async def test_a_trace_says_what_was_embedded_and_found(base: KnowledgeBase) -> 
 @given(st.lists(st.floats(0, 1, width=32), max_size=40), st.integers(-1, 50))
 def test_best_first_is_a_stable_sort(scores: list[float], limit: int) -> None:
     expected = sorted(range(len(scores)), key=lambda at: -scores[at])[: max(0, limit)]
-    assert best_first(np.array(scores, dtype=np.float32), limit) == expected
+    assert best_first(np.array(scores, dtype=np.float32), limit).tolist() == expected
 
 
 class Given:

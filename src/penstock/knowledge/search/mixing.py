@@ -6,8 +6,6 @@ chosen on paragraphs of SQuAD 2.0 that are not in the retrieval benchmark; an ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -23,35 +21,58 @@ def mix(cosine: float, text_score: float, weight: float = VECTOR_WEIGHT) -> floa
     return weight * min(1.0, max(0.0, cosine)) + (1 - weight) * text_score
 
 
-class Candidate(Struct, frozen=True):
-    """A passage worth a closer look; `cosine` is `None` where vectors were not searched."""
+class Weighed(Struct, frozen=True):
+    """Passages by row, each once, and a value each."""
 
-    row: int
-    cosine: float | None
-    words: float
-
-
-def best_candidates(candidates: Iterable[Candidate], weight: float, limit: int) -> list[Candidate]:
-    """The highest mixed scores; equal ones in the order of the documents."""
-    ordered = sorted(candidates, key=lambda each: each.row)
-    scores = np.array([mix(each.cosine or 0.0, each.words, weight) for each in ordered], dtype=np.float64)
-    return [ordered[at] for at in best_first(scores, limit)]
+    rows: NDArray[np.int64]
+    values: NDArray[np.floating]
 
 
-def best_first(scores: NDArray[np.floating], limit: int) -> list[int]:
+NOTHING = Weighed(np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+class Candidates(Struct, frozen=True):
+    """Passages worth a closer look, by row: `cosines`, NaN for one without a vector, and what `words` are worth."""
+
+    rows: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    words: NDArray[np.float64]
+
+    def best(self, weight: float, limit: int) -> Candidates:
+        """Those with the highest mixed scores, best first; equal ones in the order of the documents."""
+        cosines = np.clip(np.nan_to_num(self.cosines.astype(np.float64)), 0.0, 1.0)
+        at = best_first(weight * cosines + (1 - weight) * self.words, limit)
+        return Candidates(self.rows[at], self.cosines[at], self.words[at])
+
+
+def best_first(scores: NDArray[np.floating], limit: int) -> NDArray[np.int64]:
     """Positions of the highest scores; equal ones as they stand."""
     limit = min(limit, len(scores))
     if limit <= 0:
-        return []
+        return np.zeros(0, dtype=np.int64)
     threshold = np.partition(scores, -limit)[-limit]
     candidates = np.flatnonzero(scores >= threshold)
     order = np.argsort(-scores[candidates], kind="stable")
-    return [int(at) for at in candidates[order][:limit]]
+    best: NDArray[np.int64] = candidates[order][:limit]
+    return best
 
 
-def joined(rows: Sequence[int], cosines: NDArray[np.float32], words: dict[int, float]) -> list[Candidate]:
-    """Passages with their cosines and what their words are worth; a NaN is a passage without a vector."""
-    return [
-        Candidate(row, None if np.isnan(cosine) else float(cosine), words.get(row, 0.0))
-        for row, cosine in zip(rows, cosines, strict=True)
-    ]
+def joined(near: Weighed, cosines: NDArray[np.floating], by_words: Weighed) -> Candidates:
+    """Passages near by vector, and those that words lead to with their cosines, each once."""
+    rows = np.union1d(near.rows, by_words.rows)
+    own = np.full(len(rows), np.nan, dtype=np.float32)
+    own[np.searchsorted(rows, by_words.rows)] = cosines
+    own[np.searchsorted(rows, near.rows)] = near.values
+    return Candidates(rows, own, worth(rows, by_words))
+
+
+def unseen(by_words: Weighed) -> Candidates:
+    """Passages that words alone lead to."""
+    rows = np.sort(by_words.rows)
+    return Candidates(rows, np.full(len(rows), np.nan, dtype=np.float32), worth(rows, by_words))
+
+
+def worth(rows: NDArray[np.int64], by_words: Weighed) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = np.zeros(len(rows))
+    values[np.searchsorted(rows, by_words.rows)] = by_words.values
+    return values

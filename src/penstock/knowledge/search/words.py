@@ -9,16 +9,16 @@ and how close together they have the words.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.knowledge.lexical import QuestionTerm, WordWeights, question_terms
+from penstock.knowledge.search.mixing import NOTHING, Weighed
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published
-from penstock.knowledge.values import Scope
 
 MAX_MATCHES = 30_000
 """Places of words that are looked at for one question, unless they are in too few passages that may be found."""
@@ -28,6 +28,9 @@ ONCE = 1 / 2.2
 
 CHECKED_AT_ONCE = 512
 KEPT_COUNTS = 20_000
+
+Allowed = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+"""Which of these passages a search may find."""
 
 
 class WordSearch(Struct, frozen=True):
@@ -62,14 +65,14 @@ class TermCounts:
         return count
 
 
-def passages_with(search: WordSearch, reader: SqliteReader, scope: Scope, limit: int) -> dict[int, float]:
-    """At most `limit` passages of the scope with the most telling words of the question, best first.
+def passages_with(search: WordSearch, reader: SqliteReader, allowed: Allowed, limit: int) -> Weighed:
+    """At most `limit` allowed passages with the most telling words of the question, best first.
 
     The value is the share of the question's words that they hold, by rarity, as BM25 would have it at best guess.
-    Common words are only looked up where the rarer ones are in too few passages of the scope.
+    Common words are only looked up where the rarer ones are in too few of them.
     """
     held = Held()
-    found: dict[int, float] = {}
+    found = NOTHING
     gathered = 0
     terms = search.rarest_first()
     for at, term in enumerate(terms):
@@ -79,11 +82,11 @@ def passages_with(search: WordSearch, reader: SqliteReader, scope: Scope, limit:
         following = search.counts[search.terms.index(terms[at + 1])] if at + 1 < len(terms) else 0
         if following and gathered + following <= MAX_MATCHES:
             continue
-        found = dict(first_in_scope(held.best_first(), reader, scope, limit))
-        if len(found) >= limit:
+        found = first_allowed(held.best_first(), allowed, limit)
+        if len(found.rows) >= limit:
             break
     total = search.weights.total
-    return {row: ONCE * weight / total for row, weight in found.items()} if total else {}
+    return Weighed(found.rows, ONCE * found.values / total) if total else NOTHING
 
 
 class Held:
@@ -97,29 +100,27 @@ class Held:
         self._rows.append(rows)
         self._weights.append(np.full(len(rows), weight))
 
-    def best_first(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def best_first(self) -> Weighed:
         """Rows and their weights, the heaviest first, equal ones by row."""
         rows, places = np.unique(np.concatenate(self._rows), return_inverse=True)
         weights: NDArray[np.float64] = np.zeros(len(rows))
         np.add.at(weights, places, np.concatenate(self._weights))
         order = np.argsort(-weights, kind="stable")
-        return rows[order], weights[order]
+        return Weighed(rows[order], weights[order])
 
 
-def first_in_scope(
-    ranked: tuple[NDArray[np.int64], NDArray[np.float64]], reader: SqliteReader, scope: Scope, limit: int
-) -> Iterator[tuple[int, float]]:
-    """The first `limit` of ranked rows that the scope lets through, looked up a few hundred at a time."""
-    rows, weights = ranked
+def first_allowed(ranked: Weighed, allowed: Allowed, limit: int) -> Weighed:
+    """The first `limit` of ranked rows that are allowed, looked up a few hundred at a time."""
+    chosen = [np.zeros(0, dtype=np.int64)]
     left = limit
-    for start in range(0, len(rows), CHECKED_AT_ONCE):
-        part = rows[start : start + CHECKED_AT_ONCE]
-        allowed = np.isin(part, reader.in_scope(part, scope))
-        for row, weight in zip(part[allowed][:left], weights[start:][: len(part)][allowed][:left], strict=True):
-            yield int(row), float(weight)
-        left -= int(allowed.sum())
+    for start in range(0, len(ranked.rows), CHECKED_AT_ONCE):
+        at = start + np.flatnonzero(allowed(ranked.rows[start : start + CHECKED_AT_ONCE]))[:left]
+        chosen.append(at)
+        left -= len(at)
         if left <= 0:
-            return
+            break
+    found = np.concatenate(chosen)
+    return Weighed(ranked.rows[found], ranked.values[found])
 
 
 def phrasings(text: str, others: Sequence[str]) -> tuple[str, ...]:

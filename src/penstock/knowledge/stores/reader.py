@@ -121,7 +121,7 @@ class SqliteReader:
         ).scalar_one()
         return (characters or 0) / generation.chunks if generation.chunks else 0.0
 
-    def chunks(self, rows: Sequence[int]) -> dict[int, StoredChunk]:
+    def chunks(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[int, StoredChunk]:
         """Passages by row; one that was purged meanwhile is not there."""
         found = self._rows(CHUNKS, {"project": self._project, "rows": encoded(rows)})
         return {row[0]: stored_chunk(row) for row in found}

@@ -20,6 +20,7 @@ from penstock.knowledge.stores.external.base import ExternalStore
 from penstock.knowledge.stores.points import Stored
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
+from penstock.knowledge.stores.vectors.index import VectorIndex
 from penstock.knowledge.values import Scope
 from penstock.seams import VectorHits, VectorPoint
 
@@ -155,6 +156,13 @@ class MirroredVectors:
 
     def warm(self) -> None:
         """Nothing: vectors elsewhere are not loaded."""
+
+    def index(self, generation: int) -> VectorIndex | None:
+        """None in this process."""
+        return None
+
+    def loaded(self, generation: int) -> VectorIndex | None:
+        return None
 
     def forget(self) -> None:
         self._here.forget()

@@ -33,19 +33,32 @@ class EmbeddedVectors:
             published = SqliteReader(connection, self._store.project_id).published()
             self._indexes.get(connection, published)
 
+    def index(self, generation: int) -> VectorIndex:
+        """What a generation shows, for whoever searches in a thread of its own; loading it takes a while."""
+        known = self._indexes.loaded(generation)
+        if known is not None:
+            return known
+        with self._store.database.read() as connection:
+            kept = SqliteReader(connection, self._store.project_id).generation(generation)
+            return self._indexes.get(connection, kept)
+
+    def loaded(self, generation: int) -> VectorIndex | None:
+        """The same if it is in memory."""
+        return self._indexes.loaded(generation)
+
     async def search(self, vector: Vector, k: int, scope: Scope) -> VectorHits:
         """The `k` nearest passages that the scope lets through; fewer only where there are fewer."""
-        return await asyncio.to_thread(lambda: self._index(scope.generation).search(vector, k, scope))
+        return await asyncio.to_thread(lambda: self.index(scope.generation).search(vector, k, scope))
 
     async def cosines(self, vector: Vector, rows: Sequence[int], generation: int) -> Scores:
         """The cosine of each of these rows, NaN for one that the generation does not show."""
         everything = Scope(generation, EVERYTHING)
         wanted = np.asarray(rows, dtype=np.int64)
-        return await asyncio.to_thread(lambda: self._index(generation).cosines(vector, wanted, everything))
+        return await asyncio.to_thread(lambda: self.index(generation).cosines(vector, wanted, everything))
 
     async def rows(self, generation: int) -> Rows:
         """Every row that a generation shows, ascending."""
-        return await asyncio.to_thread(lambda: self._index(generation).rows())
+        return await asyncio.to_thread(lambda: self.index(generation).rows())
 
     def stats(self) -> IndexStats | None:
         """How the newest generation in memory is searched; `None` before the first search."""
@@ -62,11 +75,3 @@ class EmbeddedVectors:
     def close(self) -> None:
         """Gives up on a graph that is being made. The database stays the caller's."""
         self._indexes.close()
-
-    def _index(self, number: int) -> VectorIndex:
-        known = self._indexes.loaded(number)
-        if known is not None:
-            return known
-        with self._store.database.read() as connection:
-            generation = SqliteReader(connection, self._store.project_id).generation(number)
-            return self._indexes.get(connection, generation)
