@@ -22,6 +22,8 @@ from penstock.knowledge.ingestion.jobs import KIND, IngestionJobs
 from penstock.knowledge.ingestion.log import summary_of
 from penstock.knowledge.ingestion.records import RunOptions, RunRules
 from penstock.knowledge.sources.base import Item, Listing
+from penstock.knowledge.sources.pushed import PushedDocument
+from penstock.knowledge.values import SourceRemoved
 from penstock.seams import Embeddings, TextKind
 
 OPTIONS = KnowledgeOptions(chunking=ChunkOptions(tokens=40))
@@ -121,6 +123,43 @@ async def test_a_source_that_lacks_most_documents_is_not_believed_unless_it_is_t
     assert paths(base) == ["00", "new"]
 
 
+async def test_a_source_that_is_no_longer_configured_goes_with_all_its_documents(base: KnowledgeBase) -> None:
+    kept = Shelf("web.town", {"t": "Bells ring."})
+    gone = Shelf("web.harbour", {f"{number:02}": f"Number {number}." for number in range(20)})
+    await base.ingest([kept, gone])
+    await base.push([PushedDocument(key="pushed.txt", data=b"Sent.")])
+    await base.add_file("dropped.txt", b"Dropped.")
+    summary = await base.ingest([kept])
+    assert (counted(summary), summary.sources) == ((0, 0, 3, 20), ())
+    assert summary.removed_sources == (SourceRemoved("web.harbour", 20),)
+    assert paths(base) == ["dropped.txt", "pushed.txt", "t"]
+    hits = (await base.search(Query(text="number", reader=EVERYTHING, mode="text"))).hits
+    assert hits == ()
+    assert (await base.ingest([kept])).removed_sources == ()
+    assert (await base.verify()).differences == ()
+
+
+async def test_a_source_under_another_name_is_neither_fetched_wrongly_nor_embedded_again(
+    base: KnowledgeBase,
+) -> None:
+    texts = {f"{number:02}": f"Number {number}." for number in range(20)}
+    shelf = Shelf("web.harbour", texts)
+    shelf.changes = Listing(items=(), complete=False, cursor=b"2")
+    await base.ingest([shelf])
+    renamed = await base.ingest([Shelf("web.harbor", texts)])
+    assert (counted(renamed), renamed.embedded) == ((20, 0, 0, 20), 0)
+    back = await base.ingest([shelf])
+    assert (counted(back), back.embedded, shelf.asked) == ((20, 0, 0, 20), 0, [b"", b""])
+
+
+async def test_a_failing_source_is_still_configured(base: KnowledgeBase) -> None:
+    kept, broken = Shelf("web.town", {"t": "Bells ring."}), Shelf("web.harbour", {"h": "Ropes hold."})
+    await base.ingest([kept, broken])
+    broken.broken = True
+    summary = await base.ingest([kept, broken])
+    assert (summary.removed, summary.removed_sources, paths(base)) == (0, (), ["h", "t"])
+
+
 async def test_changes_since_a_cursor_are_enough_and_the_cursor_waits_for_the_run(base: KnowledgeBase) -> None:
     shelf = Shelf("sql.rows", {"a": "Ropes hold.", "b": "Bells ring.", "c": "Shops open."})
     await base.ingest([shelf])
@@ -157,8 +196,8 @@ async def test_equal_content_is_embedded_once_and_a_moved_document_is_not_even_r
     summary = await base.ingest([shelf])
     assert (summary.chunks, summary.embedded, embedder.texts) == (5, 1, ["The same words in each."])
     elsewhere = Shelf("web.town", {"moved.txt": "The same words in each."})
-    summary = await base.ingest([elsewhere])
-    assert (counted(summary), summary.embedded) == ((1, 0, 0, 0), 0)
+    summary = await base.ingest([shelf, elsewhere])
+    assert (counted(summary), summary.embedded) == ((1, 0, 5, 0), 0)
     row = next(row for row in base.documents(EVERYTHING) if row.path == "moved.txt")
     assert (row.title, row.source, row.chunks) == ("moved", "web.town", 1)
     assert (await base.verify()).differences == ()

@@ -16,6 +16,7 @@ from penstock.errors import ConfigError, StorageFull, UpstreamFailed
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase
 from penstock.knowledge.ingestion.jobs import IngestionJobs
 from penstock.knowledge.sources.schedule import Schedule, Timetable
+from penstock.knowledge.values import SourceRemoved
 from penstock.platform.knowledge import LONGEST_SLEEP, Reingestion, schedules_of, sources_of
 
 TOML = """
@@ -94,6 +95,29 @@ async def test_one_run_takes_in_all_sources_and_those_that_fail_fail_alone(
         assert {row.path for row in base.documents(EVERYTHING)} == {"docs/file.md", "page.md", "7"}
         assert {problem.source for problem in again.sources} == {"s3.reports", "git.handbook"}
         base.close()
+
+
+async def test_what_is_taken_out_of_the_configuration_is_no_longer_served(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for number in range(10):
+        (tmp_path / "docs" / f"{number}.md").write_text(f"File {number}.")
+    config = tmp_path / "penstock.toml"
+    base = KnowledgeBase.open(tmp_path / "k.db", "docs", HashEmbedder())
+    async with website() as site:
+        site.pages = {"/": "<p>A page.</p>"}
+        web = f'[knowledge.docs.web.site]\nurls = ["{site.url}/"]\nrate = 1000\nallow_private = true\n'
+        config.write_text(f'[knowledge.docs]\nsources = ["docs/**/*"]\npush = true\n{web}')
+        await base.ingest(sources_of(load(tmp_path))["docs"])
+        assert len(base.documents(EVERYTHING)) == 11
+        config.write_text(f"[knowledge.docs]\nsources = []\n{web}")
+        summary = await base.ingest(sources_of(load(tmp_path))["docs"])
+        assert summary.removed_sources == (SourceRemoved("folder", 10),)
+        assert [row.source for row in base.documents(EVERYTHING)] == ["web.site"]
+    config.write_text("[knowledge.docs]\nsources = []\npush = true\n")
+    summary = await base.ingest(sources_of(load(tmp_path))["docs"])
+    assert summary.removed_sources == (SourceRemoved("web.site", 1),)
+    assert base.documents(EVERYTHING) == []
+    base.close()
 
 
 def test_schedules_are_by_source(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from penstock.cli.prose import indented
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from penstock.knowledge.values import IngestProgress, IngestSummary
+    from penstock.knowledge.values import IngestProgress, IngestSummary, SourceRemoved
 
 PROBLEMS_SHOWN = 10
 KINDS_SHOWN = 6
@@ -54,9 +54,16 @@ def show_summaries(summaries: Mapping[str, IngestSummary]) -> None:
     for name, summary in summaries.items():
         note((name, "bold"), ": ", *_line(summary))
         _show_problems(summary)
+        for gone in summary.removed_sources:
+            note(f"  {removed(gone)}")
         for problem in summary.sources:
             text = f"{problem.source} was left as it is: {problem.reason}"
             note(("  ! ", "yellow"), indented(harmless(text), "    ", sys.stderr).lstrip())
+
+
+def removed(gone: SourceRemoved) -> str:
+    """A source that went, in a line."""
+    return f"{gone.source} is no longer configured: {count(gone.documents, 'document')} removed"
 
 
 def show_problems(summaries: Mapping[str, IngestSummary]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
+from penstock.cli.ingestion import removed
 from penstock.cli.knowing import Name
 from penstock.cli.output import note, say_json
 
@@ -63,6 +64,7 @@ def outcome(run: Run) -> str:
     report = run.report
     counts = {"new": report.added, "changed": report.changed, "gone": report.removed, "unchanged": report.unchanged}
     parts = [f"{number:,} {what}" for what, number in counts.items() if number]
+    parts += [removed(gone) for gone in report.removed_sources]
     parts += [f"{problem.source}: {problem.reason}" for problem in report.sources]
     return ", ".join(parts) or "nothing"
 

@@ -31,6 +31,7 @@ from penstock.knowledge.sources import uploads
 from penstock.knowledge.sources.base import Source
 from penstock.knowledge.sources.folder import FolderSource
 from penstock.knowledge.sources.pushed import PushedDocument, PushedSource, checked
+from penstock.knowledge.sources.removed import RemovedSource
 from penstock.knowledge.sources.uploads import UploadsSource
 from penstock.knowledge.stores.external.mirror import Elsewhere, Mirror, MirroredVectors
 from penstock.knowledge.stores.pushed import PushedStore
@@ -162,9 +163,9 @@ class KnowledgeBase:
     ) -> IngestSummary:
         """Brings the knowledge in line with its sources and the uploaded files, and publishes one generation.
 
-        What did not change costs nothing. One run at a time: a second waits for the first. Raises `ConfigError`
-        where there is nothing to read, `StorageFull`, or what a source or the embedder raises; readers keep what
-        they had.
+        Documents of a source that is not among these are removed. What did not change costs nothing. One run at a
+        time: a second waits for the first. Raises `ConfigError` where there is nothing to read, `StorageFull`, or
+        what a source or the embedder raises; readers keep what they had.
         """
         run = await self.runs.add(trigger, RunOptions(rules, durable=False))
         return await self.resume(run.id, sources, progress=progress)
@@ -176,7 +177,7 @@ class KnowledgeBase:
         `Conflict` for one that was cancelled."""
         rules = (await self.runs.options(run_id)).rules
         async with self._turn.taken():
-            return await self._run(run_id, self.all_sources(sources), progress, rules)
+            return await self._run(run_id, await self._sources_now(sources), progress, rules)
 
     async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
         """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
@@ -231,7 +232,7 @@ class KnowledgeBase:
         async with self._turn.taken():
             if repair_from is None:
                 return await asyncio.to_thread(self._verifier.check)
-            given = self.all_sources(repair_from)
+            given = await self._sources_now(repair_from)
 
             async def take_in() -> None:
                 run = await self.runs.add("api", RunOptions(REPAIR, durable=False))
@@ -302,6 +303,12 @@ class KnowledgeBase:
         """These, and those that every knowledge base has."""
         own = (UploadsSource(self._uploads), PushedSource(self._pushed))
         return (FolderSource(given), *own) if isinstance(given, Sources) else (*given, *own)
+
+    async def _sources_now(self, given: Sources | Sequence[Source]) -> tuple[Source, ...]:
+        """All sources, and those that documents are left of and that are no longer among them."""
+        sources = self.all_sources(given)
+        left = await asyncio.to_thread(self._store.sources) - {source.name for source in sources}
+        return (*sources, *(RemovedSource(name) for name in sorted(left)))
 
     async def _take_in_uploads(self, progress: Progress) -> None:
         run = await self.runs.add("upload", RunOptions(UPLOADS_ONLY, durable=False))

@@ -241,11 +241,18 @@ class SourceProblem(Struct, frozen=True):
     reason: str
 
 
+class SourceRemoved(Struct, frozen=True):
+    """A source that is no longer configured, and how many documents went with it."""
+
+    source: str
+    documents: int
+
+
 class IngestSummary(Struct, frozen=True, kw_only=True):
     """What a run did. `statuses` counts every document found by its status, `chunks` the passages written,
     `embedded` those that the encoder had to read (the others came from the cache). A run with `sources`, which it
-    could not bring up to date, is partial. `generation` is the newest one, which readers see unless they are kept
-    at another."""
+    could not bring up to date, is partial; `removed_sources` are no longer configured. `generation` is the newest
+    one, which readers see unless they are kept at another."""
 
     generation: int
     added: int
@@ -258,6 +265,7 @@ class IngestSummary(Struct, frozen=True, kw_only=True):
     problems: tuple[FileProblem, ...]
     seconds: float
     sources: tuple[SourceProblem, ...] = ()
+    removed_sources: tuple[SourceRemoved, ...] = ()
 
 
 def ignore_progress(progress: IngestProgress) -> None:

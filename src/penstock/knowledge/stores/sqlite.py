@@ -61,6 +61,15 @@ class SqliteStore:
             )
             return {path: LedgerRow(**dict(zip(LEDGER, fields, strict=True))) for path, *fields in rows}
 
+    def sources(self) -> frozenset[str]:
+        """The sources of all live documents, those of an unfinished run included."""
+        with self.database.read() as connection:
+            names = connection.execute(
+                text("SELECT DISTINCT source FROM document WHERE project_id = :project AND removed_in IS NULL"),
+                {"project": self.project_id},
+            )
+            return frozenset(names.scalars())
+
     def cursor(self, source: str) -> bytes:
         """How far the listing of a source was when the newest generation was made."""
         with self.database.read() as connection:
