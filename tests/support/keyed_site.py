@@ -3,8 +3,8 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from penstock.http.serve import HttpServer, ServerAddress
 from penstock.http.server import build
 from support.console_site import open_site
 
+Opening = Callable[[Path], AbstractAsyncContextManager[Services]]
 QUESTION = "How is the gate closed?"
 OTHER = "team-b"
 
@@ -97,11 +98,11 @@ class KeyedSite:
 
 
 @asynccontextmanager
-async def keyed_site(folder: Path) -> AsyncIterator[KeyedSite]:
+async def keyed_site(folder: Path, opening: Opening = open_site) -> AsyncIterator[KeyedSite]:
     """In local mode until the first key is made; the project `team-b` is there."""
     clock = ManualClock()
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(open_site(folder))
+        services = await stack.enter_async_context(opening(folder))
         access = Access.open(folder, folder, clock=clock)
         stack.push_async_callback(access.close)
         await access.projects.create(COMMAND_LINE, OTHER, "Team B")

@@ -85,7 +85,7 @@ def sources(connection: Connection, project_id: str, number: int, reader: Reader
     cursors = connection.execute(
         text("SELECT source, listed_at FROM source_cursor WHERE project_id = :project"), names
     )
-    listed: dict[str, int] = dict(cursors.tuples().all())
+    listed: dict[str, int] = {row.source: row.listed_at for row in cursors}
     found = sorted({row.source for row in rows} | set(listed))
     return [held(name, [row for row in rows if row.source == name], listed.get(name)) for name in found]
 
