@@ -47,7 +47,7 @@ def test_a_bare_folder_is_an_app(tmp_path: Path) -> None:
     assert app.settings.models["default"].use == "smollm2-135m-instruct"
     assert app.settings.knowledge["docs"].sources == ("**/*",)
     assert app.settings.knowledge["docs"].embedder == "all-minilm-l6-v2"
-    assert app.excludes("docs") == (".penstock/**",)
+    assert app.excludes("docs") == (".penstock/**", "evals/golden.jsonl")
     assert app.data == app.root / ".penstock"
 
 

@@ -97,6 +97,19 @@ async def test_one_run_takes_in_all_sources_and_those_that_fail_fail_alone(
         base.close()
 
 
+async def test_only_what_penstock_reads_itself_is_no_document(tmp_path: Path) -> None:
+    """A bare folder may have documents in folders called prompts or evals; its golden questions hold answers."""
+    for name in ("a.md", "prompts/answer.md", "evals/golden.jsonl", "evals/report.md", "flows.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"question": "x"}' if name.endswith("l") else "Words.")
+    [bare] = sources_of(load(tmp_path))["docs"]
+    listed = {item.key for item in (await bare.list(b"")).items}
+    assert listed == {"a.md", "prompts/answer.md", "evals/report.md", "flows.py"}
+    (tmp_path / "penstock.toml").write_text("")
+    [own] = sources_of(load(tmp_path))["docs"]
+    assert {item.key for item in (await own.list(b"")).items} == {"a.md"}
+
+
 async def test_what_is_taken_out_of_the_configuration_is_no_longer_served(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     for number in range(10):

@@ -25,6 +25,9 @@ from penstock.errors import ConfigError
 
 FILE_NAME = "penstock.toml"
 OWN_FILES = (FILE_NAME, "prompts/**", "evals/**", "flows.py")
+BARE_OWN_FILES = ("evals/golden.jsonl",)
+"""What is read in a folder without settings: its questions, which hold the answers. There, folders of these names
+are documents like any other."""
 DATA_FOLDER = ".penstock"
 OTHER_SOURCES = frozenset({"web", "s3", "git", "sql", "push"})
 """What a knowledge has whose documents are not files of the app."""
@@ -70,7 +73,7 @@ class AppFolder:
 
     def excludes(self, knowledge: str) -> tuple[str, ...]:
         """What that knowledge leaves out: its own `exclude`, and the files that describe the app."""
-        own = OWN_FILES if self.file else ()
+        own = OWN_FILES if self.file else BARE_OWN_FILES
         data = [f"{self.data.relative_to(self.root).as_posix()}/**"] if self.data.is_relative_to(self.root) else []
         return (*self.settings.knowledge[knowledge].exclude, *data, *own)
 

@@ -23,7 +23,8 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings, Els
     sources: Texts = Field(
         description="Files, as patterns relative to the app folder; `**` is any depth. Default: `docs/**/*` in an "
         "app folder with `docs/`, else every file, or none where there is another source. Penstock's own files "
-        "(`penstock.toml`, `prompts/`, `evals/`, `flows.py`, `.penstock/`) are never documents.",
+        "(`penstock.toml`, `prompts/`, `evals/`, `flows.py`, `.penstock/`) are never documents; without a "
+        "`penstock.toml` those are `evals/golden.jsonl` and `.penstock/`.",
     )
     exclude: Texts = Field((), description="Files to leave out, as patterns like those of `sources`.")
     watch: bool = Field(False, description="Whether a running server takes in files as soon as they change.")
