@@ -7,11 +7,11 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from support.grounding import documents, encoder
+from support.grounding import asking, documents, encoder
 
 from penstock.errors import ConfigError
 from penstock.knowledge.abstain import AppCalibration, calibration
-from penstock.knowledge.answer import AnswerSettings
+from penstock.knowledge.answer import AnswerSettings, GroundedApp
 from penstock.knowledge.calibrating import (
     FEWEST,
     KEPT,
@@ -23,7 +23,6 @@ from penstock.knowledge.calibrating import (
     read_golden,
     write_calibration,
 )
-from penstock.knowledge.evidence import EvidenceFinder, SentenceVectors
 from penstock.models.encoders.sentence import SentenceEncoder
 
 ABOUT = AppCalibration(
@@ -115,6 +114,7 @@ async def test_a_question_is_less_answered_without_its_document(embedder: Senten
         Golden(question="Who won?", answerable=False),
     ]
     async with documents(tmp_path, embedder) as base:
-        asked = await ask_all(base, EvidenceFinder(SentenceVectors(embedder), calibration()), questions)
+        app = GroundedApp("handbook", base, embedder, None, AnswerSettings(fitted=ABOUT))
+        asked = await ask_all(app, questions, asking())
     assert [case.answerable for case in asked] == [True, False, False]
     assert asked[0].probability > 2 * asked[1].probability

@@ -11,9 +11,10 @@ import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.output import is_terminal, note, say, say_json
-from penstock.errors import ConfigError
+from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
+    from penstock.client import Server
     from penstock.config import AppFolder
     from penstock.knowledge.calibrating import Fitted, Golden, Step
 
@@ -34,23 +35,21 @@ def calibrate(
 ) -> None:
     """Fit when to say that the documents do not say, on the app's own questions.
 
-    Each question is asked of all documents, and again of all but its own, which do not answer it.
+    Each question is asked of all documents, and again of all but its own, which do not answer it. A server that
+    runs takes over what comes of it.
     """
-    from penstock.cli.installation import check_before_start, pulled_embedders
-    from penstock.cli.pulling import fetch_models
-    from penstock.client import running_server
+    from penstock.client import Server, running_server
     from penstock.config import load
-    from penstock.knowledge.calibrating import read_golden
+    from penstock.knowledge.calibrating import read_golden, write_calibration
 
     folder = load(path)
-    if server := running_server(folder):
-        raise ConfigError(
-            f"the server at {server.url} has the documents open.", hint="Stop it, calibrate, and start it again."
-        )
     golden = read_golden(questions or folder.root / "evals" / "golden.jsonl")
-    check_before_start(folder)
-    fetch_models(pulled_embedders(folder))
-    fitted, file = asyncio.run(_fit(folder, golden))
+    running = running_server(folder)
+    server = Server.of(running) if running else None
+    fitted = _fit_served(server, folder, golden) if server else _fit(folder, golden)
+    file = write_calibration(folder.data, fitted.calibration)
+    if server is not None:
+        _take_over(server)
     if as_json:
         say_json(fitted)
         return
@@ -60,31 +59,42 @@ def calibrate(
         note(f"`threshold = {folder.settings.app.threshold:g}` under [app] still holds; take it out to use this.")
 
 
-async def _fit(folder: AppFolder, golden: tuple[Golden, ...]) -> tuple[Fitted, Path]:
-    from penstock.clock import SYSTEM_CLOCK
-    from penstock.knowledge.abstain import AppCalibration, calibration
-    from penstock.knowledge.calibrating import ask_all, check_enough, fit, write_calibration
-    from penstock.knowledge.evidence import EvidenceFinder, SentenceVectors
+def _fit_served(server: Server, folder: AppFolder, golden: tuple[Golden, ...]) -> Fitted:
+    import msgspec
+
+    from penstock.cli.knowing import named
+    from penstock.knowledge.calibrating import Fitted
+
+    body = {"questions": msgspec.to_builtins(golden)}
+    return msgspec.convert(server.post(f"/api/v1/knowledge/{named(folder, '')}/calibrate", body), Fitted)
+
+
+def _fit(folder: AppFolder, golden: tuple[Golden, ...]) -> Fitted:
+    from penstock.cli.installation import check_before_start, pulled_embedders
+    from penstock.cli.knowing import named
+    from penstock.cli.pulling import fetch_models
+    from penstock.exchange import LOCAL
+    from penstock.http.api.calibrate import fitted
+    from penstock.knowledge.calibrating import check_enough
     from penstock.platform import Platform
 
     check_enough(golden)
-    async with Platform.open(folder) as platform:
-        await platform.ingest()
-        ((name, base),) = platform.knowledge.items()
-        embedder = platform.services.embedders[folder.settings.knowledge[name].embedder]
-        cases = await ask_all(base, EvidenceFinder(SentenceVectors(embedder), calibration()), golden)
-        about = AppCalibration(
-            threshold=0.0,
-            shift=0.0,
-            knowledge=name,
-            generation=base.generation(),
-            embedder=embedder.fingerprint,
-            answerable=0,
-            unanswerable=0,
-            fitted_us=SYSTEM_CLOCK.now_us(),
-        )
-        fitted = fit(cases, about)
-        return fitted, write_calibration(folder.data, fitted.calibration)
+    check_before_start(folder)
+    fetch_models(pulled_embedders(folder))
+
+    async def run() -> Fitted:
+        async with Platform.open(folder) as platform:
+            await platform.ingest()
+            return await fitted(platform.services, LOCAL, named(folder, ""), golden)
+
+    return asyncio.run(run())
+
+
+def _take_over(server: Server) -> None:
+    try:
+        server.post("/api/v1/config/reload", {})
+    except PenstockError as error:
+        note(f"The server that runs goes on as before: {error}")
 
 
 def _show(fitted: Fitted) -> None:

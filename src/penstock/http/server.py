@@ -27,6 +27,7 @@ from penstock.http.answering import Running
 from penstock.http.api import (
     audit,
     cache,
+    calibrate,
     config,
     costs,
     feedback,
@@ -57,6 +58,7 @@ API: list[ApiRoute] = [
     *knowledge.ROUTES,
     *ingestion.ROUTES,
     *search.ROUTES,
+    *calibrate.ROUTES,
     *gaps.ROUTES,
     *models.ROUTES,
     *keys.ROUTES,

@@ -32,7 +32,7 @@ from penstock.knowledge.answering.constrained import Constrained, Held, Holding
 from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
 from penstock.knowledge.answering.rewriting import Rewriter
-from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings
+from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings, Search
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
 from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered
 from penstock.knowledge.composing import question_of
@@ -116,10 +116,8 @@ class GroundedApp:
         self._model = model
         self.settings = settings
         self._vectors = SentenceVectors(embedder)
-        self.finder = EvidenceFinder(self._vectors, calibration().for_app(settings.fitted))
-        rounds = RoundSettings(rounds=settings.rounds, threshold=settings.least)
-        rewrite = Rewriter(model, rewrite_prompt()).query if settings.rewrites and model is not None else None
-        self._rounds = Rounds(knowledge, self.finder, rounds, rewrite)
+        self._rewriter = Rewriter(model, rewrite_prompt()) if settings.rewrites and model is not None else None
+        self._rounds = self.rounds_over(knowledge.search, settings.fitted)
         self._citing = Citing(Quoting(knowledge))
 
     @property
@@ -134,6 +132,22 @@ class GroundedApp:
     @property
     def knowledge(self) -> KnowledgeBase:
         return self._knowledge
+
+    @property
+    def finder(self) -> EvidenceFinder:
+        """Ranks what its searches find."""
+        return self._rounds.finder
+
+    @property
+    def embedder(self) -> Embedder:
+        return self._vectors.embedder
+
+    def rounds_over(self, search: Search, fitted: AppCalibration | None) -> Rounds:
+        """How it looks for evidence, in another search, or with probabilities that are corrected otherwise."""
+        finder = EvidenceFinder(self._vectors, calibration().for_app(fitted))
+        least = replace(self.settings, fitted=fitted).least
+        rewrite = None if self._rewriter is None else self._rewriter.query
+        return Rounds(search, finder, RoundSettings(rounds=self.settings.rounds, threshold=least), rewrite)
 
     async def warm(self) -> None:
         """Searches and ranks once for nobody, so that the first question does not wait for what loads then."""

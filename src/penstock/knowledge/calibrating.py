@@ -3,10 +3,10 @@
     evals/golden.jsonl      {"question": "How long may a product be returned?", "documents": ["returns.md"]}
                             {"question": "Who won the cup?", "answerable": false}
 
-A question is asked twice: of all documents, which answer it, and of all but its own, which do not. What those are
-is `documents`, or else the document of the best passage. From the probabilities of both come a shift of the
-logistic function's bias and the threshold: of those that keep most answerable questions answered, the one that
-decides most questions rightly when both kinds weigh the same.
+A question is asked twice, each time in as many rounds as the app takes: of all documents, which answer it, and of
+all but its own, which do not. What those are is `documents`, or else the document of the best passage. From the
+probabilities of both come a shift of the logistic function's bias and the threshold: of those that keep most
+answerable questions answered, the one that decides most questions rightly when both kinds weigh the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.errors import ConfigError
+from penstock.exchange import Exchange, Message
 from penstock.knowledge.abstain import AppCalibration, calibration
-from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
-from penstock.knowledge.evidence import SEARCHED, EvidenceFinder
+from penstock.knowledge.answer import GroundedApp
+from penstock.knowledge.answering.rounds import Search
+from penstock.knowledge.base import EVERYTHING, Query
+from penstock.knowledge.evidence import SEARCHED, Evidence
 from penstock.knowledge.values import SearchResult
+from penstock.seams import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -104,23 +108,51 @@ def read_golden(path: Path) -> tuple[Golden, ...]:
     return tuple(found)
 
 
-async def ask_all(base: KnowledgeBase, finder: EvidenceFinder, questions: Sequence[Golden]) -> list[Case]:
+async def calibrate(app: GroundedApp, questions: Sequence[Golden], exchange: Exchange, now_us: int) -> Fitted:
+    """Asks the questions for whoever `exchange` is of, and fits. Raises `ConfigError` for too few of them."""
+    check_enough(questions)
+    about = AppCalibration(
+        threshold=0.0,
+        shift=0.0,
+        knowledge=app.knowledge.name,
+        generation=app.knowledge.generation(),
+        embedder=app.embedder.fingerprint,
+        answerable=0,
+        unanswerable=0,
+        fitted_us=now_us,
+    )
+    return fit(await ask_all(app, questions, exchange), about)
+
+
+async def ask_all(app: GroundedApp, questions: Sequence[Golden], exchange: Exchange) -> list[Case]:
     """Each question of all documents, and the answerable ones of all but their own."""
+    search = app.knowledge.search
     cases: list[Case] = []
     for golden in questions:
-        found = await base.search(Query(text=golden.question, reader=EVERYTHING, limit=LEFT_OUT))
-        whole = await finder.find(golden.question, first(found))
+        whole = await evidence_in(app, search, golden, exchange)
         cases.append(Case(golden.question, golden.answerable, whole.probability))
         if golden.answerable and whole.passages:
-            own = golden.documents or (whole.ranked[0].sentence.hit.document if whole.ranked else "",)
-            rest = tuple(hit for hit in found.hits if hit.document not in own)
-            without = await finder.find(golden.question, first(replace(found, hits=rest)))
+            own = golden.documents or tuple(ranked.sentence.hit.document for ranked in whole.ranked[:1])
+            without = await evidence_in(app, leaving_out(search, own), golden, exchange)
             cases.append(Case(golden.question, False, without.probability))
     return cases
 
 
-def first(found: SearchResult) -> SearchResult:
-    return replace(found, hits=found.hits[:SEARCHED])
+async def evidence_in(app: GroundedApp, search: Search, golden: Golden, exchange: Exchange) -> Evidence:
+    """What an app finds in a search, with the probabilities of the parameters that ship."""
+    query = Query(text=golden.question, reader=EVERYTHING, limit=SEARCHED)
+    exchange = exchange.replace(messages=(Message("user", golden.question),))
+    return (await app.rounds_over(search, None).find(query, exchange)).evidence
+
+
+def leaving_out(search: Search, documents: Sequence[str]) -> Search:
+    """A search that knows nothing of some documents."""
+
+    async def others(query: Query, tracer: Tracer | None = None) -> SearchResult:
+        found = await search(replace(query, limit=LEFT_OUT), tracer)
+        return replace(found, hits=tuple(hit for hit in found.hits if hit.document not in documents)[: query.limit])
+
+    return others
 
 
 def fit(cases: Sequence[Case], about: AppCalibration) -> Fitted:

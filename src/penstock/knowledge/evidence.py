@@ -94,7 +94,7 @@ class SentenceVectors:
     """The vectors of sentences, remembered for those met lately: popular passages come back."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
 
     async def of(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], int]:
@@ -104,7 +104,7 @@ class SentenceVectors:
         found = {key: self._known[key] for key in keys if key not in new}
         tokens = 0
         if new:
-            embeddings = await self._embedder.embed(list(new.values()), urgent=True)
+            embeddings = await self.embedder.embed(list(new.values()), urgent=True)
             found.update(zip(new, embeddings.vectors, strict=True))
             tokens = embeddings.tokens
         self._known.update(found)

@@ -19,7 +19,7 @@ from penstock.errors import PenstockError
 from penstock.exchange import Exchange
 from penstock.knowledge.abstain import present
 from penstock.knowledge.answering.hops import bridged, covered, found_names, missing_names, parts_of
-from penstock.knowledge.base import KnowledgeBase, Query
+from penstock.knowledge.base import Query
 from penstock.knowledge.evidence import PASSAGES, Evidence, EvidenceFinder, Ranked
 from penstock.knowledge.question import leans_on_context
 from penstock.knowledge.terms import terms
@@ -29,7 +29,9 @@ from penstock.seams import Tracer
 ENOUGH = 0.7
 """The share of a part's words in one sentence and the one before from which on it counts as found."""
 
-Rewrite = Callable[[str, Evidence], Awaitable[str]]
+Search = Callable[[Query, Tracer | None], Awaitable[SearchResult]]
+
+Rewrite = Callable[[Exchange, str, Evidence], Awaitable[str]]
 """A model's better query for a question of which this was found; "" for none."""
 
 
@@ -69,17 +71,13 @@ class RoundSettings(Struct, frozen=True, kw_only=True):
 
 
 class Rounds:
-    """Searches one knowledge base until enough is found. `rewrite` lets a model word the next query."""
+    """Searches until enough is found. `rewrite` lets a model word the next query."""
 
     def __init__(
-        self,
-        knowledge: KnowledgeBase,
-        finder: EvidenceFinder,
-        settings: RoundSettings,
-        rewrite: Callable[[Exchange, str, Evidence], Awaitable[str]] | None = None,
+        self, search: Search, finder: EvidenceFinder, settings: RoundSettings, rewrite: Rewrite | None = None
     ) -> None:
-        self._knowledge = knowledge
-        self._finder = finder
+        self._search = search
+        self.finder = finder
         self._settings = settings
         self._rewrite = rewrite
 
@@ -110,7 +108,7 @@ class Rounds:
             if span is not None:
                 span.set(**{"penstock.round": number, "penstock.round.reason": wanted.reason})
             tracer = exchange.tracer if span is None else span.tracer
-            found = await self._knowledge.search(query, tracer)
+            found = await self._search(query, tracer)
             if before and not wanted.part:
                 found = joined(before[0].found, found)
             question = wanted.part or (before[0].query if before else query.text)
@@ -123,9 +121,9 @@ class Rounds:
 
     async def _rank(self, question: str, found: SearchResult, tracer: Tracer | None) -> Evidence:
         if tracer is None:
-            return await self._finder.find(question, found)
+            return await self.finder.find(question, found)
         with tracer.span("evidence", "reranker", question=question) as span:
-            evidence = await self._finder.find(question, found)
+            evidence = await self.finder.find(question, found)
             span.set(**evidence_attributes(evidence, self._settings.threshold))
             return evidence
 
