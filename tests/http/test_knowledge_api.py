@@ -50,6 +50,16 @@ async def test_bases_and_documents_are_listed_with_counts_and_reasons(api: Clien
     assert [row["path"] for row in named["data"]] == ["reports/Größe & Länge.txt"]
 
 
+async def test_how_vectors_are_searched_is_listed(api: Client) -> None:
+    await api("GET", "/manuals/search?q=wheel")
+    _, bases = await api("GET")
+    (base,) = bases["data"]
+    index = base["index"]
+    assert (index["generation"], index["rows"]) == (1, base["counts"]["chunks"])
+    assert (index["graph_rows"], index["recall"], index["note"]) == (0, None, "")
+    assert index["bytes"] >= index["rows"] * 2
+
+
 async def test_a_hit_is_the_range_of_the_document_that_it_names(api: Client) -> None:
     _, by_address = await api("GET", "/manuals/search?q=turn+the+wheel&limit=2")
     status, by_body = await api("POST", "/manuals/search", json={"q": "turn the wheel", "limit": 2})

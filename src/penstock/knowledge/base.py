@@ -38,6 +38,7 @@ from penstock.knowledge.stores.pushed import PushedStore
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
+from penstock.knowledge.stores.vectors.index import IndexStats
 from penstock.knowledge.values import (
     EVERYTHING,
     Document,
@@ -68,6 +69,7 @@ __all__ = [
     "FileProblem",
     "Heading",
     "Hit",
+    "IndexStats",
     "IngestProgress",
     "IngestSummary",
     "KnowledgeBase",
@@ -255,6 +257,11 @@ class KnowledgeBase:
     def warm(self) -> None:
         """Loads the vectors, so that the first question need not wait for them."""
         self._searcher.warm()
+
+    def index(self, reader: Reader) -> IndexStats | None:
+        """How the vectors are searched; `None` while none are in memory, and for who may not find everything:
+        its numbers are of all passages."""
+        return self._searcher.stats() if reader.tags is None else None
 
     def use(self, settings: SearchSettings) -> None:
         """How searches go from now on, where a query does not say."""

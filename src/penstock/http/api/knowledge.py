@@ -21,6 +21,7 @@ from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, r
 from penstock.knowledge.base import (
     DocumentRow,
     Heading,
+    IndexStats,
     KnowledgeBase,
     KnowledgeCounts,
     Status,
@@ -32,10 +33,12 @@ MAX_TEXT = 1_000_000
 
 
 class KnowledgeItem(Struct, frozen=True, kw_only=True):
-    """One knowledge base and what its published generation holds."""
+    """One knowledge base and what its published generation holds. `index` says how its vectors are searched, where
+    they are in memory, to who may find every document."""
 
     name: str
     counts: KnowledgeCounts
+    index: IndexStats | None = None
 
 
 class KnowledgeList(Struct, frozen=True, kw_only=True):
@@ -95,7 +98,10 @@ async def list_knowledge(request: Request) -> Response:
     principal = principal_of(request)
     readable, reader = services.readable(principal), reader_of(principal)
     items = await asyncio.to_thread(
-        lambda: tuple(KnowledgeItem(name=name, counts=base.counts(reader)) for name, base in readable.items())
+        lambda: tuple(
+            KnowledgeItem(name=name, counts=base.counts(reader), index=base.index(reader))
+            for name, base in readable.items()
+        )
     )
     return reply(KnowledgeList(data=items))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from penstock.knowledge.search.mixing import Candidates, Weighed, joined
 from penstock.knowledge.search.words import WordSearch
 from penstock.knowledge.stores.records import Published
-from penstock.knowledge.stores.vectors.index import VectorIndex
+from penstock.knowledge.stores.vectors.index import IndexStats, VectorIndex
 from penstock.knowledge.values import Query, Scope
 from penstock.seams import VectorHits
 
@@ -51,6 +51,8 @@ class SearchedVectors(Protocol):
     def index(self, generation: int) -> VectorIndex | None: ...
 
     def loaded(self, generation: int) -> VectorIndex | None: ...
+
+    def stats(self) -> IndexStats | None: ...
 
     def warm(self) -> None: ...
 

@@ -30,6 +30,7 @@ from penstock.knowledge.search.words import Allowed, TermCounts, passages_with, 
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published
 from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.stores.vectors.index import IndexStats
 from penstock.knowledge.values import Hit, Query, Scope, SearchResult
 from penstock.seams import Embedder, Tracer
 
@@ -66,6 +67,10 @@ class Searcher:
     def warm(self) -> None:
         """Loads the vectors of the published generation, so that the first question does not wait for them."""
         self._vectors.warm()
+
+    def stats(self) -> IndexStats | None:
+        """How vectors are searched in this process; `None` while none are in memory."""
+        return self._vectors.stats()
 
     def forget(self) -> None:
         """Drops what is in memory, and the file of the graph: both are made anew."""

@@ -20,7 +20,7 @@ from penstock.knowledge.stores.external.base import ExternalStore
 from penstock.knowledge.stores.points import Stored
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
-from penstock.knowledge.stores.vectors.index import VectorIndex
+from penstock.knowledge.stores.vectors.index import IndexStats, VectorIndex
 from penstock.knowledge.values import Scope
 from penstock.seams import VectorHits, VectorPoint
 
@@ -163,6 +163,10 @@ class MirroredVectors:
 
     def loaded(self, generation: int) -> VectorIndex | None:
         return None
+
+    def stats(self) -> IndexStats | None:
+        """Of what is searched here, because it is not there yet."""
+        return self._here.stats()
 
     def forget(self) -> None:
         self._here.forget()
