@@ -13,10 +13,14 @@ from penstock.exchange import Exchange, Message
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Sources
+from penstock.knowledge.why import explain
 from penstock.models.encoders.sentence import SentenceEncoder
 
 EVERY = 12
 """Of XQuAD's 1,190 questions, every twelfth is asked."""
+
+AMONG = 30
+"""Of those the first, whose answers are told apart from those of the paragraphs before and between."""
 
 
 @pytest.fixture
@@ -70,6 +74,28 @@ async def test_questions_on_wikipedia_paragraphs(
     assert first / len(asked) >= 0.9
     assert contains / len(asked) >= 0.8
     assert cites / len(asked) >= 0.88
+
+
+async def test_an_answer_hangs_on_the_paragraph_that_has_it(
+    shared_data: Path, tmp_path: Path, encoder: SentenceEncoder
+) -> None:
+    asked = write_paragraphs(shared_data / "qa" / "xquad.en.json", tmp_path / "paragraphs")
+    files = {file for _, file, _ in asked[:AMONG]}
+    for paragraph in (tmp_path / "paragraphs").iterdir():
+        if paragraph.name > max(files):
+            paragraph.unlink()
+    base = KnowledgeBase.open(tmp_path / "knowledge.db", "docs", encoder)
+    await base.ingest(Sources(tmp_path / "paragraphs"))
+    app = GroundedApp("docs", base, encoder, None, AnswerSettings(mode="quote"))
+    first = 0
+    for question, file, _ in asked[:AMONG]:
+        exchange = Exchange(
+            id=new_id("req"), trace_id=new_trace_id(), model="docs", messages=(Message("user", question),)
+        )
+        told = await explain(app, exchange, None)
+        first += told.passages[0].document == file
+    base.close()
+    assert first / AMONG >= 0.85
 
 
 async def test_long_documents_are_cut_into_passages_that_stand_in_them(

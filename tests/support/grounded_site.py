@@ -11,6 +11,7 @@ from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import Registry, Target
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
 from penstock.knowledge.base import KnowledgeBase, Sources
+from penstock.seams import Embedder
 from penstock.testing import FakeProvider
 from support.hash_embedder import HashEmbedder
 from support.keyed_site import OTHER, KeyedSite, keyed_site
@@ -21,13 +22,13 @@ SECRET = "A night in the harbour costs nothing for Mara Lindqvist."
 
 
 @asynccontextmanager
-async def grounded_site(folder: Path) -> AsyncIterator[KeyedSite]:
+async def grounded_site(folder: Path, embedder: Embedder | None = None) -> AsyncIterator[KeyedSite]:
     """Open to the project `team-b`, too. Everything is answered, for the threshold is 0."""
     docs = folder / "papers"
     docs.mkdir()
     (docs / "fees.txt").write_text(OPEN)
     (docs / "boats.txt").write_text("Boats leave at noon. A ticket for the boat costs three euros.")
-    embedder = HashEmbedder(dimensions=128)
+    embedder = embedder or HashEmbedder(dimensions=128)
     base = KnowledgeBase.open(folder / "papers.db", "papers", embedder)
     async with keyed_site(folder) as it:
         await base.ingest(Sources(docs))
