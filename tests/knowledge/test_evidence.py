@@ -54,6 +54,26 @@ def test_every_candidate_is_verbatim(text: str, start: int) -> None:
         assert sentence.text == sentence.text.strip()
 
 
+async def test_a_row_of_a_table_is_quoted_alone_and_knows_its_columns() -> None:
+    text = (
+        "Every route says who may call it.\n\nRoute | What it does | Role\n"
+        "POST /rollback | Shows an earlier generation (by default the one before). It stays. | admin\n"
+        "POST /publish | Shows a generation, by default the newest. | admin\n\nOther words."
+    )
+    found = {sentence.text: sentence for sentence in candidates_of([hit(text)])}
+    row = "POST /rollback | Shows an earlier generation (by default the one before). It stays. | admin"
+    assert row in found and "POST /publish | Shows a generation, by default the newest. | admin" in found
+    assert text[found[row].start : found[row].end] == row
+    last = found["POST /publish | Shows a generation, by default the newest. | admin"]
+    assert set(terms("Route Role")) <= last.around.before
+    assert not set(terms("rollback")) & last.around.before
+    finder = EvidenceFinder(SentenceVectors(FakeEmbedder()), calibration())
+    vector = (await FakeEmbedder().embed(["x"])).vectors[0]
+    result = SearchResult(hits=(hit(text),), generation=1, vector=vector)
+    evidence = await finder.find("How do I show an earlier generation, by rollback?", result)
+    assert evidence.best(1)[0].sentence.text == row
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -34,6 +34,17 @@ def sentences(text: str) -> list[str]:
         ("Buy:\n- one apple\n- two pears\n1. Pay", ["Buy:", "- one apple", "- two pears", "1. Pay"]),
         ("# Heading\nText.", ["# Heading", "Text."]),
         ("| a | 1. | b |\n| c | 2 | d |", ["| a | 1. | b |", "| c | 2 | d |"]),
+        (
+            "Roles:\nname | what it may do | since\nviewer | Sees all. May ask (by default). | 1.0\nadmin |  | 2",
+            [
+                "Roles:",
+                "name | what it may do | since",
+                "viewer | Sees all. May ask (by default). | 1.0",
+                "admin |  | 2",
+            ],
+        ),
+        ("Use a | b here. Then\ngo on.", ["Use a | b here.", "Then\ngo on."]),
+        ("a | b\nc | d. E |\n\nText. More.", ["a | b", "c | d. E |", "Text.", "More."]),
         ("", []),
         (" \n\t ", []),
     ],

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from penstock.knowledge.abstain import Calibration, Fit, probability, specific_share
 from penstock.knowledge.question import Question, analyse
 from penstock.knowledge.ranking import Idf, Measures, Neighbourhood, idf_of, measure
-from penstock.knowledge.sentences import split_sentences
+from penstock.knowledge.sentences import split_sentences, table_rows
 from penstock.knowledge.terms import terms
 from penstock.knowledge.values import Hit, SearchResult
 from penstock.seams import Embedder
@@ -156,7 +156,10 @@ def affordable(texts: Sequence[str]) -> int:
 
 
 def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:
-    """The sentences of passages that can be quoted. Headings, questions and what has no words are context only."""
+    """The sentences of passages that can be quoted. Headings, questions and what has no words are context only.
+
+    What stands before a row is the first row of its table, which as a rule names the columns.
+    """
     seen: set[str] = set()
     for at, hit in enumerate(hits):
         spans = split_sentences(hit.text)
@@ -164,11 +167,15 @@ def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:
         about = " ".join((hit.title, *hit.heading))
         around = [frozenset(terms(part)) for part in (about, *parts, "")]
         passage = frozenset[str]().union(*around)
+        tables = {row.start: row.table for row in table_rows(hit.text, 0, len(hit.text))}
+        numbers = {span.start: number for number, span in enumerate(spans)}
         for number, (span, part) in enumerate(zip(spans, parts, strict=True)):
             quote = part[_marker(part) :]
             if not _quotable(part, quote, (hit.title, *hit.heading)) or quote in seen:
                 continue
             seen.add(quote)
+            head = tables.get(span.start, span.start)
+            before = number if head == span.start else numbers.get(head, number - 1) + 1
             cosine = hit.vector_score if hit.vector_score is not None else 0.0
             yield Sentence(
                 hit,
@@ -176,7 +183,7 @@ def candidates_of(hits: Sequence[Hit]) -> Iterator[Sentence]:
                 hit.start + span.end - len(quote),
                 hit.start + span.end,
                 quote,
-                Neighbourhood(around[number], around[number + 2], passage, cosine, hit.text_score),
+                Neighbourhood(around[before], around[number + 2], passage, cosine, hit.text_score),
             )
 
 

@@ -48,6 +48,10 @@ BLOCK_BREAK = re.compile(
     """,
     re.VERBOSE,
 )
+LINE = re.compile(r"\S[^\n]*")
+CELLS = re.compile(r" \|(?: |$)")
+"""Between two cells of a row, as tables are written by what reads files; `$` is the end of the line."""
+
 HEADING_END = re.compile(r"^[^\S\n]*#{1,6}\s[^\n]*(\n\s*)", re.MULTILINE)
 QUOTED = re.compile(r"[。！？]+[」』》]+$")
 """The end of a quotation; the sentence around it goes on: 「はい。」と言った。"""
@@ -100,26 +104,68 @@ STARTERS = _words(
 def split_sentences(text: str, start: int = 0, end: int | None = None) -> tuple[SentenceSpan, ...]:
     """The sentences of `text[start:end]`, in order and without overlap, with offsets into `text`.
 
-    Every character that is not white space is in exactly one of them.
+    Every character that is not white space is in exactly one of them. A row of a table is one.
     """
     limit = len(text) if end is None else min(end, len(text))
     spans: list[SentenceSpan] = []
-    for low, high in _blocks(text, max(start, 0), limit):
-        for first, last in _ends(text, low, high):
+    rows = list(table_rows(text, max(start, 0), limit))
+    begun = {row.start for row in rows}
+    for low, high in _blocks(text, max(start, 0), limit, rows):
+        whole = low in begun and high - low <= LONGEST
+        for first, last in ((low, high),) if whole else _ends(text, low, high):
             spans.extend(_short_enough(text, first, last))
     return tuple(spans)
 
 
-def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+class TableRow(Struct, frozen=True):
+    """A line of a table, and where in the text the first line of that table begins."""
+
+    start: int
+    end: int
+    table: int
+
+
+def table_rows(text: str, start: int, end: int) -> Iterator[TableRow]:
+    """Lines of cells that follow on one another; a line that stands alone may be anything."""
+    if text.find(" |", start, end) < 0:
+        return
+    run: list[tuple[int, int]] = []
+    for match in LINE.finditer(text, start, end):
+        if run and text[run[-1][1] : match.start()].count("\n") != 1:
+            yield from _table(run)
+            run = []
+        if CELLS.search(text, match.start(), match.end()):
+            run.append(match.span())
+        else:
+            yield from _table(run)
+            run = []
+    yield from _table(run)
+
+
+def _table(run: list[tuple[int, int]]) -> list[TableRow]:
+    return [TableRow(low, high, run[0][0]) for low, high in run] if len(run) > 1 else []
+
+
+def _blocks(text: str, start: int, end: int, rows: list[TableRow]) -> Iterator[tuple[int, int]]:
     """Paragraphs, headings, list items and table rows."""
     breaks = {(match.start(), match.end()) for match in BLOCK_BREAK.finditer(text, start, end)}
     breaks |= {match.span(1) for match in HEADING_END.finditer(text, start, end)}
+    for row in rows:
+        breaks.add((_line_before(text, row.start, start), row.start))
+        breaks.add((row.end, row.end))
     at = start
     for low, high in sorted(breaks):
         if low >= at:
             yield at, low
             at = high
     yield at, end
+
+
+def _line_before(text: str, at: int, start: int) -> int:
+    """Where the white space before a position begins, not before `start`."""
+    while at > start and text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _ends(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
