@@ -14,7 +14,6 @@ import asyncio
 import random
 from collections import Counter
 from math import comb
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -51,8 +50,7 @@ def grouped(vectors: NDArray[np.float32], bound: float) -> list[int]:
     return labels
 
 
-async def run(path: Path) -> None:
-    data = msgspec.json.decode(path.read_bytes())
+async def run(data: dict[str, list[list[str]]]) -> None:
     by_intent: dict[str, list[str]] = {}
     for text, intent in data["train"]:
         by_intent.setdefault(intent, []).append(text)
@@ -81,4 +79,4 @@ async def run(path: Path) -> None:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
-    asyncio.run(run(DATA / "intents" / "clinc_full.json"))
+    asyncio.run(run(msgspec.json.decode((DATA / "intents" / "clinc_full.json").read_bytes())))

@@ -165,8 +165,8 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 class Constraint(Struct, frozen=True):
-    """What the answer must match: `kind` "json_schema" (source is a JSON text), "regex", or, for what Penstock makes
-    itself for local models, "ebnf", a grammar with the rule `root`.
+    """What the answer must match: `kind` "json_schema" (source is a JSON text), "regex", or, for what Penstock
+    makes itself for local models, "ebnf", a grammar with the rule `root`.
 
     `name` and `description` tell the model what a schema is for; `strict` is whether the caller said that it must
     be followed (`None` for nothing said: local models follow every schema).

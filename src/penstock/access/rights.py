@@ -95,7 +95,9 @@ def check_words(wanted: NewKey) -> None:
     for group in wanted.groups:
         if not group.strip() or len(group) > LONGEST_PATTERN or not group.isprintable():
             raise InvalidRequest(
-                f"{group[:40]!r} is no name of a group.", hint="Write it as documents name it: 'hr'.", param="groups"
+                f"{group[:40]!r} is no name of a group.",
+                hint="Write it as documents name it: 'hr'.",
+                param="groups",
             )
 
 

@@ -60,8 +60,8 @@ class OidcSettings(Table):
     groups: str | None = Field(
         None,
         min_length=1,
-        description="Claim of the ID token with the groups that somebody is in, such as `groups`; a dot goes into a "
-        "table. They open the documents that are only for those groups. Default: nobody is in any.",
+        description="Claim of the ID token with the groups that somebody is in, such as `groups`; a dot goes into "
+        "a table. They open the documents that are only for those groups. Default: nobody is in any.",
     )
     domains: Texts = Field(
         (), description="Only accounts with a verified e-mail address of these domains. Default: all."
