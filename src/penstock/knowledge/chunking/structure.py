@@ -62,7 +62,7 @@ def word_likeness(document: MeasuredText, grains: Sequence[Unit]) -> WordLikenes
 def grains_of(document: MeasuredText, blocks: Sequence[Block], limit: int, split: Splitter) -> list[Unit]:
     """The document in units that are worth comparing: short ones (list items, lines) together with the next."""
     return [
-        msgspec.structs.replace(merged(run), section=number)
+        merged(run, number)
         for number, section in enumerate(sections(units_of(document, blocks, limit, split)))
         for run in grown(section, limit)
     ]

@@ -19,7 +19,7 @@ from penstock.knowledge.sentences import split_sentences
 WORD = re.compile(r"\S+")
 
 
-class Unit(Struct, frozen=True):
+class Unit(Struct, frozen=True, gc=False):
     """A range that stays whole, its tokens, and the headings above it.
 
     `opens` marks a heading itself, `first` what begins a block; `section` counts from heading to heading.
@@ -34,7 +34,7 @@ class Unit(Struct, frozen=True):
     section: int = 0
 
 
-class Piece(Struct, frozen=True):
+class Piece(Struct, frozen=True, gc=False):
     """A part of a block, and what it stands under within the block (the class of a method)."""
 
     start: int
@@ -80,17 +80,17 @@ def packed(units: Sequence[Unit], limit: int) -> Iterator[list[Unit]]:
         yield run
 
 
-def merged(units: Sequence[Unit]) -> Unit:
+def merged(units: Sequence[Unit], section: int = 0) -> Unit:
     """One unit of several, under the headings that those share which are not headings themselves."""
     paths = [unit.heading for unit in units if not unit.opens] or [units[-1].heading]
     return Unit(
         units[0].start,
         units[-1].end,
-        sum(unit.tokens for unit in units),
+        sum([unit.tokens for unit in units]),
         shared(paths),
         units[-1].opens,
         units[0].first,
-        units[0].section,
+        section,
     )
 
 
@@ -114,14 +114,13 @@ def covering(text: str, blocks: Sequence[Block]) -> Iterator[Block]:
         at = max(at, block.end)
 
 
-def stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def stripped(text: str, start: int, end: int) -> tuple[tuple[int, int], ...]:
     """The range without white space around it, if anything is left."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    if start < end:
-        yield start, end
+    return ((start, end),) if start < end else ()
 
 
 def pieces(document: MeasuredText, block: Block, limit: int) -> Iterator[Piece]:

@@ -18,7 +18,7 @@ REVISION = 2
 """Of the chunkers, as part of the recipe: raised when they would cut the same text otherwise."""
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     """A piece of a document's structure: characters `start` to `end`; `level` is 1 to 6 for headings, else 0."""
 
     kind: BlockKind
@@ -27,7 +27,7 @@ class Block(Struct, frozen=True):
     level: int = 0
 
 
-class Passage(Struct, frozen=True):
+class Passage(Struct, frozen=True, gc=False):
     """Characters `start` to `end` of a text, and the headings it stands under.
 
     `parent` is the range that is read where this passage is found, `None` where it stands for itself.
