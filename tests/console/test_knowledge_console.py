@@ -1,5 +1,6 @@
 """The pages of a knowledge base with a past, in a real browser: what they show, and what can be done on them."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from playwright.sync_api import Page, expect
 from support.browser import PHONE, OpenPage, Site
 from support.knowledge_site import SECRET, open_knowledge_site
 
-from penstock.knowledge.base import EVERYTHING
+from penstock.errors import Conflict
+from penstock.knowledge.base import EVERYTHING, IngestProgress, IngestSummary, Progress
+from penstock.knowledge.ingestion.records import RULES, RunOptions
+from penstock.knowledge.values import ignore_progress
 
 AUDIT = (Path(__file__).parents[1] / "support" / "audit.js").read_text()
 LOOKS: dict[str, dict[str, Any]] = {
@@ -103,6 +107,38 @@ def test_a_run_is_started_here_and_reports(open_page: OpenPage, site: Site) -> N
     expect(page.locator(".runs tbody tr").first).to_contain_text("1 source left as it was")
     run = site.do(site.services.knowledge["manuals"].runs.latest(1))[0]
     assert (run.trigger, run.state) == ("api", "partial")
+
+
+def test_a_run_at_work_says_how_far_it_is_and_can_be_ended(open_page: OpenPage, site: Site) -> None:
+    base = site.services.knowledge["manuals"]
+    working: list[asyncio.Task[IngestSummary]] = []
+
+    async def hang(note: Progress) -> IngestSummary:
+        note(IngestProgress(total=8, done=2, current="guide/gate.md", chunks=5))
+        await asyncio.Event().wait()
+        raise AssertionError("it was cancelled")
+
+    async def begin() -> str:
+        run = await base.runs.add("schedule", RunOptions(RULES, durable=False))
+        working.append(asyncio.create_task(base.runs.work(run.id, hang, ignore_progress)))
+        return run.id
+
+    opened = open_page(f"{BASE}/runs/{site.do(begin())}")
+    opened.watch.expected.append("dialog: End this run?")
+    page = opened.page
+    expect(page.locator(".run-progress")).to_contain_text("2 of 8 documents, 5 passages")
+    expect(page.locator("progress")).to_have_attribute("value", "0.25")
+    expect(page.get_by_text("guide/gate.md")).to_be_visible()
+    page.get_by_role("button", name="End the run").click()
+    expect(page.locator(".run-facts")).to_contain_text("cancelled")
+    expect(page.get_by_role("alert")).to_contain_text("It was cancelled.")
+    expect(page.get_by_role("button", name="End the run")).to_have_count(0)
+    (ended,) = site.do(outcome(working))
+    assert isinstance(ended, Conflict)
+
+
+async def outcome(working: list[asyncio.Task[IngestSummary]]) -> list[IngestSummary | BaseException]:
+    return await asyncio.gather(*working, return_exceptions=True)
 
 
 def test_generations_are_compared_and_gone_back_to(open_page: OpenPage, site: Site) -> None:

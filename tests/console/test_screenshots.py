@@ -1,17 +1,19 @@
 """The pictures of the docs, made from the pages themselves: `make screenshots`."""
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.browser import PHONE, OpenPage, Site, ask
+from support.browser import PHONE, OpenPage, Site, ask, traces
 from support.console_site import GUIDE, TURBINE
 
 from penstock.config import load
 from penstock.gateway.services import Services
+from penstock.knowledge.sources.pushed import PushedDocument
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LARGEST = 200_000
@@ -26,6 +28,18 @@ DOCUMENTS = {
     "weir.txt": "The weir is 84 metres long and its crest lies 212.4 metres above the sea.\n",
     "drawings/intake.pdf": "%PDF-1.7 a file that was cut off",
 }
+
+
+QUESTIONS = (
+    "How do I close the gate?",
+    "How long is the weir?",
+    "How do I make a key?",
+    "What may a viewer do?",
+    "How are limits counted?",
+    "Where do certificates go?",
+    "Who designed the carpet?",
+    "When was the moon landing?",
+)
 
 
 @asynccontextmanager
@@ -97,6 +111,32 @@ def test_screenshot_of_traces(open_page: OpenPage) -> None:
 
 def test_screenshot_of_the_knowledge(open_page: OpenPage) -> None:
     page = open_page("/knowledge").page
+    page.get_by_role("link", name="Search", exact=True).click()
     page.get_by_label("Search these documents").fill("how long do the runners last")
     expect(page.locator(".hit")).not_to_have_count(0)
     picture(page, "knowledge")
+    page.get_by_role("link", name="Documents", exact=True).click()
+    page.get_by_role("link", name="gate.md").click()
+    page.locator(".cut[data-passage='2']").first.hover()
+    expect(page.locator("#passage-card")).to_be_visible()
+    picture(page, "document")
+
+
+def test_screenshot_of_the_map(open_page: OpenPage, site: Site) -> None:
+    pages = [IMAGES.parent / f"{name}.md" for name in ("access", "answers", "search", "limits", "traces", "tls")]
+    pushed = [PushedDocument(key=f"penstock/{page.name}", data=page.read_bytes()) for page in pages]
+    site.do(site.services.knowledge["docs"].push(pushed))
+    for question in QUESTIONS:
+        site.complete(question, model="power-station")
+    assert traces(site)
+    page = open_page("/knowledge").page
+    page.get_by_role("link", name="Map", exact=True).click()
+    expect(page.locator("#map")).to_have_attribute("data-drawn", re.compile(r"\d+"))
+    page.evaluate("scrollTo(0, 120)")
+    drawn = page.evaluate("fetch(document.getElementById('map').dataset.points).then((answer) => answer.json())")
+    x, y = drawn["passages"][30][:2]
+    box = page.locator("#map-canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 24 + (box["width"] - 48) * x, box["y"] + 24 + (box["height"] - 48) * (1 - y))
+    expect(page.locator("#map-card")).to_be_visible()
+    picture(page, "map")

@@ -68,9 +68,9 @@ class Site:
         """Lets an answer that waits end."""
         self._loop.call_soon_threadsafe(self.app.go_on.set)
 
-    def complete(self, question: str) -> None:
+    def complete(self, question: str, model: str = "plant") -> None:
         """Asks through the API, as any client would; what comes back does not matter."""
-        body = {"model": "plant", "messages": [{"role": "user", "content": question}]}
+        body = {"model": model, "messages": [{"role": "user", "content": question}]}
         sent = urllib.request.Request(
             f"{self.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )

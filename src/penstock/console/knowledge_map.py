@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from penstock.access.routes import principal_of
 from penstock.console.knowledge_head import KnowledgeHead, base_of, head_of
-from penstock.console.passages import address_of, source_line
+from penstock.console.passages import address_of, source_line, without_heading
 from penstock.console.rendering import HEADERS, View, page_route, render
 from penstock.gateway.services import Services
 from penstock.knowledge.base import KnowledgeBase
@@ -136,7 +136,7 @@ def points(knowledge: str, drawn: ChunkMap) -> tuple[Point, ...]:
             numbers.setdefault(each.document_id, len(numbers)),
             source_line("", each.heading, each.location),
             address_of(knowledge, each.document_id, each.start, each.end),
-            each.text,
+            without_heading(each.text, each.heading),
         )
         for each, place in zip(drawn.passages, drawn.places, strict=True)
     )

@@ -67,7 +67,7 @@ function explain() {
     dot.setAttribute("aria-hidden", "true");
     const label = document.createElement("span");
     label.className = "clip";
-    label.textContent = name || `${group.others} others`;
+    label.textContent = name || `${group.others} other${group.others === 1 ? "" : "s"}`;
     const count = document.createElement("span");
     count.className = "num soft";
     count.textContent = group.count.toLocaleString("en");

@@ -57,6 +57,7 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
 });
+for (const tab of document.querySelectorAll(".subnav [aria-current]")) tab.parentElement.scrollLeft = tab.offsetLeft - 48;
 localiseTimes(document);
 showCited(document);
 document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
