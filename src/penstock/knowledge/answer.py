@@ -221,6 +221,7 @@ class GroundedApp:
             reader=reader_of(exchange.principal),
             limit=SEARCHED,
             generation=generation,
+            expand=self._knowledge.has_parents,
         )
         found = await self._rounds.find(query, exchange)
         if not found.evidence.passages and not self._knowledge.generation():

@@ -300,6 +300,17 @@ class KnowledgeBase:
             stored = SqliteReader(connection, self._store.project_id)
             return [stored.text_between(*each, reader) for each in ranges]
 
+    @property
+    def has_parents(self) -> bool:
+        """Whether its passages are parts of larger ones, which are to be read in their place."""
+        return self._options.chunking.strategy == "parents"
+
+    def siblings_at(self, places: Sequence[tuple[str, int]]) -> list[tuple[str, int | None, str] | None]:
+        """For a passage's id and a character of its parent: the id, page and location of the passage there."""
+        with self._store.database.read() as connection:
+            stored = SqliteReader(connection, self._store.project_id)
+            return [stored.sibling_at(*place) for place in places]
+
     def counts(self, reader: Reader) -> KnowledgeCounts:
         """What the published generation holds for the reader."""
         with self._store.database.read() as connection:

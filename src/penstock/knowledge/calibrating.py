@@ -140,7 +140,7 @@ async def ask_all(app: GroundedApp, questions: Sequence[Golden], exchange: Excha
 
 async def evidence_in(app: GroundedApp, search: Search, golden: Golden, exchange: Exchange) -> Evidence:
     """What an app finds in a search, with the probabilities of the parameters that ship."""
-    query = Query(text=golden.question, reader=EVERYTHING, limit=SEARCHED)
+    query = Query(text=golden.question, reader=EVERYTHING, limit=SEARCHED, expand=app.knowledge.has_parents)
     exchange = exchange.replace(messages=(Message("user", golden.question),))
     return (await app.rounds_over(search, None).find(query, exchange)).evidence
 

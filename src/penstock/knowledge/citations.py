@@ -52,7 +52,15 @@ class Quoting:
             else:
                 sentence = quotation.sentence
                 logger.warning("a quote is not in %s at %d; it was left out", sentence.hit.document, sentence.start)
-        return kept
+        return await self._in_their_parts(kept)
+
+    async def _in_their_parts(self, quotations: list[Quotation]) -> list[Quotation]:
+        """With the page and place of the part that each stands in, where a larger passage was read."""
+        within = [each.sentence for each in quotations if each.sentence.hit.parent is not None]
+        places = [(each.hit.chunk_id, each.start) for each in within]
+        parts = await asyncio.to_thread(self._knowledge.siblings_at, places) if places else []
+        found = dict(zip(places, parts, strict=True))
+        return [in_part(each, found.get((each.sentence.hit.chunk_id, each.sentence.start))) for each in quotations]
 
     def citation(self, quotation: Quotation) -> Citation:
         """The citation of a sentence that was verified."""
@@ -81,6 +89,16 @@ class Quoting:
         hit = sentence.hit
         path = f"/knowledge/{encoded(self._knowledge.name, safe='')}/{encoded(hit.document_id, safe='')}"
         return f"{path}?chunk={encoded(hit.chunk_id, safe='')}&start={sentence.start}&end={sentence.end}"
+
+
+def in_part(quotation: Quotation, part: tuple[str, int | None, str] | None) -> Quotation:
+    """The quotation as one of a passage by its id, page and location; as it was for `None`."""
+    if part is None:
+        return quotation
+    chunk_id, page, location = part
+    sentence = quotation.sentence
+    hit = replace(sentence.hit, chunk_id=chunk_id, page=page, location=location)
+    return replace(quotation, sentence=replace(sentence, hit=hit))
 
 
 def quoted(ranked: Ranked) -> Quotation:

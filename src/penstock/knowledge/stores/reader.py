@@ -154,6 +154,19 @@ class SqliteReader:
             int(self._connection.execute(after, keys).scalar_one()),
         )
 
+    def sibling_at(self, chunk_id: str, position: int) -> tuple[str, int | None, str] | None:
+        """The id, page and location of the passage that holds a character, among those of the same parent."""
+        found = self._connection.execute(
+            text(
+                "SELECT n.id, n.page, n.location FROM chunk c JOIN chunk n ON n.document_row = c.document_row"
+                " AND n.parent_start = c.parent_start AND n.parent_end = c.parent_end"
+                " WHERE c.project_id = :project AND c.id = :id AND n.start <= :position"
+                " ORDER BY n.start DESC LIMIT 1"
+            ),
+            {"project": self._project, "id": chunk_id, "position": position},
+        ).one_or_none()
+        return None if found is None else tuple(found)
+
     def documents(self, number: int, reader: Reader) -> list[DocumentRow]:
         """The documents of a generation that a reader may find, by path."""
         clause, tags = for_reader(reader)
