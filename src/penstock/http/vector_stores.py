@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.errors import InvalidRequest, UnsupportedFeature
+from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
+from penstock.http.rewriting import reworded
 from penstock.http.routes import ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import DocumentRow, Hit, KnowledgeBase, Query, Reader
 from penstock.knowledge.filters import Metadata, parse_filter
@@ -160,6 +161,8 @@ async def search(request: Request) -> Response:
     base = base_of(request)
     body = await read_json(request, SearchBody)
     query = query_of(body, reader_of(principal_of(request)))
+    if body.rewrite_query:
+        query = await reworded(request, query, "rewrite_query")
     result = await base.search(query)
     return reply(
         SearchPage(search_query=(query.text, *query.queries), data=tuple(result_wire(hit) for hit in result.hits))
@@ -198,13 +201,7 @@ def base_of(request: Request) -> KnowledgeBase:
 
 
 def query_of(body: SearchBody, reader: Reader) -> Query:
-    """Raises `InvalidRequest` for a filter that cannot be read, `UnsupportedFeature` for what is not set up."""
-    if body.rewrite_query:
-        raise UnsupportedFeature(
-            "Questions of this route are searched as they are asked; no model rewrites them.",
-            hint='Leave "rewrite_query" out, or send several phrasings as a list in "query".',
-            param="rewrite_query",
-        )
+    """Raises `InvalidRequest` for a filter that cannot be read."""
     options = body.ranking_options or RankingOptions()
     texts = (body.query,) if isinstance(body.query, str) else body.query
     return Query(

@@ -50,6 +50,11 @@ def rewrite_prompt() -> Prompt:
     return built_in("rewrite")
 
 
+def phrasings_prompt() -> Prompt:
+    """The prompt with which a model words a question anew."""
+    return built_in("phrasings")
+
+
 def built_in(name: str) -> Prompt:
     source = resources.files("penstock.prompts").joinpath(f"{name}.md").read_text("utf-8")
     return parse_prompt(source, name, f"penstock/prompts/{name}.md", VARIABLES)

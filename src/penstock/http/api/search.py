@@ -12,6 +12,7 @@ from starlette.responses import Response
 from penstock.errors import InvalidRequest
 from penstock.gateway.services import Services
 from penstock.http import examples
+from penstock.http.rewriting import reworded
 from penstock.http.routes import LARGEST, ApiRoute, Description, principal_of, read_json, read_query, reply
 from penstock.knowledge.base import Hit, KnowledgeBase, Query, Reader
 from penstock.knowledge.filters import Filter, parse_filter
@@ -43,14 +44,16 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to look for.
 
     `mode` "dense" goes by meaning alone, "text" by words alone. `filter` is on what is known of documents:
-    `{"team": "hr", "year": {"gte": 2020}}`. `queries` are other phrasings of the question. `rerank` `true` wants
-    the reranker of the knowledge, `false` does without; by default it is used where there is one. `vector_weight`
-    is the share of the vectors in the mix, `diversity` how much a likeness to earlier passages counts against one.
-    `neighbours` passages on each side come with each, and with `expand` the larger part that it was cut from.
+    `{"team": "hr", "year": {"gte": 2020}}`. `queries` are other phrasings of the question; with `rewrite` the model
+    "default" words up to three more, as a call of the key's own. `rerank` `true` wants the reranker of the
+    knowledge, `false` does without; by default it is used where there is one. `vector_weight` is the share of the
+    vectors in the mix, `diversity` how much a likeness to earlier passages counts against one. `neighbours`
+    passages on each side come with each, and with `expand` the larger part that it was cut from.
     """
 
     q: Question
     queries: Phrasings = ()
+    rewrite: bool = False
     limit: Limit = 5
     generation: Generation | None = None
     filter: dict[str, Any] | None = None
@@ -64,10 +67,11 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SearchAnswer(Struct, frozen=True, kw_only=True):
-    """Passages, best first."""
+    """Passages, best first. `queries` are the question and all phrasings of it that were searched."""
 
     hits: tuple[Hit, ...]
     generation: int
+    queries: tuple[str, ...] = ()
 
 
 async def search_by_address(request: Request) -> Response:
@@ -87,7 +91,8 @@ async def search_by_address(request: Request) -> Response:
 
 async def search_by_body(request: Request) -> Response:
     body = await read_json(request, SearchBody)
-    return await answer(request, query_of(body, reader_of(principal_of(request))))
+    query = query_of(body, reader_of(principal_of(request)))
+    return await answer(request, await reworded(request, query, "rewrite") if body.rewrite else query)
 
 
 def query_of(body: SearchBody, reader: Reader) -> Query:
@@ -111,7 +116,7 @@ def query_of(body: SearchBody, reader: Reader) -> Query:
 
 async def answer(request: Request, query: Query) -> Response:
     result = await base_of(request).search(query)
-    return reply(SearchAnswer(hits=result.hits, generation=result.generation))
+    return reply(SearchAnswer(hits=result.hits, generation=result.generation, queries=(query.text, *query.queries)))
 
 
 def base_of(request: Request) -> KnowledgeBase:

@@ -1,0 +1,57 @@
+"""A question in other words of a model, so that passages are found which say the same differently."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+from penstock.errors import PenstockError
+from penstock.exchange import Exchange, Parameters
+from penstock.prompts.answer import answer_values, phrasings_prompt
+from penstock.seams import Call
+
+MOST = 3
+LONGEST = 300
+"""Characters of a phrasing."""
+
+PATIENCE = 2.0
+"""Seconds: a search never waits longer for other words."""
+
+LISTED = re.compile(r"^\s*(?:[-*•–]\s+|\(?\d{1,2}[.):]\s*)?[\"'“”]*")
+
+
+async def other_phrasings(call: Call, exchange: Exchange, question: str) -> tuple[str, ...]:
+    """At most `MOST` other ways to ask the question; none where the model fails or is late.
+
+    `exchange` says who asks, and which model.
+    """
+    prompt = phrasings_prompt()
+    asked = exchange.replace(
+        operation="chat",
+        messages=prompt.render(answer_values("", question, ())),
+        parameters=Parameters(temperature=prompt.settings.temperature, max_tokens=prompt.settings.max_tokens),
+    )
+    text = ""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            chunks = call(asked)
+            try:
+                async for chunk in chunks:
+                    text += chunk.text
+            finally:
+                if (close := getattr(chunks, "aclose", None)) is not None:
+                    await close()
+    except (PenstockError, TimeoutError):
+        return ()
+    return tuple(lines_of(text, question))[:MOST]
+
+
+def lines_of(text: str, question: str) -> Iterator[str]:
+    """Each line that is no repetition, without what lists put around it."""
+    seen = {question.strip().casefold()}
+    for line in text.splitlines():
+        phrasing = LISTED.sub("", line).strip(" \t\"'“”")[:LONGEST]
+        if phrasing and phrasing.casefold() not in seen:
+            seen.add(phrasing.casefold())
+            yield phrasing
