@@ -8,7 +8,6 @@ passages do not all hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from penstock.knowledge.evidence import Evidence
 from penstock.knowledge.question import NAME, analyse
@@ -86,10 +85,3 @@ def found_names(question: str, evidence: Evidence) -> list[str]:
             if plain not in asked and plain not in STOP_WORDS and name not in names:
                 names.append(name)
     return names[:MOST_NAMES]
-
-
-def least_covered(parts: Sequence[str], evidence: Evidence) -> tuple[str, float]:
-    """The part of a question that the evidence answers least, and how much of its words is covered."""
-    shares = [(covered(part, evidence), part) for part in parts]
-    share, part = min(shares)
-    return part, share

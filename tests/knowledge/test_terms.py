@@ -1,0 +1,27 @@
+"""Words as they are compared: one form whatever the case, the accents and the shape of the letters."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.knowledge.terms import fold, terms
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)) | st.text())
+def test_folding_is_lower_case_without_accents(text: str) -> None:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    assert fold(text) == "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Turbines and the TURBINE", ["turbin", "turbin"]),
+        ("Größe, Lindqvist’s 1,200 metres", ["gros", "lindqvist", "1200", "metr"]),
+        ("富士山", ["富士", "士山"]),
+    ],
+)
+def test_terms_are_stems_without_stop_words(text: str, found: list[str]) -> None:
+    assert terms(text) == found
