@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.hash_embedder import HashEmbedder
 
@@ -170,6 +171,49 @@ async def test_rolling_back_searches_the_earlier_generation_there(base: Knowledg
     await base.ingest(Sources(docs))
     query = Query(text="gate number 7", reader=EVERYTHING, generation=first.generation, mode="dense", limit=20)
     assert "7.md" in {hit.document for hit in (await base.search(query)).hits}
+
+
+async def test_verify_finds_what_differs_elsewhere_and_repairs_it(
+    base: KnowledgeBase, docs: Path, there: ExternalStore
+) -> None:
+    first = (await base.ingest(Sources(docs))).generation
+    (docs / "7.md").unlink()
+    second = (await base.ingest(Sources(docs))).generation
+    assert (await base.verify()).sound
+    before = {number: (await there.rows(number)).tolist() for number in (first, second)}
+    [gone] = set(before[first]) - set(before[second])
+    kept, other = before[second][:2]
+    [batch] = [batch async for batch in base.mirror._points(0)]  # type: ignore[union-attr]
+    point = next(point for point in batch if point.row == kept)
+    await there.delete([other])
+    await there.retire([kept], second)
+    await there.upsert([msgspec.structs.replace(point, row=9999)])
+    await there.upsert([msgspec.structs.replace(each, removed_in=None) for each in batch if each.row == gone])
+    found = await base.verify()
+    assert [(each.part, each.row, each.reason) for each in found.differences] == [
+        ("elsewhere", first, "1 passages are missing there, 1 are too many"),
+        ("elsewhere", second, "2 passages are missing there, 2 are too many"),
+    ]
+    assert "memory/docs" in found.differences[0].subject
+    repaired = await base.verify(Sources(docs))
+    assert (repaired.sound, len(repaired.differences)) == (True, 2)
+    assert {number: (await there.rows(number)).tolist() for number in (first, second)} == before
+
+
+async def test_verify_says_that_the_store_is_away(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await base.ingest(Sources(docs))
+
+    async def away(clause: object) -> list[int]:
+        raise Unavailable("Qdrant at memory cannot be reached.")
+
+    monkeypatch.setattr(there._backend, "list_rows", away)
+    found = await base.verify()
+    assert [(each.part, each.reason) for each in found.differences] == [
+        ("elsewhere", "Qdrant at memory cannot be reached.")
+    ]
+    assert not found.sound
 
 
 async def test_differences_are_found_both_ways_and_put_right(

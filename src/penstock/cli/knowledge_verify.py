@@ -26,8 +26,8 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Put right what differs, and only that.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare documents, passages, full-text rows, vectors and graph with what was written. Ends with 1 if they
-    differ."""
+    """Compare documents, passages, full-text rows, vectors, also those elsewhere, and graph with what was written.
+    Ends with 1 if they differ."""
     from penstock.cli.knowing import named
     from penstock.client import running_server
     from penstock.config import load
@@ -49,6 +49,11 @@ def verify(
 
 
 async def _check(folder: AppFolder, name: str) -> Verification:
+    if folder.settings.knowledge[name].store is not None:
+        from penstock.platform import Platform
+
+        async with Platform.open(folder) as platform:
+            return await platform.knowledge[name].verify()
     from penstock.knowledge.stores.sqlite import SqliteStore
     from penstock.knowledge.verify import Verifier
     from penstock.storage.lock import FolderLock
@@ -56,7 +61,7 @@ async def _check(folder: AppFolder, name: str) -> Verification:
     with FolderLock(folder.make_data_folder()):
         store = SqliteStore(folder.data / f"knowledge-{name}.db")
         try:
-            return Verifier(store).check()
+            return await Verifier(store).check()
         finally:
             store.close()
 

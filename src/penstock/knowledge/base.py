@@ -128,7 +128,7 @@ class KnowledgeBase:
         self.runs = RunLog(store, settings.clock)
         self.generations = Generations(store)
         self.inspection = Inspection(store, embedder)
-        self._verifier = Verifier(store)
+        self._verifier = Verifier(store, self.mirror)
         self._tell: Callable[[], None] = nobody
 
     @classmethod
@@ -233,7 +233,7 @@ class KnowledgeBase:
         differs is put right: only what was damaged is read again. Raises what `ingest` does."""
         async with self._turn.taken():
             if repair_from is None:
-                return await asyncio.to_thread(self._verifier.check)
+                return await self._verifier.check()
             given = await self._sources_now(repair_from)
 
             async def take_in() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from penstock.errors import Unavailable
 from penstock.knowledge.stores import checks, repairs
 from penstock.knowledge.stores.checks import Difference
+from penstock.knowledge.stores.external.mirror import Mirror
 from penstock.knowledge.stores.fingerprint import content_hash
 from penstock.knowledge.stores.publishing import newest, published
 from penstock.knowledge.stores.sqlite import SqliteStore
@@ -33,11 +37,19 @@ class Verification(Struct, frozen=True, kw_only=True):
 class Verifier:
     """Checks of one store. Nobody may write to it while they go on."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, mirror: Mirror | None = None) -> None:
         self._store = store
+        self._mirror = mirror
 
-    def check(self) -> Verification:
-        """Reads everything once. Raises `StorageError` for a file that is no database any more."""
+    async def check(self) -> Verification:
+        """Reads everything once, and asks which passages are elsewhere. Raises `StorageError` for a file that is no
+        database any more."""
+        found = await asyncio.to_thread(self._check)
+        if self._mirror is None:
+            return found
+        return replace(found, differences=(*found.differences, *await self._mirror.differences()))
+
+    def _check(self) -> Verification:
         project = self._store.project_id
         with self._store.database.read() as connection:
             found = checks.differences(connection, project)
@@ -49,7 +61,7 @@ class Verifier:
         drops what searches have in memory. Generations that cannot be put right are dropped, except the published
         one. Raises what a run raises.
         """
-        before = await asyncio.to_thread(self.check)
+        before = await self.check()
         found = before.differences
         if not found:
             return before
@@ -59,10 +71,13 @@ class Verifier:
         if any(each.part in ("document", "generation", "vector", "left over") for each in found):
             await take_in()
             await self._drop_damaged(found)
-        left = (await asyncio.to_thread(self.check)).differences
+        left = (await asyncio.to_thread(self._check)).differences
         if left:  # what the run itself changed rows of
             await self._store.database.write(lambda connection: repairs.mend(connection, project, left))
-            left = (await asyncio.to_thread(self.check)).differences
+        if self._mirror is not None:
+            with suppress(Unavailable):  # what is left says so
+                await self._mirror.mend()
+        left = (await self.check()).differences
         with self._store.database.read() as connection:
             number = published(connection, project).number
         return Verification(generation=number, differences=found, repaired=True, left=left)
@@ -76,7 +91,7 @@ class Verifier:
     async def _drop_damaged(self, found: Sequence[Difference]) -> None:
         project = self._store.project_id
         documents = [each.row for each in found if each.part == "document"]
-        again = (await asyncio.to_thread(self.check)).differences
+        again = (await asyncio.to_thread(self._check)).differences
         numbers = [each.row for each in (*found, *again) if each.part == "generation" and each.row]
         numbers += [
             int(each.subject.rpartition(" ")[2]) for each in again if each.part == "vector" and not each.row

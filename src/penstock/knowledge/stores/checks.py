@@ -16,7 +16,7 @@ from penstock.knowledge.stores.seals import body_of_rows, checksum, header_of
 from penstock.knowledge.stores.writer import HEADER, PASSAGE
 from penstock.knowledge.stores.writes import Header
 
-Part = Literal["document", "words", "vector", "generation", "sidecar", "left over"]
+Part = Literal["document", "words", "vector", "generation", "sidecar", "left over", "elsewhere"]
 FLOAT_BYTES = 4
 
 

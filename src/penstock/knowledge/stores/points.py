@@ -23,6 +23,12 @@ POINTS = (
     " WHERE c.project_id = :project AND c.added_in > :since AND c.row > :after ORDER BY c.row LIMIT :limit"
 )
 
+ROWS = (
+    "SELECT c.row FROM chunk c JOIN embedding e ON e.project_id = c.project_id AND e.embedder_id = :embedder"
+    " AND e.digest = c.digest WHERE c.project_id = :project AND c.added_in <= :number"
+    " AND (c.removed_in IS NULL OR c.removed_in > :number) ORDER BY c.row"
+)
+
 
 class Stored:
     """One project's passages, with the vectors of one embedder."""
@@ -74,6 +80,23 @@ class Stored:
             self._connection.execute(
                 text("SELECT row FROM chunk WHERE project_id = :project AND added_in > :since"),
                 {"project": self._project, "since": number},
+            ).scalars()
+        )
+
+    def rows(self, generation: int) -> list[int]:
+        """The passages that a generation shows, those without a vector left out."""
+        return list(
+            self._connection.execute(
+                text(ROWS), {"project": self._project, "embedder": self._embedder, "number": generation}
+            ).scalars()
+        )
+
+    def kept(self) -> list[int]:
+        """The numbers of the generations that are kept, in their order."""
+        return list(
+            self._connection.execute(
+                text("SELECT number FROM generation WHERE project_id = :project ORDER BY number"),
+                {"project": self._project},
             ).scalars()
         )
 

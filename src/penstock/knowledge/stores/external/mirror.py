@@ -15,7 +15,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from penstock.knowledge.stores import points
+from penstock.errors import Unavailable
+from penstock.knowledge.stores import checks, points
 from penstock.knowledge.stores.external.base import ExternalStore
 from penstock.knowledge.stores.points import Stored
 from penstock.knowledge.stores.sqlite import SqliteStore
@@ -40,6 +41,10 @@ class Difference(Struct, frozen=True):
 
     missing: tuple[int, ...]
     extra: tuple[int, ...]
+
+
+def reason_of(difference: Difference) -> str:
+    return f"{len(difference.missing):,} passages are missing there, {len(difference.extra):,} are too many"
 
 
 class Mirror:
@@ -108,11 +113,39 @@ class Mirror:
         return Difference(tuple(missing.tolist()), tuple(extra.tolist()))
 
     async def repair(self, difference: Difference) -> None:
-        """Writes what is missing there, and deletes what should not be."""
-        wanted = set(difference.missing)
+        """Writes once more what is here, and deletes what is not."""
+        unknown = {*difference.missing, *difference.extra}
         async for batch in self._points(0):
-            await self._there.upsert([point for point in batch if point.row in wanted])
-        await self._there.delete(difference.extra)
+            again = [point for point in batch if point.row in unknown]
+            await self._there.upsert(again)
+            unknown.difference_update(point.row for point in again)
+        await self._there.delete(sorted(unknown))
+
+    async def differences(self) -> list[checks.Difference]:
+        """What is not there as it is here, of each generation that is there; that it cannot be reached, too."""
+        try:
+            return [
+                checks.Difference("elsewhere", f"{self._place}, generation {number}", reason_of(difference), number)
+                for number, difference in await self._compared()
+            ]
+        except Unavailable as error:
+            return [checks.Difference("elsewhere", self._place, error.message)]
+
+    async def mend(self) -> None:
+        """Puts right what differs. Raises `Unavailable`."""
+        for _, difference in await self._compared():
+            await self.repair(difference)
+
+    async def _compared(self) -> list[tuple[int, Difference]]:
+        copied = await self._read(lambda stored: stored.copied(self._place))
+        found = []
+        for number in await self._read(lambda stored: stored.kept()):
+            if copied is not None and number <= copied:
+                here = await self._read(lambda stored, number=number: stored.rows(number))  # type: ignore[misc]
+                difference = await self.compare(number, np.array(here, dtype=np.int64))
+                if difference.missing or difference.extra:
+                    found.append((number, difference))
+        return found
 
     async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
         return await self._there.search(vector, k, scope)
