@@ -149,6 +149,22 @@ async def test_asked_again_after_an_ingestion(gaps: GapStore, traces: TraceStore
     assert (await gaps.recheck("docs", judge)).asked == 1
 
 
+async def test_a_disliked_answer_needs_newer_documents(gaps: GapStore, traces: TraceStore) -> None:
+    """It had evidence when it was disliked, so evidence alone closes nothing."""
+    trace_id = ask(traces, "Where is the garage?", answered=True)
+    await traces.flush()
+    await traces.add_feedback(LOCAL_PROJECT, Feedback(trace_id=trace_id, score=-1.0))
+    await collected(gaps, traces)
+    loaded = 0
+
+    async def judge(question: str, reader: Reader) -> Verdict:
+        return Verdict(True, 4, loaded)
+
+    assert (await gaps.recheck("docs", judge)).answered == 0
+    loaded = 1 << 60
+    assert (await gaps.recheck("docs", judge)).closed == 1
+
+
 async def test_half_answered_stays_open(gaps: GapStore, traces: TraceStore) -> None:
     ask(traces, "How many vacation days?")
     ask(traces, "Vacation days, how many?")

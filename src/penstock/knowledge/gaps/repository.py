@@ -188,7 +188,7 @@ def to_ask(connection: Connection, knowledge: str, limit: int) -> list[OpenQuest
     """Questions of open gaps that are not answered yet, of all projects: the newest of every gap first."""
     turn = func.row_number().over(partition_by=Q.gap_id, order_by=(Q.asked_us.desc(), Q.trace_id)).label("turn")
     waiting = (
-        select(Q.project_id, Q.trace_id, Q.gap_id, Q.text, Q.tags, turn)
+        select(Q.project_id, Q.trace_id, Q.gap_id, Q.text, Q.reason, Q.asked_us, Q.tags, turn)
         .join(GAP, G.id == Q.gap_id)
         .where(G.knowledge == knowledge, G.state == "open", Q.answered_in.is_(None))
         .subquery()
@@ -200,6 +200,8 @@ def to_ask(connection: Connection, knowledge: str, limit: int) -> list[OpenQuest
             trace_id=row.trace_id,
             gap_id=row.gap_id,
             text=row.text,
+            reason=row.reason,
+            asked_us=row.asked_us,
             reader=Reader(None if row.tags is None else msgspec.json.decode(row.tags, type=tuple[str, ...])),
         )
         for row in rows

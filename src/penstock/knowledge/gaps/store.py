@@ -89,7 +89,7 @@ class GapStore:
         for question in waiting:
             verdict = await judge(question.text, question.reader)
             generation = verdict.generation
-            if verdict.answered:
+            if question.closed_by(verdict):
                 done += 1
                 await self._database.write(
                     partial(repository.answered, question=question, generation=verdict.generation)

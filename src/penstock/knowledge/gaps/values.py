@@ -66,7 +66,16 @@ class OpenQuestion(Struct, frozen=True, kw_only=True):
     trace_id: str
     gap_id: str
     text: str
+    reason: GapReason
+    asked_us: int
     reader: Reader
+
+    def closed_by(self, verdict: Verdict) -> bool:
+        """Whether that answers it. An answer that was not liked, or did not stand in the documents, had evidence,
+        too: there the evidence must be newer than the question."""
+        if self.reason == "unanswered":
+            return verdict.answered
+        return verdict.answered and verdict.loaded_us > self.asked_us
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -100,10 +109,11 @@ class Rechecked(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Whether the documents answer a question now."""
+    """Whether the documents answer a question now, and when the document was taken in that does."""
 
     answered: bool
     generation: int
+    loaded_us: int = 0
 
 
 Judge = Callable[[str, Reader], Awaitable[Verdict]]
