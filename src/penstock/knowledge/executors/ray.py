@@ -22,6 +22,8 @@ import numpy as np
 from msgspec import Struct
 
 from penstock.errors import ConfigError, PenstockError, Unavailable
+from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.chunking.vocabulary import digest_of
 from penstock.knowledge.executors.process import cores
 from penstock.knowledge.loaders.child import read_content
 from penstock.knowledge.loaders.messages import ReaderSetup, ReadRequest, ReadResult
@@ -50,13 +52,16 @@ class RaySettings(Struct, frozen=True, kw_only=True):
 
 
 class ReaderActor:
-    """Reads the files that are sent to it."""
+    """Reads the files that are sent to it, and cuts them by the tokenizer that lies on its own node."""
 
     def __init__(self, options: KnowledgeOptions) -> None:
         self._reader = FileReader(options)
+        self._tokenizers: dict[str, str] = {}
 
     async def read(self, request: bytes, data: bytes) -> bytes:
+        """Raises `ConfigError`, `ModelNotFound` or `PullFailed` where the node cannot have that tokenizer."""
         wanted = msgspec.msgpack.decode(request, type=ReadRequest)
+        wanted = msgspec.structs.replace(wanted, chunking=await self._at_home(wanted.chunking))
         with tempfile.NamedTemporaryFile() as file:
             await asyncio.to_thread(file.write, data)
             file.flush()
@@ -65,6 +70,26 @@ class ReaderActor:
 
     async def stop(self) -> None:
         await self._reader.stop()
+
+    async def _at_home(self, options: ChunkOptions) -> ChunkOptions:
+        if not options.vocabulary:
+            return options
+        if options.vocabulary not in self._tokenizers:
+            self._tokenizers[options.vocabulary] = await asyncio.to_thread(tokenizer_here, options)
+        return msgspec.structs.replace(options, vocabulary=self._tokenizers[options.vocabulary])
+
+
+def tokenizer_here(options: ChunkOptions) -> str:
+    """The file of the same tokenizer on this node, fetched with its model if need be."""
+    path = Path(options.vocabulary)
+    if not path.is_file():
+        path = pull(path.parent.name) / path.name
+    if not path.is_file() or digest_of(path) != options.vocabulary_digest:
+        raise ConfigError(
+            f"{path} on {socket.gethostname()} is not the tokenizer that documents are to be cut by.",
+            hint="Put the same model files on every node.",
+        )
+    return str(path)
 
 
 class EncoderActor:
