@@ -192,9 +192,10 @@ async def test_audit_over_the_api(it: KeyedSite) -> None:
 
 
 async def test_what_changes_documents_is_recorded(it: KeyedSite) -> None:
-    await it.ask("POST", "/api/v1/knowledge/manuals/ingest", json={})
+    headers = {"content-type": "application/octet-stream"}
+    await it.ask("POST", "/api/v1/knowledge/manuals/documents?name=a.txt", data=b"A gate.", headers=headers)
     (record,) = await it.access.audit.list(AuditFilter(project_id="local"))
-    assert (record.action, record.target, record.actor) == ("knowledge.ingested", "manuals", "local")
+    assert (record.action, record.target, record.actor) == ("document.added", "a.txt", "local")
 
 
 async def test_keys_that_are_shown_together_are_each_their_own(it: KeyedSite) -> None:
