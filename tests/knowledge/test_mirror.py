@@ -9,12 +9,16 @@ import msgspec
 import pytest
 from support.hash_embedder import HashEmbedder
 
+from penstock.config.elsewhere import StoreSettings
+from penstock.config.knowledge import KnowledgeSettings
 from penstock.errors import Unavailable
 from penstock.knowledge.base import Backends, KnowledgeBase, Sources
 from penstock.knowledge.filters import parse_filter
-from penstock.knowledge.stores.external.base import ExternalStore
+from penstock.knowledge.stores.external.base import Backend, ExternalStore
+from penstock.knowledge.stores.external.deferred import DeferredBackend
 from penstock.knowledge.stores.external.mirror import Elsewhere
 from penstock.knowledge.values import EVERYTHING, Hit, Query, Reader
+from penstock.platform.backends import backends_of
 
 pytest.importorskip("qdrant_client", reason="Qdrant for tests: pip install qdrant-client")
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
@@ -118,6 +122,56 @@ async def test_a_store_that_is_away_leaves_the_generation_unpublished(
     assert summary.generation == before + 1
     found = await base.search(Query(text="turbines", reader=EVERYTHING, mode="dense", limit=1))
     assert found.hits[0].document == "new.md"
+
+
+async def test_a_store_that_is_away_is_searched_here_and_asked_again_later(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await base.ingest(Sources(docs))
+    query = Query(text="gate number 7", reader=EVERYTHING, mode="dense", limit=3)
+    expected = (await base.search(query)).hits
+    asked = []
+
+    async def away(*wanted: object) -> object:
+        asked.append(wanted)
+        raise Unavailable("Qdrant at memory cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(there._backend, "query", away)
+        for _ in range(3):
+            found = (await base.search(query)).hits
+            assert [(hit.document, hit.score) for hit in found] == told(expected)
+    assert len(asked) == 1, "it is not asked again for every search"
+
+
+async def test_a_server_starts_while_its_store_is_away_and_runs_say_why_they_fail(
+    tmp_path: Path, docs: Path, there: ExternalStore
+) -> None:
+    settings = KnowledgeSettings(sources=("**/*",), store=StoreSettings(url="qdrant://127.0.0.1:1"))
+    backends = await backends_of("docs", settings, HashEmbedder())
+    opened = KnowledgeBase.open(tmp_path / "away.db", "docs", HashEmbedder(), backends=backends)
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+        await opened.ingest(Sources(docs))
+    assert opened.generation() == 0
+    assert not (await opened.search(Query(text="gate", reader=EVERYTHING))).hits
+    assert [run.state for run in await opened.runs.latest()] == ["failed"]
+    opened.close()
+
+
+async def test_a_store_that_is_back_is_opened_when_it_is_asked(there: ExternalStore) -> None:
+    tries = []
+
+    async def opening() -> Backend:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Unavailable("Qdrant at memory cannot be reached.")
+        return there._backend
+
+    store = ExternalStore(DeferredBackend(opening))
+    with pytest.raises(Unavailable):
+        await store.rows(1)
+    assert (await store.rows(1)).tolist() == (await store.rows(2)).tolist() == []
+    assert len(tries) == 2
 
 
 async def test_what_an_unpublished_run_left_there_is_never_found(

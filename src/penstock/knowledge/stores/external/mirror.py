@@ -8,6 +8,8 @@ step may be repeated, so a run that was killed needs no more than the next one.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
@@ -27,6 +29,10 @@ from penstock.seams import VectorHits, VectorPoint
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
+PATIENCE = 30.0
+"""Seconds after which a database that was away is asked again."""
+
+logger = logging.getLogger(__name__)
 
 
 class Elsewhere(Struct, frozen=True):
@@ -181,11 +187,12 @@ class Mirror:
 
 
 class MirroredVectors:
-    """Searches elsewhere, and here what is not there yet."""
+    """Searches elsewhere, and here what is not there yet, or while the database is away: the file has it all."""
 
     def __init__(self, here: EmbeddedVectors, mirror: Mirror) -> None:
         self._here = here
         self._mirror = mirror
+        self._again_at = 0.0
 
     def warm(self) -> None:
         """Nothing: vectors elsewhere are not loaded."""
@@ -209,14 +216,27 @@ class MirroredVectors:
 
     async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
         """The `k` nearest passages that the scope lets through; fewer only where there are fewer."""
-        if await self._mirror.holds(scope.generation):
-            return await self._mirror.search(vector, k, scope)
+        if await self._asks_there(scope.generation):
+            try:
+                return await self._mirror.search(vector, k, scope)
+            except Unavailable as error:
+                self._note(error)
         return await self._here.search(vector, k, scope)
 
     async def cosines(
         self, vector: NDArray[np.float32], rows: Sequence[int], generation: int
     ) -> NDArray[np.float32]:
         """The cosine of each of these rows, NaN for one that is not there."""
-        if await self._mirror.holds(generation):
-            return await self._mirror.cosines(vector, rows)
+        if await self._asks_there(generation):
+            try:
+                return await self._mirror.cosines(vector, rows)
+            except Unavailable as error:
+                self._note(error)
         return await self._here.cosines(vector, rows, generation)
+
+    async def _asks_there(self, generation: int) -> bool:
+        return time.monotonic() >= self._again_at and await self._mirror.holds(generation)
+
+    def _note(self, error: Unavailable) -> None:
+        self._again_at = time.monotonic() + PATIENCE
+        logger.warning("searches go on in the knowledge's own file for %.0f s: %s", PATIENCE, error)

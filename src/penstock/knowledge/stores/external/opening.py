@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from penstock.errors import ConfigError, PenstockError
 from penstock.knowledge.stores.external.base import ExternalStore
+from penstock.knowledge.stores.external.deferred import DeferredBackend
 
 if TYPE_CHECKING:
     from penstock.knowledge.stores.external.base import Backend
@@ -51,16 +53,24 @@ async def open_external(url: str, key: str, collection: Collection) -> ExternalS
     Raises `ConfigError` for an address that is not understood or a client that is not installed, `Unavailable`
     where nobody answers.
     """
+    return ExternalStore(await _opened(url, key, collection))
+
+
+def open_later(url: str, key: str, collection: Collection) -> ExternalStore:
+    """The same, opened when it is first used: for a database that is away."""
+    return ExternalStore(DeferredBackend(partial(_opened, url, key, collection)))
+
+
+async def _opened(url: str, key: str, collection: Collection) -> Backend:
     address = checked(url)
     try:
-        backend = await _backend(address, key, collection)
+        return await _backend(address, key, collection)
     except ImportError as error:
         extra = "postgres" if address.scheme == "postgresql" else address.scheme.removesuffix("s")
         raise ConfigError(
             f"{address.scheme}:// needs a client that is not installed.",
             hint=f"Run: pip install 'penstock[{extra}]'",
         ) from error
-    return ExternalStore(backend)
 
 
 def checked(url: str) -> SplitResult:
