@@ -152,6 +152,17 @@ async def test_a_source_under_another_name_is_neither_fetched_wrongly_nor_embedd
     assert (counted(back), back.embedded, shelf.asked) == ((20, 0, 0, 20), 0, [b"", b""])
 
 
+async def test_a_run_of_some_sources_leaves_the_others_as_they_are(base: KnowledgeBase) -> None:
+    town, harbour = Shelf("web.town", {"t": "Bells ring."}), Shelf("web.harbour", {"h": "Ropes hold."})
+    await base.ingest([town, harbour])
+    town.texts["t"], harbour.texts["h"] = "Bells are silent.", "Ropes break."
+    summary = await base.ingest([town, harbour], rules=RunRules(sources=("web.town",)))
+    assert (counted(summary), summary.removed_sources, harbour.asked) == ((0, 1, 0, 0), (), [b""])
+    assert paths(base) == ["h", "t"]
+    hits = (await base.search(Query(text="ropes bells", reader=EVERYTHING))).hits
+    assert {hit.text for hit in hits} == {"Ropes hold.", "Bells are silent."}
+
+
 async def test_a_failing_source_is_still_configured(base: KnowledgeBase) -> None:
     kept, broken = Shelf("web.town", {"t": "Bells ring."}), Shelf("web.harbour", {"h": "Ropes hold."})
     await base.ingest([kept, broken])

@@ -15,6 +15,7 @@ from penstock.config import load
 from penstock.errors import ConfigError, StorageFull, UpstreamFailed
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase
 from penstock.knowledge.ingestion.jobs import IngestionJobs
+from penstock.knowledge.ingestion.records import RunRules
 from penstock.knowledge.sources.schedule import Schedule, Timetable
 from penstock.knowledge.values import SourceRemoved
 from penstock.platform.knowledge import LONGEST_SLEEP, Reingestion, schedules_of, sources_of
@@ -155,11 +156,11 @@ class Runs:
     """Notes which runs are asked for; the first cannot be noted down."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, str, tuple[str, ...]]] = []
         self.changed = asyncio.Event()
 
-    async def submit(self, name: str, trigger: str) -> None:
-        self.asked.append((name, trigger))
+    async def submit(self, name: str, trigger: str, rules: RunRules) -> None:
+        self.asked.append((name, trigger, rules.sources))
         self.changed.set()
         if len(self.asked) == 1:
             raise StorageFull("The disk is full.")
@@ -183,7 +184,7 @@ async def test_runs_are_asked_for_when_they_are_due_whatever_came_of_the_last(
     timetable = Timetable({"web.site": Schedule("*/30 * * * *")}, clock.now_us())
     with pytest.raises(asyncio.CancelledError):
         await reingestion.keep("docs", timetable)
-    assert runs.asked == [("docs", "schedule")] * 3
+    assert runs.asked == [("docs", "schedule", ("web.site",))] * 3
     assert clock.now_us() == 1_767_225_600_000_000 + 90 * 60 * 1_000_000
     assert max(slept) <= LONGEST_SLEEP
 
@@ -199,4 +200,4 @@ async def test_a_changed_file_asks_for_a_run(tmp_path: Path) -> None:
             await asyncio.wait({asyncio.ensure_future(runs.changed.wait())}, timeout=0.2)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
-    assert runs.asked[0] == ("docs", "watch")
+    assert runs.asked[0] == ("docs", "watch", ("folder",))

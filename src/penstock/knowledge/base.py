@@ -179,7 +179,7 @@ class KnowledgeBase:
         `Conflict` for one that was cancelled."""
         rules = (await self.runs.options(run_id)).rules
         async with self._turn.taken():
-            return await self._run(run_id, await self._sources_now(sources), progress, rules)
+            return await self._run(run_id, await self._sources_now(sources, rules), progress, rules)
 
     async def add_file(self, name: str, data: bytes, *, progress: Progress = ignore_progress) -> DocumentRow:
         """Keeps a file under its name, in place of an earlier one of that name, and takes it in.
@@ -234,7 +234,7 @@ class KnowledgeBase:
         async with self._turn.taken():
             if repair_from is None:
                 return await self._verifier.check()
-            given = await self._sources_now(repair_from)
+            given = await self._sources_now(repair_from, REPAIR)
 
             async def take_in() -> None:
                 run = await self.runs.add("api", RunOptions(REPAIR, durable=False))
@@ -322,9 +322,12 @@ class KnowledgeBase:
         own = (UploadsSource(self._uploads), PushedSource(self._pushed))
         return (FolderSource(given), *own) if isinstance(given, Sources) else (*given, *own)
 
-    async def _sources_now(self, given: Sources | Sequence[Source]) -> tuple[Source, ...]:
-        """All sources, and those that documents are left of and that are no longer among them."""
+    async def _sources_now(self, given: Sources | Sequence[Source], rules: RunRules) -> tuple[Source, ...]:
+        """All sources, and those that documents are left of and that are no longer among them; or those that the
+        rules name."""
         sources = self.all_sources(given)
+        if rules.sources:
+            return tuple(source for source in sources if source.name in rules.sources)
         left = await asyncio.to_thread(self._store.sources) - {source.name for source in sources}
         return (*sources, *(RemovedSource(name) for name in sorted(left)))
 

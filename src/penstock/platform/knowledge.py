@@ -15,7 +15,7 @@ from penstock.config.secret import Secret
 from penstock.config.sources import GitSettings, S3Settings, SourceSettings, SqlSettings, WebSettings
 from penstock.errors import PenstockError
 from penstock.knowledge.ingestion.jobs import IngestionJobs
-from penstock.knowledge.ingestion.records import Trigger
+from penstock.knowledge.ingestion.records import RunRules, Trigger
 from penstock.knowledge.sources.base import Source, SourceRules
 from penstock.knowledge.sources.deferred import DeferredSource
 from penstock.knowledge.sources.folder import FolderSource
@@ -169,25 +169,25 @@ class Reingestion:
                     tasks.create_task(self.watch(name))
 
     async def keep(self, name: str, timetable: Timetable) -> None:
-        """Asks for a run whenever a source is due."""
+        """Asks for a run of the sources that are due, whenever some are."""
         while (due := timetable.next_us()) is not None:
             wait = (due - self._clock.now_us()) / 1e6
             if wait > 0:
                 await asyncio.sleep(min(wait, LONGEST_SLEEP))
-            if timetable.take(self._clock.now_us()):
-                await self._ask(name, "schedule")
+            if names := timetable.take(self._clock.now_us()):
+                await self._ask(name, "schedule", names)
 
     async def watch(self, name: str) -> None:
         """Asks for a run after every burst of changes."""
         sources = files_of(self._folder, name)
         try:
             async for _ in changes(sources):
-                await self._ask(name, "watch")
+                await self._ask(name, "watch", ("folder",))
         except OSError as error:
             logger.error("knowledge %s is not watched any more: %s; give it a schedule", name, error)
 
-    async def _ask(self, name: str, trigger: Trigger) -> None:
+    async def _ask(self, name: str, trigger: Trigger, sources: tuple[str, ...]) -> None:
         try:
-            await self._ingestions.submit(name, trigger)
+            await self._ingestions.submit(name, trigger, RunRules(sources=sources))
         except PenstockError as error:
             logger.error("knowledge %s was due, and no run could be noted: %s", name, error)

@@ -18,12 +18,14 @@ OVER: frozenset[RunState] = frozenset(("done", "partial", "failed", "cancelled")
 
 class RunRules(Struct, frozen=True, kw_only=True):
     """What one run may do: delete more of a source than its limit, find nothing at all. One that `completes` looks
-    for missing vectors of all generations, as a repair does. `note` is kept with the generation."""
+    for missing vectors of all generations, as a repair does. `note` is kept with the generation. Where `sources`
+    are named, only these are brought up to date."""
 
     allow_delete: bool = False
     may_be_empty: bool = False
     completes: bool = False
     note: str = ""
+    sources: tuple[str, ...] = ()
 
 
 RULES = RunRules()
