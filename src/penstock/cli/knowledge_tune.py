@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +14,14 @@ import typer
 
 from penstock.cli.arguments import HERE, AppPath, AsJson, examples
 from penstock.cli.ingestion import ingestion_bar
-from penstock.cli.output import is_terminal, note, say, say_json
+from penstock.cli.output import count, is_terminal, note, say, say_json
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock.config import AppFolder
     from penstock.knowledge.base import KnowledgeBase
-    from penstock.knowledge.tune.questions import Questions
+    from penstock.knowledge.calibrating import Golden
+    from penstock.knowledge.tune.questions import Questions, Text
     from penstock.knowledge.tune.report import Row, TuneReport
     from penstock.knowledge.tune.scoring import Figures
     from penstock.platform import Platform
@@ -31,6 +33,11 @@ EXAMPLES = examples(
 )
 STALE = ("chunk_overlap", "chunk_sentences", "parent_tokens")
 WRITTEN = "penstock.toml"
+ORIGINS = {
+    "app": "of the app",
+    "model": "written by models.default",
+    "sentences": "made of words of the documents",
+}
 SCRATCH = "tune-"
 
 
@@ -47,13 +54,15 @@ def tune(
 ) -> None:
     """Race ways to cut and to search documents on the app's own questions.
 
-    Half of the questions choose, the other half judges: only what is better there, too, is taken. Without questions
-    of its own, the app's documents are asked in their own words. Nothing changes without --write.
+    Half of the questions choose, the other half judges: only what is better there, too, is taken. Where the app has
+    no questions, its model writes some, or else they are made of words of the documents. Nothing changes without
+    --write.
     """
     from penstock.cli.installation import check_before_start, pulled_embedders
     from penstock.cli.pulling import fetch_models
     from penstock.client import running_server
     from penstock.config import load
+    from penstock.knowledge.calibrating import read_golden
 
     folder = load(path)
     if server := running_server(folder):
@@ -64,15 +73,18 @@ def tune(
         raise ConfigError(f"there are no questions at {questions}.", hint="Give a file of JSON lines.")
     check_before_start(folder)
     fetch_models(pulled_embedders(folder))
-    report = asyncio.run(_tune(folder, questions or folder.root / "evals" / "golden.jsonl", write))
+    file = questions or folder.root / "evals" / "golden.jsonl"
+    report = asyncio.run(_tune(folder, read_golden(file) if file.is_file() else None, write))
     if as_json:
         say_json(report)
     else:
         _show(report, written=write)
 
 
-async def _tune(folder: AppFolder, file: Path, write: bool) -> TuneReport:
+async def _tune(folder: AppFolder, golden: Sequence[Golden] | None, write: bool) -> TuneReport:
+    from penstock.cli.racing import race_bar
     from penstock.knowledge.tune.racing import Race, Racers
+    from penstock.knowledge.values import EVERYTHING, ignore_progress
     from penstock.platform import Platform
     from penstock.platform.chunking import options_of
 
@@ -81,36 +93,55 @@ async def _tune(folder: AppFolder, file: Path, write: bool) -> TuneReport:
         ((name, base),) = platform.knowledge.items()
         settings = folder.settings.knowledge[name]
         embedder = platform.services.embedders[settings.embedder]
-        questions = await asyncio.to_thread(_questions, base, file)
+        texts = await asyncio.to_thread(texts_of, base)
+        questions = await questions_of(platform, texts, golden)
         racers = Racers(
             name=name,
             sources=base.all_sources(platform.lasting.sources[name]),
             embedder=embedder,
             options=options_of(settings, embedder),
             vector_weight=settings.vector_weight,
+            has_code=any(row.kind == "code" for row in base.documents(EVERYTHING)),
         )
         for left in folder.data.glob(f"{SCRATCH}*"):  # by one that was killed
             shutil.rmtree(left, ignore_errors=True)
         with (
             tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder.data) as scratch,
-            ingestion_bar() as draw,
+            race_bar() as told,
         ):
-            race = Race(racers, questions, Path(scratch), lambda tried: note((f"trying {tried}", "dim")))
-            report = await race.run(lambda progress: draw(name, progress))
+            note(f"{count(len(questions.questions), 'question')} {ORIGINS[questions.origin]}")
+            report = await Race(racers, questions, Path(scratch), told).run(ignore_progress)
         if write and report.switches:
             await _take(folder, platform, racers.name, report)
         return report
 
 
-def _questions(base: KnowledgeBase, file: Path) -> Questions:
-    """The app's own, else some made of its documents."""
-    from penstock.knowledge.calibrating import read_golden
-    from penstock.knowledge.tune.questions import Text, made_of, resolved
+def texts_of(base: KnowledgeBase) -> list[Text]:
+    from penstock.knowledge.tune.questions import Text
     from penstock.knowledge.values import EVERYTHING
 
     rows = [row for row in base.documents(EVERYTHING) if row.chunks]
-    texts = [Text(row.path, base.document(row.id, EVERYTHING).text) for row in rows]
-    return resolved(read_golden(file), texts) if file.is_file() else made_of(texts)
+    return [Text(row.path, base.document(row.id, EVERYTHING).text) for row in rows]
+
+
+async def questions_of(platform: Platform, texts: list[Text], golden: Sequence[Golden] | None) -> Questions:
+    """The app's own; else some that its model writes, where it composes; else some made of sentences."""
+    from penstock.cli.racing import asking_bar
+    from penstock.exchange import Exchange
+    from penstock.ids import new_id, new_trace_id
+    from penstock.knowledge.answer import GroundedApp
+    from penstock.knowledge.tune.asking import written
+    from penstock.knowledge.tune.questions import made_of, resolved
+
+    if golden is not None:
+        return resolved(golden, texts)
+    services = platform.services
+    app = services.registry.get(services.app_name).provider
+    if not isinstance(app, GroundedApp) or not app.settings.composes:
+        return made_of(texts)
+    asked = Exchange(id=new_id("req"), trace_id=new_trace_id(), purpose="eval", model=app.settings.model)
+    with asking_bar() as told:
+        return await written(services.pipeline.call, asked, texts, told)
 
 
 async def _take(folder: AppFolder, platform: Platform, name: str, report: TuneReport) -> None:
@@ -144,8 +175,10 @@ async def _take(folder: AppFolder, platform: Platform, name: str, report: TuneRe
 
 def _show(report: TuneReport, *, written: bool) -> None:
     """The table, then what came of it."""
-    where = "made of the documents" if report.made else "of the app"
-    say(f"{report.questions} questions {where}", f", {report.skipped} skipped" if report.skipped else "")
+    say(
+        f"{report.questions} questions {ORIGINS[report.origin]}",
+        f", {report.skipped} skipped" if report.skipped else "",
+    )
     say("")
     width = max(len(row.candidate.name) for row in report.rows)
     say((f"{'cut':<{width}}  weight  passages |  hit@1  hit@5    MRR  recall    ms | held out: MRR  recall", "dim"))
@@ -154,10 +187,16 @@ def _show(report: TuneReport, *, written: bool) -> None:
         line = _line(row, width)
         say((line, "bold") if mark and is_terminal(sys.stdout) else line, mark)
     say("")
-    if report.made:
+    if report.origin == "sentences":
         note(
-            "These questions are in the documents' own words, so the weight of the vectors was not raced. Write"
-            " your own into evals/golden.jsonl."
+            "These questions are half of the words of one sentence each, which is to be found; no word is masked or"
+            " replaced. So they favour words over vectors, and the weight of the vectors is shown but not chosen by"
+            " them. Write your own into evals/golden.jsonl, or give the app a model."
+        )
+    if report.origin == "model":
+        note(
+            "A model has written these questions, each about one passage, which is to be found. People ask"
+            " otherwise: write your own into evals/golden.jsonl."
         )
     note("Vectors have length 1: the cosine and the dot product give the same order.")
     _say_outcome(report, written)

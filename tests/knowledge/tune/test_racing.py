@@ -13,7 +13,7 @@ from penstock.knowledge.sources.base import Item, Listing
 from penstock.knowledge.sources.folder import FolderSource
 from penstock.knowledge.tune.kept import KeptSource
 from penstock.knowledge.tune.questions import Span, Text, TuneQuestion, made_of
-from penstock.knowledge.tune.racing import Race, Racers
+from penstock.knowledge.tune.racing import WEIGHTS, Race, Racers
 from penstock.knowledge.tune.report import Candidate, Row, TuneReport
 from penstock.knowledge.tune.scoring import BUDGET, Figures, figures, held, judged
 from penstock.knowledge.values import Hit
@@ -75,7 +75,7 @@ def test_the_winner_must_win_on_questions_that_did_not_choose_it(held_out: float
         Row(now, 10, of(0.5), of(0.5)),
         Row(other, 20, of(0.9), of(held_out)),
     )
-    report = TuneReport(questions=40, made=False, skipped=0, rows=rows, present=0, best=1)
+    report = TuneReport(questions=40, origin="app", skipped=0, rows=rows, present=0, best=1)
     assert report.switches is switches
     assert msgspec.json.decode(msgspec.json.encode(report), type=TuneReport) == report
 
@@ -113,19 +113,22 @@ async def test_a_race_tries_every_cut_and_changes_nothing(tmp_path: Path) -> Non
     questions = made_of([Text(path.name, path.read_text()) for path in sorted(docs.iterdir())])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    racers = Racers("docs", (FolderSource(Sources(docs)),), HashEmbedder(), KnowledgeOptions(), 0.5)
+    embedder = HashEmbedder()
+    racers = Racers("docs", (FolderSource(Sources(docs)),), embedder, KnowledgeOptions(), 0.5)
     tried: list[str] = []
-    report = await Race(racers, questions, scratch, tried.append).run(lambda progress: None)
-    assert report.made and report.present == 0
+    report = await Race(racers, questions, scratch, lambda step: tried.append(step.name)).run(lambda progress: None)
+    assert report.origin == "sentences" and report.present == 0
     assert {row.candidate.chunking.strategy for row in report.rows} >= {
         "structure",
         "sentences",
         "semantic",
         "parents",
     }
-    assert {row.candidate.vector_weight for row in report.rows} == {0.5}
+    assert {row.candidate.vector_weight for row in report.rows} == {0.5, *WEIGHTS}
+    assert report.rows[report.best].candidate.vector_weight == 0.5
     assert all(row.choosing.questions + row.held_out.questions == len(questions.questions) for row in report.rows)
     assert {row.candidate.name for row in report.rows} <= set(tried)
+    assert len(embedder.texts) < 1.05 * len(set(embedder.texts))  # only parts of "semantic" may come again
     assert base.content_hash() == before and base.generation() == 1
     base.close()
 

@@ -33,7 +33,7 @@ def test_questions_that_nothing_answers_are_skipped_and_counted() -> None:
         Golden(question="Not answerable?", documents=("a.md",), answerable=False),
     ]
     found = resolved([*golden, *odd], texts)
-    assert (len(found.questions), found.skipped, found.made) == (30, 4, False)
+    assert (len(found.questions), found.skipped, found.origin) == (30, 4, "app")
     assert set(found.half(chooses=True)).isdisjoint(found.half(chooses=False))
     assert len(found.half(chooses=True)) + len(found.half(chooses=False)) == 30
 
@@ -49,7 +49,7 @@ def test_too_few_questions_are_refused_with_what_to_write() -> None:
 def test_questions_made_of_documents_leave_out_what_is_rare_and_know_their_sentence() -> None:
     text = Text("harbours.md", " ".join(SENTENCES))
     found = made_of([text])
-    assert found.made and FEWEST <= len(found.questions) <= len(SENTENCES)
+    assert found.origin == "sentences" and FEWEST <= len(found.questions) <= len(SENTENCES)
     assert len({question.text for question in found.questions}) == len(found.questions)
     for question in found.questions:
         (span,) = question.spans

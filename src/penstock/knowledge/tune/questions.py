@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -62,12 +63,16 @@ class TuneQuestion(Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).digest()[0] % 2 == 0
 
 
+Origin = Literal["app", "model", "sentences"]
+"""Where questions come from: the app's own, written by a model, or made of words of sentences."""
+
+
 class Questions(Struct, frozen=True):
-    """What the race is run on. `made` of documents where the app has none; `skipped` have nothing to be found."""
+    """What the race is run on; `skipped` have nothing to be found."""
 
     questions: tuple[TuneQuestion, ...]
     skipped: int = 0
-    made: bool = False
+    origin: Origin = "app"
 
     def half(self, *, chooses: bool) -> tuple[int, ...]:
         return tuple(at for at, each in enumerate(self.questions) if each.chooses == chooses)
@@ -124,7 +129,7 @@ def made_of(texts: Sequence[Text]) -> Questions:
         found.setdefault(asked, TuneQuestion(asked, (text.document,), (Span(text.document, span.start, span.end),)))
         if len(found) == MADE:
             break
-    questions = Questions(tuple(found.values()), made=True)
+    questions = Questions(tuple(found.values()), origin="sentences")
     refuse_few(questions)
     return questions
 

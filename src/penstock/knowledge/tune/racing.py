@@ -29,17 +29,34 @@ CUTS: tuple[ChunkOptions, ...] = (
     ChunkOptions(tokens=96),
     ChunkOptions(tokens=128),
     ChunkOptions(tokens=200),
-    ChunkOptions(tokens=256),
     ChunkOptions(tokens=384),
     ChunkOptions(tokens=200, overlap=40),
     ChunkOptions(strategy="sentences", sentences=4),
     ChunkOptions(strategy="semantic"),
     ChunkOptions(strategy="parents", tokens=64, parent_tokens=256),
-    ChunkOptions(strategy="code"),
 )
+CODE = ChunkOptions(strategy="code")
+"""Raced where there is source code; other documents it cuts as "structure" does."""
+
+KEPT = len(CUTS) + 3
+"""Generations: what one way to cut has embedded, the others with the same passages need not."""
+
 RULES = RunRules(allow_delete=True, may_be_empty=True)
 
-Told = Callable[[str], None]
+
+class Step(Struct, frozen=True):
+    """What is tried now: the `number`th of `of` things, the last of which are not known from the start.
+
+    `seconds` is about how long the rest takes, `None` until the first is done.
+    """
+
+    number: int
+    of: int
+    name: str
+    seconds: float | None = None
+
+
+Told = Callable[[Step], None]
 
 
 class Racers(Struct, frozen=True):
@@ -50,6 +67,7 @@ class Racers(Struct, frozen=True):
     embedder: Embedder
     options: KnowledgeOptions
     vector_weight: float
+    has_code: bool = False
 
 
 class Race:
@@ -62,29 +80,33 @@ class Race:
         self._told = told
         self._kept = [KeptSource(source, self._made(f"files-{at}")) for at, source in enumerate(racers.sources)]
         self._rows: list[Row] = []
+        self._cut_in: list[float] = []  # seconds, of each way to cut
+        self._cuts = list(self._candidates())
 
     async def run(self, progress: Progress) -> TuneReport:
         """Raises what taking in and searching raise."""
-        present = Candidate(self._racers.options.chunking, self._racers.vector_weight)
-        for candidate in self._cuts(present):
+        for candidate in self._cuts:
+            started = time.perf_counter()
             await self._try(candidate, [candidate.vector_weight], progress)
-        if not self._questions.made:
-            for candidate in dict.fromkeys(self._rows[at].candidate for at in (0, self._best())):
-                others = [weight for weight in WEIGHTS if weight != candidate.vector_weight]
-                await self._try(candidate, others, progress)
+            self._cut_in.append(time.perf_counter() - started)
+        for candidate in dict.fromkeys(self._rows[at].candidate for at in (0, self._best())):
+            others = [weight for weight in WEIGHTS if weight != candidate.vector_weight]
+            await self._try(candidate, others, progress)
         return TuneReport(
             questions=len(self._questions.questions),
-            made=self._questions.made,
+            origin=self._questions.origin,
             skipped=self._questions.skipped,
             rows=tuple(self._rows),
             present=0,
             best=self._best(),
         )
 
-    def _cuts(self, present: Candidate) -> Iterator[Candidate]:
+    def _candidates(self) -> Iterator[Candidate]:
+        """The present one, then the others."""
+        present = Candidate(self._racers.options.chunking, self._racers.vector_weight)
         yield present
         own = present.chunking
-        for cut in CUTS:
+        for cut in (*CUTS, CODE) if self._racers.has_code else CUTS:
             chunking = msgspec.structs.replace(
                 cut, vocabulary=own.vocabulary, vocabulary_digest=own.vocabulary_digest
             )
@@ -92,13 +114,30 @@ class Race:
                 yield Candidate(chunking, present.vector_weight)
 
     def _best(self) -> int:
-        """The first of those that are worth most, so that the present setting wins where nothing is better."""
-        return max(range(len(self._rows)), key=lambda at: (self._rows[at].choosing.worth, -at))
+        """The first of those that are worth most, so that the present setting wins where nothing is better.
+
+        Questions in the words of the documents say nothing for a weight: there the present one stays.
+        """
+        may_win = [
+            at
+            for at, row in enumerate(self._rows)
+            if self._questions.origin != "sentences" or row.candidate.vector_weight == self._racers.vector_weight
+        ]
+        return max(may_win, key=lambda at: (self._rows[at].choosing.worth, -at))
+
+    def _tell(self, candidate: Candidate, weight: float | None = None) -> None:
+        number = len(self._rows) + 1
+        cuts = len(self._cuts)
+        name = candidate.name if weight is None else f"{candidate.name}, vector_weight {weight:g}"
+        left = None
+        if self._cut_in:
+            left = sum(self._cut_in) / len(self._cut_in) * (cuts - len(self._cut_in))
+        self._told(Step(number, cuts + 2 * (len(WEIGHTS) - 1), name, left))
 
     async def _try(self, candidate: Candidate, weights: Sequence[float], progress: Progress) -> None:
         """Takes the documents in as the candidate says, and asks with each of the weights."""
-        self._told(candidate.name)
-        options = msgspec.structs.replace(self._racers.options, chunking=candidate.chunking, keep_generations=1)
+        self._tell(candidate)
+        options = msgspec.structs.replace(self._racers.options, chunking=candidate.chunking, keep_generations=KEPT)
         racers = self._racers
         base = KnowledgeBase.open(self._folder / "knowledge.db", racers.name, racers.embedder, options)
         try:
@@ -106,7 +145,8 @@ class Race:
             passages = base.counts(EVERYTHING).chunks
             for weight in weights:
                 tried = Candidate(candidate.chunking, weight)
-                self._told(f"{tried.name}, vector_weight {weight:g}")
+                if len(weights) > 1:
+                    self._tell(candidate, weight)
                 self._rows.append(await self._asked(base, tried, passages))
         finally:
             base.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.tune.questions import Origin
 from penstock.knowledge.tune.scoring import Figures
 
 LEAST_GAIN = 0.005
@@ -52,7 +53,7 @@ class TuneReport(Struct, frozen=True, kw_only=True):
     """The table, the setting that is in use, and the one that the choosing half likes best."""
 
     questions: int
-    made: bool
+    origin: Origin
     skipped: int
     rows: tuple[Row, ...]
     present: int
