@@ -14,7 +14,7 @@ Strategy = Literal["structure", "sentences", "semantic", "code", "parents"]
 its syntax; in small passages that are found and larger ones around them that are read."""
 
 
-REVISION = 2
+REVISION = 3
 """Of the chunkers, as part of the recipe: raised when they would cut the same text otherwise."""
 
 
