@@ -45,7 +45,7 @@ async def test_several_bases_are_listed_and_an_empty_one_says_how_to_fill_it(
         empty = browser.get("/knowledge/plans").text
         assert "No documents yet" in empty
         assert "0 documents, 0 passages, generation 0" in empty
-        assert "Nothing in these documents" in browser.get("/knowledge/plans?q=gate").text
+        assert "Nothing here fits" in browser.get("/knowledge/plans/search?q=gate").text
         document = several.knowledge["manuals"].documents(EVERYTHING)[0]
         assert 'href="/knowledge">Knowledge</a>' in browser.get(f"/knowledge/manuals/{document.id}").text
     plans.close()
@@ -74,7 +74,7 @@ async def test_htmx_gets_the_block_that_it_fills_and_history_the_whole_page(serv
         assert "</html>" not in part.text
         whole = browser.get("/traces", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
         assert "</html>" in whole.text
-        hits = browser.get("/knowledge/manuals?q=gate", headers={"HX-Request": "true", "HX-Target": "hits"})
+        hits = browser.get("/knowledge/manuals/search?q=gate", headers={"HX-Request": "true", "HX-Target": "hits"})
         assert '<ol class="hits">' in hits.text
         assert "<table" not in hits.text
         assert part.headers["vary"] == whole.headers["vary"] == "HX-Request"
