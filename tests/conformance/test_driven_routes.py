@@ -62,7 +62,7 @@ def test_the_main_routes_have_an_example_that_is_taken(
             here = path in ("/v1/embeddings", "/v1/rerank")
             model = "claude" if path.startswith("/v1/messages") else "all-minilm-l6-v2" if here else "any"
             example |= {"model": model}
-        target = path.replace("{name}", "docs")
+        target = path.replace("{name}", "docs").replace("{store_id}", "docs")
         try:
             keyed_gateway.send(target, example, owner)
         except HTTPError as error:

@@ -157,6 +157,22 @@ def test_messages_of_anthropics_client(claude: anthropic.Anthropic, model: str) 
         assert stream.get_final_message().stop_reason == "end_turn"
 
 
+@pytest.mark.drives(
+    "GET /v1/vector_stores",
+    "GET /v1/vector_stores/{store_id}",
+    "GET /v1/vector_stores/{store_id}/files",
+    "POST /v1/vector_stores/{store_id}/search",
+)
+def test_knowledge_as_vector_stores(client: openai.OpenAI) -> None:
+    (store,) = client.vector_stores.list().data
+    files = client.vector_stores.files.list(store.id).data
+    assert client.vector_stores.retrieve(store.id).file_counts.completed == len(files)
+    (first, *_) = client.vector_stores.search(store.id, query="How long is the weir?").data
+    assert first.file_id in {file.id for file in files}
+    assert first.filename.endswith("gate.md")
+    assert "84 metres" in first.content[0].text
+
+
 @pytest.mark.drives("POST /v1/rerank")
 def test_reranking_by_the_clients_own_post(client: openai.OpenAI) -> None:
     body = {"model": "all-minilm-l6-v2", "query": "close the gate", "documents": ["a wall", "close the gate"]}

@@ -207,7 +207,8 @@ def best_threshold(cases: Sequence[Case]) -> float:
     known = sorted({0.0, 1.0, *(case.probability for case in cases)})
     middles = [(low + high) / 2 for low, high in pairwise(known)]
     allowed = [each for at in middles if (each := step(cases, at)).kept >= KEPT] or [step(cases, 0.0)]
-    return round(max(allowed, key=lambda each: (each.recall + each.kept, each.kept)).threshold, 4)
+    best = max(allowed, key=lambda each: (each.recall + each.kept, each.kept)).threshold
+    return math.floor(best * 10_000) / 10_000  # never above it: that would keep fewer
 
 
 def step(cases: Sequence[Case], threshold: float) -> Step:
