@@ -39,7 +39,7 @@ class ChunkingSettings(Table):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for name, strategy in STRATEGIES.items():
-            if name in self.model_fields_set and self.chunking != strategy:
+            if getattr(self, name) != type(self).model_fields[name].default and self.chunking != strategy:
                 raise conflict(f"is only for chunking = {strategy!r}, not {self.chunking!r}", name)
         if self.chunk_overlap > self.chunk_tokens // 2:
             raise conflict(
