@@ -144,33 +144,6 @@ class VectorHits(Struct, frozen=True):
     cosines: NDArray[np.float32]
 
 
-class VectorStore(Protocol):
-    """Where vectors are searched. Writes are idempotent. A scope
-    (`knowledge.values.Scope`) says which passages a search may find."""
-
-    async def upsert(self, points: Sequence[VectorPoint]) -> None: ...
-
-    async def retire(self, rows: Sequence[int], removed_in: int) -> None:
-        """Notes that generations from `removed_in` on do not show these."""
-        ...
-
-    async def delete(self, rows: Sequence[int]) -> None: ...
-
-    async def search(self, vector: NDArray[np.float32], k: int, scope: Any) -> VectorHits:
-        """The `k` nearest that the scope lets through; fewer only where there are fewer."""
-        ...
-
-    async def cosines(self, vector: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
-        """The cosine of each of these rows, NaN for one that is not there."""
-        ...
-
-    async def rows(self, generation: int) -> NDArray[np.int64]:
-        """Every row that a generation shows, ascending."""
-        ...
-
-    async def close(self) -> None: ...
-
-
 class Embedder(Protocol):
     """Texts to vectors. `fingerprint` changes whenever the vectors would, and never holds a key."""
 

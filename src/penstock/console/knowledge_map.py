@@ -118,10 +118,6 @@ async def questions(request: Request, base: KnowledgeBase) -> list[TraceSummary]
     return list(reversed(once.values()))
 
 
-def asked_at(trace: TraceSummary, x: float, y: float) -> Asked:
-    return Asked(x, y, f"/traces/{trace.id}", trace.question or "", bool(trace.answered))
-
-
 def documents(drawn: ChunkMap) -> tuple[MapDocument, ...]:
     once = {each.document_id: MapDocument(each.document, each.source, each.kind) for each in drawn.passages}
     return tuple(once.values())

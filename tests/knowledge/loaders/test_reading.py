@@ -24,8 +24,8 @@ from penstock.process import ChildCommand
 SETUP = ReaderSetup(memory_bytes=1 << 30, max_file_bytes=10_000)
 
 
-def request(path: Path, known_digest: str = "") -> ReadRequest:
-    return ReadRequest(path=os.fsencode(path), kind="text", chunking=ChunkOptions(), known_digest=known_digest)
+def request(path: Path) -> ReadRequest:
+    return ReadRequest(path=os.fsencode(path), kind="text", chunking=ChunkOptions())
 
 
 class TestChild:
@@ -42,12 +42,6 @@ class TestChild:
         [passage] = result.passages
         assert result.text[passage.start : passage.end] == result.text
         assert passage.heading == ("Rules",)
-
-    def test_a_known_digest_is_enough(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.txt"
-        path.write_text("Ships obey.")
-        again = read(request(path, read(request(path), SETUP).digest), SETUP)
-        assert again.unchanged and not again.text
 
     @pytest.mark.parametrize(
         ("content", "status", "reason"),

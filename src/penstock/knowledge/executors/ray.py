@@ -135,8 +135,6 @@ class RayExecutor:
         if isinstance(content, ReadResult):
             return content
         identity = content.identity
-        if identity.digest == request.known_digest:
-            return msgspec.structs.replace(identity, unchanged=True)
         await self._start()
         reader = await self._free.get()
         try:

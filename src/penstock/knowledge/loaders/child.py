@@ -72,8 +72,6 @@ def read(request: ReadRequest, setup: ReaderSetup) -> ReadResult:
         return content
     deadline = time.monotonic() + setup.seconds * SHARE
     identity = content.identity
-    if identity.digest == request.known_digest:
-        return msgspec.structs.replace(identity, unchanged=True)
     try:
         return interpret(request, content.data, identity, deadline)
     except Unloadable as problem:

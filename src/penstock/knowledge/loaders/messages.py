@@ -19,12 +19,11 @@ class ReaderSetup(Struct, frozen=True):
 
 
 class ReadRequest(Struct, frozen=True, kw_only=True):
-    """Read the file at `path` and cut it as `chunking` says, unless its digest is `known_digest`."""
+    """Read the file at `path` and cut it as `chunking` says."""
 
     path: bytes
     kind: Kind
     chunking: ChunkOptions
-    known_digest: str = ""
 
 
 class CutPassage(Struct, frozen=True, array_like=True):
@@ -42,7 +41,7 @@ class CutPassage(Struct, frozen=True, array_like=True):
 class ReadResult(Struct, frozen=True, kw_only=True):
     """What came of a file. `digest` and `stat` are of the bytes that were read, "" and `None` where none were.
 
-    `unchanged`: the digest is the known one, and nothing else was done. `metadata` is what the file says of itself.
+    `metadata` is what the file says of itself.
     `grains` are there for strategy `semantic` alone, one for each passage: they are to be joined by their vectors.
     """
 
@@ -50,7 +49,6 @@ class ReadResult(Struct, frozen=True, kw_only=True):
     reason: str = ""
     digest: str = ""
     stat: Stat | None = None
-    unchanged: bool = False
     title: str = ""
     text: str = ""
     headings: tuple[Heading, ...] = ()

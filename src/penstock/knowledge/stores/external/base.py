@@ -95,7 +95,7 @@ class Backend(Protocol):
 
 
 class ExternalStore:
-    """A vector database as a `VectorStore`."""
+    """What a knowledge base asks of a vector database. Writes may be repeated."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -1,6 +1,6 @@
 """The vectors of a knowledge base in its own file, searched in this process: the store that needs no service.
 
-It is the read side of a `seams.VectorStore`; what is written comes with the documents, in the same transactions.
+It only reads: vectors are written with their documents, in the same transactions.
 """
 
 from __future__ import annotations
