@@ -58,9 +58,9 @@ def test_what_matters(tmp_path: Path) -> None:
     assert watched.folders() == (tmp_path / "docs", tmp_path / "more/deep")
     yes = ["docs/a.md", "docs", "docs/deep/x"]
     no = ["data/knowledge.db", ".penstock/x.db", "docs/.hidden", "docs/~$a.docx", "node_modules/x.md"]
-    assert [name for name in yes if not watched.matters(None, str(tmp_path / name))] == []
-    assert [name for name in no if watched.matters(None, str(tmp_path / name))] == []
+    assert [name for name in yes if not watched.matters((), None, str(tmp_path / name))] == []
+    assert [name for name in no if watched.matters((), None, str(tmp_path / name))] == []
     assert Watched(tmp_path, Sources(tmp_path, ("coming/**",))).folders() == (tmp_path,)
     single = Watched(tmp_path / "a.md", Sources(tmp_path / "a.md"))
     assert single.folders() == (tmp_path,)
-    assert single.matters(None, str(tmp_path / "a.md")) and not single.matters(None, str(tmp_path / "b.md"))
+    assert single.matters((), None, str(tmp_path / "a.md")) and not single.matters((), None, str(tmp_path / "b.md"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from penstock.knowledge.sources.folder import SKIPPED_FOLDERS
@@ -24,27 +25,33 @@ async def changes(sources: Sources) -> AsyncIterator[None]:
     What has changed is for the next listing to say: of a large burst the system may tell only a part. Raises
     `OSError` where the folder is gone, or the system watches no more of them.
     """
-    from watchfiles import awatch
+    from watchfiles import Change, awatch
 
     watched = Watched(sources.root.expanduser().resolve(), sources)
+    renewed = False
     while True:
         folders = watched.folders()
+        identity = identities(folders)
+        matters = partial(watched.matters, folders)
         bursts = awatch(
             *folders,
-            watch_filter=watched.matters,
+            watch_filter=matters,
             debounce=LONGEST_MS,
             step=QUIET_MS,
             rust_timeout=LOOK_MS,
             yield_on_timeout=True,
         )
-        identity = identities(folders)
         async with aclosing(bursts):
             async for burst in bursts:
-                if burst:
+                # What changed while nobody watched is told once the new watch has begun, or it could be missed.
+                if burst or renewed:
+                    renewed = False
                     yield
-                if watched.folders() != folders or identities(folders) != identity:
-                    break  # a folder came, went, or is another of its name, which nobody was told of
-        yield
+                # A folder made again at once may get the number of the deleted one: only the deletion tells.
+                lost = any(change is Change.deleted and Path(location) in folders for change, location in burst)
+                if lost or watched.folders() != folders or identities(folders) != identity:
+                    break
+        renewed = True
 
 
 def identities(folders: Sequence[Path]) -> list[tuple[int, int] | None]:
@@ -77,10 +84,10 @@ class Watched:
             return tuple(sorted(outer))
         return (self._root,)
 
-    def matters(self, change: object, location: str) -> bool:
-        """Not what is hidden or left out: our own databases may be among that."""
+    def matters(self, folders: Collection[Path], change: object, location: str) -> bool:
+        """Not what is hidden or left out: our own databases may be among that. What is watched always does."""
         path = Path(location)
-        if path == self._root:
+        if path == self._root or path in folders:
             return True
         if not self._root.is_dir() or not path.is_relative_to(self._root):
             return False
