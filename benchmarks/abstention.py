@@ -29,7 +29,7 @@ from support.fitting import area_under_curve, calibration_error, fit_choice, fit
 from support.questions import Asked, QuestionSet, encoder, halves, knowledge, load, words_of
 
 from penstock.knowledge.abstain import Calibration, Fit, calibration, probability
-from penstock.knowledge.base import KnowledgeBase
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
 from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.ranking import LinearModel, Measures
 from penstock.models.encoders.sentence import SentenceEncoder
@@ -60,7 +60,8 @@ async def cases(
 ) -> list[Case]:
     found = []
     for asked in questions:
-        evidence = await finder.find(asked.text, await base.search(asked.text, limit=SEARCHED))
+        query = Query(text=asked.text, reader=EVERYTHING, limit=SEARCHED)
+        evidence = await finder.find(asked.text, await base.search(query))
         found.append(Case(asked, evidence, bool(asked.answers) and not absent))
     return found
 
