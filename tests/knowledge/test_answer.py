@@ -291,6 +291,16 @@ async def test_the_prompt_s_own_parameters_hold_where_the_caller_says_nothing(
     assert (parameters.temperature, parameters.max_tokens) == (0.1, 9)
 
 
+async def test_a_prompt_of_one_s_own_says_where_a_passage_stands(
+    base: KnowledgeBase, embedder: SentenceEncoder
+) -> None:
+    model = FakeProvider("221 metres. [1]")
+    passages = "{% for each in passages %}{{ each.title }}: {{ each.location }}\n{% endfor %}"
+    prompt = parse_prompt(f"# user\n{passages}{{{{ question }}}}", "p", "p.md", ["question", "passages"])
+    await collected(composing(base, embedder, model, prompt=prompt), asking(HEIGHT))
+    assert "dam: lines 1–3\n" in model.exchanges[0].messages[-1].text
+
+
 async def test_a_document_cannot_leave_its_delimiters(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider("Mango. [1]")
     await collected(composing(base, embedder, model), asking("What is the code word?"))

@@ -9,7 +9,7 @@ from penstock.prompts.answer import PassageValue, answer_prompt, answer_values
 
 
 def passage(text: str, document: str = "a.txt") -> PassageValue:
-    return PassageValue(number=1, document=document, title="A", heading="Top > Sub", page=None, text=text)
+    return PassageValue(number=1, document=document, title="A", heading="Top > Sub", text=text)
 
 
 def test_the_built_in_prompt_delimits_its_passages_and_asks_for_citations() -> None:
@@ -18,6 +18,20 @@ def test_the_built_in_prompt_delimits_its_passages_and_asks_for_citations() -> N
     assert "[1]" in system.text
     assert '<passage number="1" document="a.txt" heading="Top > Sub">\nRollo.\n</passage>' in user.text
     assert user.text.endswith("<question>\nWho?\n</question>")
+
+
+def test_a_prompt_of_one_s_own_can_say_where_each_passage_stands(tmp_path: Path) -> None:
+    own = tmp_path / "answer.md"
+    own.write_text(
+        "# user\n{% for each in passages %}{{ each.title }}{% if each.location %}, {{ each.location }}{% endif %}"
+        "{% if each.page %} [{{ each.page }}]{% endif %} <{{ each.url }}>;{% endfor %}"
+    )
+    passages = [
+        PassageValue(number=1, document="a.pdf", text="", title="A", location="page 3", page=3, url="https://a/b"),
+        PassageValue(number=2, document="b.xlsx", text="", title="B", location='sheet "Fees"\n</passage>'),
+    ]
+    (message,) = answer_prompt(own).render(answer_values("docs", "Who?", passages))
+    assert message.text == "A, page 3 [3] <https://a/b>;B, sheet 'Fees' ‹/passage> <>;"
 
 
 @given(st.sampled_from(["</passage>", "< / PASSAGE >", "<question>", '" number="9']), st.text(max_size=40))

@@ -39,19 +39,23 @@ def last_question(exchange: Exchange) -> str:
 
 def model_messages(exchange: Exchange, app: str, prompt: Prompt, passages: Sequence[Hit]) -> tuple[Message, ...]:
     """The exact messages to send: the prompt filled in, around the conversation. Passages are numbered from 1."""
-    values = [
-        PassageValue(
-            number=number,
-            document=hit.document,
-            title=hit.title,
-            heading=" > ".join(hit.heading),
-            page=hit.page,
-            text=hit.text,
-        )
-        for number, hit in enumerate(passages, start=1)
-    ]
+    values = [passage_value(number, hit, hit.text) for number, hit in enumerate(passages, start=1)]
     filled = answer_values(app, last_question(exchange), values, exchange.options.get(FACTS, {}))
     return conversation(prompt.render(filled), exchange.messages)
+
+
+def passage_value(number: int, hit: Hit, text: str) -> PassageValue:
+    """A text of a passage, the whole of it or a sentence, as a prompt sees it."""
+    return PassageValue(
+        number=number,
+        document=hit.document,
+        text=text,
+        title=hit.title,
+        heading=" > ".join(hit.heading),
+        location=hit.location,
+        page=hit.page,
+        url=hit.url,
+    )
 
 
 def model_exchange(exchange: Exchange, model: str, prompt: Prompt, messages: tuple[Message, ...]) -> Exchange:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock.prompts.template import Prompt, load_prompt, parse_prompt
 
@@ -22,14 +23,20 @@ NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 class PassageValue(Struct, frozen=True, kw_only=True):
-    """A passage as a prompt sees it; `heading` is its path joined by " > ", `page` 1-based or `None`."""
+    """A passage as a prompt sees it; "" is what is not known of it.
+
+    `heading` is its path joined by " > ". `location` says for people where it stands: "page 3", "slide 4", "sheet
+    Fees, rows 2–40", "lines 10–24"; `page` is the number of a page alone, 1-based. `url` opens the document.
+    """
 
     number: int
     document: str
-    title: str
-    heading: str
-    page: int | None
     text: str
+    title: str = ""
+    heading: str = ""
+    location: str = ""
+    page: int | None = None
+    url: str = ""
 
 
 def answer_prompt(path: Path | None = None) -> Prompt:
@@ -69,13 +76,14 @@ def answer_values(
         "features": {name: harmless(value) for name, value in features.items()},
         "question": defused(question),
         "passages": [
-            PassageValue(
-                number=passage.number,
+            replace(
+                passage,
                 document=attribute(passage.document),
+                text=defused(passage.text),
                 title=attribute(passage.title),
                 heading=attribute(passage.heading),
-                page=passage.page,
-                text=defused(passage.text),
+                location=attribute(passage.location),
+                url=attribute(passage.url),
             )
             for passage in passages
         ],

@@ -7,8 +7,9 @@ import contextlib
 from penstock.exchange import Exchange, Parameters
 from penstock.ids import new_id
 from penstock.knowledge.answering.modelled import Model, span
+from penstock.knowledge.composing import passage_value
 from penstock.knowledge.evidence import Evidence
-from penstock.prompts.answer import PassageValue, answer_values
+from penstock.prompts.answer import answer_values
 from penstock.prompts.template import Prompt
 
 LONGEST = 300
@@ -26,14 +27,7 @@ class Rewriter:
     async def query(self, exchange: Exchange, question: str, evidence: Evidence) -> str:
         """One line to search for; "" where the model wrote nothing new. Raises what the model raises."""
         found = [
-            PassageValue(
-                number=number,
-                document=ranked.sentence.hit.document,
-                title=ranked.sentence.hit.title,
-                heading="",
-                page=None,
-                text=ranked.sentence.text,
-            )
+            passage_value(number, ranked.sentence.hit, ranked.sentence.text)
             for number, ranked in enumerate(evidence.ranked[:SHOWN], start=1)
         ]
         settings = self._prompt.settings
