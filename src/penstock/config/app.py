@@ -36,6 +36,14 @@ class AppSettings(Table):
         le=5,
         description="Searches per question at most: a further one looks for what the one before did not find.",
     )
+    passages: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="Passages that an answer is made from: those that are quoted, and those that a model reads. "
+        "`penstock knowledge tune` says how many are enough. Default: quotes come from the best 5, and a model "
+        "reads 4 of them.",
+    )
     rewrites: bool = Field(
         False,
         description="Whether `models.default` words the searches after the first. Without it they are made of the "

@@ -33,16 +33,19 @@ from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
 from penstock.knowledge.answering.rewriting import Rewriter
 from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings, Search
-from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query
+from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Reader
 from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered
 from penstock.knowledge.composing import question_of
-from penstock.knowledge.evidence import SEARCHED, Evidence, EvidenceFinder, SentenceVectors
+from penstock.knowledge.evidence import PASSAGES, SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.readers import reader_of
 from penstock.prompts.answer import FACTS, answer_prompt, quotes_prompt, rewrite_prompt
 from penstock.prompts.template import Prompt
 from penstock.seams import Call, Embedder, Facts
 
 __all__ = ["NOT_SAID", "AnswerSettings", "GroundedApp", "answer_prompt"]
+
+READ = 4
+"""Passages that a model reads, where the app does not say."""
 
 NEAREST = 3
 """Passages named where the documents do not answer, and quotes sent before a model writes."""
@@ -53,7 +56,8 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
 
     `mode` "auto" composes where `grounds_well` says that `model` keeps to what it is given, else it quotes.
     `model` is the name that `call` resolves, `holding` how it is held to quotes in mode "constrained". `sentences`
-    are quoted at most, `passages` go into the prompt. Below `threshold`, a probability, the answer is that the
+    are quoted at most. An answer is made from the best `passages`; where that is `None`, from `PASSAGES`, `READ` of
+    which go into a prompt. Below `threshold`, a probability, the answer is that the
     documents do not say; `None` is the one of `fitted`, the app's own calibration, or else the one that ships.
     Up to `rounds` searches look for what one does not find; with `rewrites` the model words the later ones.
     """
@@ -63,7 +67,7 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
     grounds_well: bool = False
     holding: Holding = "grammar"
     sentences: int = 2
-    passages: int = 4
+    passages: int | None = None
     rounds: int = 2
     rewrites: bool = False
     threshold: float | None = None
@@ -77,6 +81,21 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
         if self.mode == "auto":
             return "compose" if self.model and self.grounds_well else "quote"
         return self.mode
+
+    @property
+    def ranked(self) -> int:
+        """Passages whose sentences may be quoted."""
+        return PASSAGES if self.passages is None else self.passages
+
+    @property
+    def read(self) -> int:
+        """Those of them that a model reads."""
+        return READ if self.passages is None else self.passages
+
+    @property
+    def depth(self) -> int:
+        """The passages that its answers are made from."""
+        return self.ranked if self.answers_in == "quote" else self.read
 
     @property
     def composes(self) -> bool:
@@ -144,15 +163,20 @@ class GroundedApp:
 
     def rounds_over(self, search: Search, fitted: AppCalibration | None) -> Rounds:
         """How it looks for evidence, in another search, or with probabilities that are corrected otherwise."""
-        finder = EvidenceFinder(self._vectors, calibration().for_app(fitted))
+        finder = EvidenceFinder(self._vectors, calibration().for_app(fitted), passages=self.settings.ranked)
         least = replace(self.settings, fitted=fitted).least
         rewrite = None if self._rewriter is None else self._rewriter.query
         return Rounds(search, finder, RoundSettings(rounds=self.settings.rounds, threshold=least), rewrite)
 
+    def query(self, question: str, reader: Reader) -> Query:
+        """How it searches for a question."""
+        limit = max(SEARCHED, self.settings.ranked)
+        return Query(text=question, reader=reader, limit=limit, expand=self._knowledge.has_parents)
+
     async def warm(self) -> None:
         """Searches and ranks once for nobody, so that the first question does not wait for what loads then."""
         if self._knowledge.generation():
-            found = await self._knowledge.search(Query(text="warm up", reader=EVERYTHING, limit=SEARCHED))
+            found = await self._knowledge.search(self.query("warm up", EVERYTHING))
             await self.finder.find("warm up", found)
 
     async def close(self) -> None:
@@ -183,7 +207,7 @@ class GroundedApp:
 
     def _chunks(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         settings, model = self.settings, self._model
-        passages = asked.evidence.passages[: settings.passages]
+        passages = asked.evidence.passages[: settings.read]
         if not asked.answered:
             return not_said(asked, self._citing)
         if asked.mode == "quote" or model is None:
@@ -216,13 +240,7 @@ class GroundedApp:
 
     async def find(self, exchange: Exchange, generation: int | None = None) -> Found:
         """What a question finds, in the published generation or in one that is kept. Raises `Unavailable`."""
-        query = Query(
-            text=question_of(exchange),
-            reader=reader_of(exchange.principal),
-            limit=SEARCHED,
-            generation=generation,
-            expand=self._knowledge.has_parents,
-        )
+        query = replace(self.query(question_of(exchange), reader_of(exchange.principal)), generation=generation)
         found = await self._rounds.find(query, exchange)
         if not found.evidence.passages and not self._knowledge.generation():
             raise Unavailable(
@@ -263,8 +281,8 @@ class GroundedApp:
         if asked.mode == "quote":
             best = [quoted(ranked) for ranked in evidence.best(settings.sentences)]
         else:
-            best = best_in(evidence, settings.passages, NEAREST)
-            sides = [side for side in sides if side.number <= settings.passages]
+            best = best_in(evidence, settings.read, NEAREST)
+            sides = [side for side in sides if side.number <= settings.read]
         known = {side.place for side in sides}
         return [*sides, *(each for each in best if each.place not in known)]
 

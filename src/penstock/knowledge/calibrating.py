@@ -28,7 +28,7 @@ from penstock.knowledge.abstain import AppCalibration, calibration
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.answering.rounds import Search
 from penstock.knowledge.base import EVERYTHING, Query
-from penstock.knowledge.evidence import SEARCHED, Evidence
+from penstock.knowledge.evidence import Evidence
 from penstock.knowledge.values import SearchResult
 from penstock.seams import Tracer
 
@@ -40,8 +40,8 @@ FEWEST = 20
 KEPT = 0.95
 """The share of answerable questions that the threshold must leave answered."""
 
-LEFT_OUT = 4 * SEARCHED
-"""Passages that are searched for when those of a document are left out, so that enough remain."""
+LEFT_OUT = 4
+"""Times as many passages are searched for when those of a document are left out, so that enough remain."""
 
 RIDGE = 1.0
 """How strongly the shift is held to 0: few questions move it little."""
@@ -140,7 +140,7 @@ async def ask_all(app: GroundedApp, questions: Sequence[Golden], exchange: Excha
 
 async def evidence_in(app: GroundedApp, search: Search, golden: Golden, exchange: Exchange) -> Evidence:
     """What an app finds in a search, with the probabilities of the parameters that ship."""
-    query = Query(text=golden.question, reader=EVERYTHING, limit=SEARCHED, expand=app.knowledge.has_parents)
+    query = app.query(golden.question, EVERYTHING)
     exchange = exchange.replace(messages=(Message("user", golden.question),))
     return (await app.rounds_over(search, None).find(query, exchange)).evidence
 
@@ -149,7 +149,7 @@ def leaving_out(search: Search, documents: Sequence[str]) -> Search:
     """A search that knows nothing of some documents."""
 
     async def others(query: Query, tracer: Tracer | None = None) -> SearchResult:
-        found = await search(replace(query, limit=LEFT_OUT), tracer)
+        found = await search(replace(query, limit=LEFT_OUT * query.limit), tracer)
         return replace(found, hits=tuple(hit for hit in found.hits if hit.document not in documents)[: query.limit])
 
     return others

@@ -26,10 +26,10 @@ from penstock.knowledge.values import Hit, SearchResult
 from penstock.seams import Embedder
 
 SEARCHED = 10
-"""Passages to search for."""
+"""Passages to search for, at least."""
 
 PASSAGES = 5
-"""Passages whose sentences are candidates; the others found only weigh terms."""
+"""Passages whose sentences are candidates where an app does not say; the others found only weigh terms."""
 
 EMBEDDED = 10
 """Candidates that are embedded. Measured: with 8 the right sentence is found as often as with all."""
@@ -116,21 +116,28 @@ class SentenceVectors:
 
 
 class EvidenceFinder:
-    """Ranks the sentences of passages for a question."""
+    """Ranks the sentences of the best `passages` for a question; up to `embedded` of them by their vectors."""
 
-    def __init__(self, vectors: SentenceVectors, calibration: Calibration, *, embedded: int = EMBEDDED) -> None:
+    def __init__(
+        self,
+        vectors: SentenceVectors,
+        calibration: Calibration,
+        *,
+        passages: int = PASSAGES,
+        embedded: int = EMBEDDED,
+    ) -> None:
         self._vectors = vectors
         self._calibration = calibration
+        self.passages = passages
         self._embedded = embedded
 
     async def find(self, text: str, found: SearchResult) -> Evidence:
         """Evidence for the question `text` in what a search for it found."""
-        question = analyse(text)
+        question, hits = analyse(text), found.hits[: self.passages]
         idf = idf_of([hit.text for hit in found.hits])
         model = self._calibration.ranking
         candidates = [
-            (sentence, measure(question, sentence.text, sentence.around, idf))
-            for sentence in candidates_of(found.hits[:PASSAGES])
+            (sentence, measure(question, sentence.text, sentence.around, idf)) for sentence in candidates_of(hits)
         ]
         candidates.sort(key=lambda candidate: -model.score(candidate[1]))
         candidates = candidates[: affordable([sentence.text for sentence, _ in candidates[: self._embedded]])]
@@ -140,9 +147,9 @@ class EvidenceFinder:
             for (sentence, measures), vector in zip(candidates, vectors, strict=True)
         ]
         ranked = _ranked([(sentence, measures, model.score(measures)) for sentence, measures in measured])
-        fit = fit_of(question, ranked, found.hits[:PASSAGES], idf) if ranked else None
+        fit = fit_of(question, ranked, hits, idf) if ranked else None
         answered = probability(self._calibration.answered, fit) if fit else 0.0
-        return Evidence(question, found.hits[:PASSAGES], ranked, fit, answered, tokens)
+        return Evidence(question, hits, ranked, fit, answered, tokens)
 
 
 def affordable(texts: Sequence[str]) -> int:

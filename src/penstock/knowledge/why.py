@@ -22,7 +22,7 @@ from penstock.errors import NotFound
 from penstock.exchange import Exchange
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.answering.rounds import Found, interleaved
-from penstock.knowledge.evidence import PASSAGES, Evidence
+from penstock.knowledge.evidence import Evidence
 from penstock.knowledge.terms import words
 from penstock.knowledge.values import Hit
 
@@ -91,7 +91,7 @@ async def explain(app: GroundedApp, exchange: Exchange, generation: int | None) 
     text = await answered(app, exchange, whole)
     passages = [
         influence(left, text, whole.evidence, again, await answered(app, exchange, again))
-        for left in whole.evidence.passages[:PASSAGES]
+        for left in whole.evidence.passages
         for again in [await without(app, found, hits, left)]
     ]
     return Explained(

@@ -147,6 +147,7 @@ def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[G
         model="default" if default else "",
         grounds_well=default is not None and grounds_well(default),
         holding="grammar" if local else "schema",
+        passages=settings.app.passages,
         rounds=settings.app.rounds,
         rewrites=settings.app.rewrites,
         threshold=settings.app.threshold,
@@ -194,6 +195,7 @@ def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping
         "mode": settings.app.mode,
         "prompt": app.prompt.digest,
         "answers": [app.settings.least, app.settings.fitted and app.settings.fitted.shift, settings.app.rounds],
+        "passages": [app.settings.ranked, app.settings.read],
         "rewrites": rewrite_prompt().digest if settings.app.rewrites else "",
         "models": {
             name: {

@@ -7,8 +7,6 @@ import asyncio
 from penstock.exchange import Exchange, Message
 from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.answer import GroundedApp
-from penstock.knowledge.base import Query
-from penstock.knowledge.evidence import SEARCHED
 from penstock.knowledge.gaps.values import Judge, Verdict
 from penstock.knowledge.values import Reader
 
@@ -25,7 +23,7 @@ def judge_of(app: GroundedApp) -> Judge:
             purpose="system",
         )
         rounds = app.rounds_over(app.knowledge.search, app.settings.fitted)
-        found = await rounds.find(Query(text=question, reader=reader, limit=SEARCHED), exchange)
+        found = await rounds.find(app.query(question, reader), exchange)
         if not app.answers(found.evidence):
             return Verdict(False, found.generation, 0)
         best = found.evidence.ranked[0].sentence.hit

@@ -137,7 +137,7 @@ def unused(contexts: Sequence[ContextUse], apps: Rows, rates: Rates, wanted: Cos
             kind="context",
             title=f"{each.unused:,} of {each.passages:,} passages that {each.app!r} sent to its model in "
             f"{each.answers:,} answers support none of their sentences.",
-            action=f"Send fewer: {kept} a question were used on average.",
+            action=f"Send fewer: {kept} a question were used on average; `passages` under [app] says how many.",
             project_id=wanted.project_id,
             app=each.app,
             model=model,

@@ -20,7 +20,7 @@ from penstock.exchange import Exchange
 from penstock.knowledge.abstain import present
 from penstock.knowledge.answering.hops import bridged, covered, found_names, missing_names, parts_of
 from penstock.knowledge.base import Query
-from penstock.knowledge.evidence import PASSAGES, Evidence, EvidenceFinder, Ranked
+from penstock.knowledge.evidence import Evidence, EvidenceFinder, Ranked
 from penstock.knowledge.question import leans_on_context
 from penstock.knowledge.terms import terms
 from penstock.knowledge.values import Hit, SearchResult
@@ -93,7 +93,8 @@ class Rounds:
             except PenstockError:
                 break  # the span says what went wrong; what was found is not lost by it
             done = (*done, latest)
-        return Found(combined(question, done, self._settings.threshold), first.found.generation, done)
+        evidence = combined(question, done, self._settings.threshold, self.finder.passages)
+        return Found(evidence, first.found.generation, done)
 
     async def _round(
         self, query: Query, wanted: Next, before: tuple[Round, ...], exchange: Exchange
@@ -201,14 +202,14 @@ def question_about(question: str, evidence: Evidence) -> str:
     return f"{question} {' '.join(added[:4])}".strip()
 
 
-def combined(question: str, rounds: Sequence[Round], threshold: float) -> Evidence:
-    """One evidence of several: passages and sentences of each in turn, the first round's first."""
+def combined(question: str, rounds: Sequence[Round], threshold: float, limit: int) -> Evidence:
+    """One evidence of several: passages (`limit` at most) and sentences of each in turn, the first round's first."""
     first = rounds[0].evidence
     if len(rounds) == 1:
         return first
     if not rounds[-1].part:
         return rounds[-1].evidence if rounds[-1].evidence.probability > first.probability else first
-    passages = interleaved([each.found.hits for each in rounds])[:PASSAGES]
+    passages = interleaved([each.found.hits for each in rounds])[:limit]
     at = {hit.chunk_id: number for number, hit in enumerate(passages)}
     useful = [each.evidence for each in rounds if each.evidence.probability >= threshold] or [first]
     ranked: dict[tuple[str, int], Ranked] = {}
