@@ -1,6 +1,7 @@
 """Rows of a query: all of them or none, texts read again only where they changed, and readers per row."""
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from penstock.errors import BodyTooLarge, ConfigError, NotFound, UpstreamFailed
 from penstock.knowledge.sources.base import SourceRules
 from penstock.knowledge.sources.repository import QueryDatabase
-from penstock.knowledge.sources.sql import NOBODY, SqlOptions, SqlSource
+from penstock.knowledge.sources.sql import NOBODY, SqlOptions, SqlSource, later
 
 RULES = SourceRules(metadata={"team": "hr"}, readers=("group:hr",))
 PLAIN = SqlOptions(key="id", text="body")
@@ -85,12 +86,42 @@ async def test_only_texts_that_changed_are_read_again_and_deleted_rows_are_gone(
     second = await source.list(first.cursor)
     assert second.gone([item.key for item in first.items]) == {"2"}
     found = {item.key: item for item in second.items}
-    assert found["3"].version == "2026-02-01"
+    assert found["3"].version.startswith("2026-02-01")
     assert {key for key, item in found.items() if item.size is not None} == {"3", "6"}
     assert found["1"].readers == ("group:it",), "who may read changes without the text"
     assert (await source.fetch(found["3"], tmp_path)).read_text() == "New"
     assert (await source.fetch(found["4"], tmp_path)).read_text() == "Text 4", "asked for after all"
     await source.close()
+
+
+async def test_a_row_that_changes_twice_within_one_tick_of_its_column_is_read_twice(table: Table) -> None:
+    table.run("UPDATE article SET changed = NULL WHERE id = 1")
+    table.run("UPDATE article SET changed = '2026-01-06' WHERE id = 5")
+    source = table.source(FULL)
+    first = await source.list(b"")
+    table.run("UPDATE article SET body = 'New' WHERE id = 5")
+    second = await source.list(first.cursor)
+    same = {a.key: a.version == b.version for a, b in zip(first.items, second.items, strict=True) if a.version}
+    assert same == {"2": True, "3": True, "4": True, "5": False, "6": True}
+    assert first.items[0].version == "", "without a time it is read and hashed each time"
+    await source.close()
+
+
+def test_a_listing_sees_one_state_of_a_sqlite_file(table: Table) -> None:
+    table.run("PRAGMA journal_mode = WAL")
+    database = QueryDatabase("sql.articles", "sqlite:///articles.db", "SELECT * FROM article", table.folder)
+    with database.reading() as reading:
+        before = list(reading.rows(("id", "body")))
+        table.run("UPDATE article SET body = 'New'")
+        assert list(reading.rows(("id", "body"))) == before
+    database.close()
+
+
+def test_marks_that_cannot_be_compared_begin_anew() -> None:
+    bare, zoned = datetime(2026, 1, 1), datetime(2025, 1, 1, tzinfo=UTC)  # noqa: DTZ001
+    assert later(bare, zoned) == zoned
+    assert later(7, "2026") == "2026"
+    assert (later(zoned, None), later(2, 1), later(None, 1)) == (zoned, 2, 1)
 
 
 async def test_without_a_column_for_changes_texts_are_hashed(table: Table) -> None:

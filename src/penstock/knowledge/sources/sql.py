@@ -53,7 +53,8 @@ class SqlOptions(Struct, frozen=True, kw_only=True):
 
 
 class SqlSource:
-    """Rows by their keys. Versions are what the `updated` column says, else hashes of the texts."""
+    """Rows by their keys. Versions are what the `updated` column says, with hashes of the texts where it says the
+    newest of all, else hashes alone."""
 
     def __init__(self, name: str, database: QueryDatabase, options: SqlOptions, rules: SourceRules) -> None:
         self.name = f"sql.{name}"
@@ -101,7 +102,9 @@ class SqlSource:
         self, rows: Iterable[Mapping[str, Any]], spool: Spool, mark: Mark | None
     ) -> tuple[dict[str, Item], Mark | None]:
         """The items by key, and the largest mark."""
-        options, items, newest = self._options, {}, mark
+        options, newest = self._options, mark
+        items: dict[str, Item] = {}
+        marks: dict[str, Mark] = {}
         for row in rows:
             value = row[options.key]
             key = "" if value is None else str(value)
@@ -116,6 +119,12 @@ class SqlSource:
             updated = row[options.updated] if options.updated else None
             newest = later(newest, updated)
             items[key] = self._item(key, row, spool, updated)
+            if updated is not None and key in spool:
+                marks[key] = updated
+        for key in (key for key, updated in marks.items() if updated == newest):
+            # It may change once more within the same second, or whatever the column counts.
+            version = f"{items[key].version} {spool.digest(key)}"
+            items[key] = msgspec.structs.replace(items[key], version=version)
         return items, newest
 
     def _item(self, key: str, row: Mapping[str, Any], spool: Spool, updated: Mark | None) -> Item:
@@ -230,9 +239,12 @@ def readers_of(value: object) -> tuple[str, ...]:
 
 def later(mark: Any, other: Any) -> Mark | None:
     """The larger mark; the other one where the first is of another kind, since its column has changed."""
-    if other is None or (type(mark) is type(other) and mark >= other):
+    if other is None:
         return mark  # type: ignore[no-any-return]
-    return other  # type: ignore[no-any-return]
+    try:
+        return mark if type(mark) is type(other) and mark >= other else other  # type: ignore[no-any-return]
+    except TypeError:  # times with and without a time zone
+        return other  # type: ignore[no-any-return]
 
 
 def microseconds(updated: object) -> int | None:
