@@ -3,7 +3,9 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,38 @@ def test_what_cannot_be_read_is_named_with_its_reason(tmp_path: Path) -> None:
     assert problems.keys() == {"b/photo.jpeg", "data"}
     assert problems["b/photo.jpeg"].status == "unsupported"
     assert problems["b/photo.jpeg"].reason.startswith("'.jpeg' files cannot be read. Save it as one of: text (.txt")
+
+
+def test_names_that_are_not_utf8_are_told_as_text(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.md", b"scan.\xe9"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("text")
+    listing = list_folder(Sources(tmp_path))
+    assert paths(listing) == ["caf\\xe9.md"]
+    assert listing.items[0].location.endswith(b"/caf\xe9.md")
+    [problem] = listing.problems
+    assert problem.reason.startswith("'.\\xe9' files cannot be read.")
+    msgspec.json.encode(problem)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(errno.ESTALE, True), (errno.EACCES, True), (errno.ENOENT, False)])
+def test_a_link_to_what_cannot_be_reached_now_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, kept: bool
+) -> None:
+    make(tmp_path, "share/a.md", "docs/b.md")
+    (tmp_path / "docs" / "share").symlink_to(tmp_path / "share")
+    docs = tmp_path / "docs"
+    assert paths(list_folder(Sources(docs))) == ["b.md", "share/a.md"]
+    real = os.stat
+
+    def stat(path: str, **options: Any) -> os.stat_result:
+        if str(path) == str(docs / "share"):
+            raise OSError(error, os.strerror(error))
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    listing = list_folder(Sources(docs))
+    assert paths(listing) == ["b.md"]
+    assert listing.gone(["b.md", "share/a.md"]) == (set() if kept else {"share/a.md"})
 
 
 def test_patterns_choose_and_exclude(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ so a listing says exactly how far it reached: one that fails raises, and nothing
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from penstock.knowledge.filters import Metadata
-from penstock.knowledge.loaders.kinds import Kind
+from penstock.knowledge.loaders.kinds import READABLE, Kind
 from penstock.knowledge.values import FileProblem
 
 
@@ -109,6 +109,18 @@ class Source(Protocol):
     async def close(self) -> None:
         """Ends what a run needed. The source can be listed again."""
         ...
+
+
+def shown(name: str) -> str:
+    """A file name as text; bytes that are not UTF-8 become `\\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unsupported(key: str) -> FileProblem:
+    """What becomes of a document whose name says that it cannot be read."""
+    suffix = PurePosixPath(key).suffix
+    what = f"'{suffix}' files" if suffix else "Files without an extension"
+    return FileProblem(key, "unsupported", f"{what} cannot be read. Save it as one of: {READABLE}.")
 
 
 def linked(link: str, key: str) -> str:

@@ -7,6 +7,7 @@ is known below them stays as it is.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat as modes
 from collections.abc import Iterator
@@ -15,13 +16,16 @@ from pathlib import Path, PurePosixPath
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import ConfigError
 from penstock.knowledge.loaders.kinds import READABLE, Kind, kind_of
-from penstock.knowledge.sources.base import Item, Listing, SourceRules
+from penstock.knowledge.sources.base import Item, Listing, SourceRules, shown, unsupported
 from penstock.knowledge.sources.patterns import literal_folder, matcher
 from penstock.knowledge.values import FileProblem, Sources
 
 SKIPPED_FOLDERS = frozenset(("node_modules", "__pycache__", "site-packages"))
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was listed may change again without its times showing it."""
+
+LEADS_NOWHERE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
+"""Errors of a link to nothing, or to itself; after any other what it leads to may still be there."""
 
 NO_RULES = SourceRules()
 
@@ -74,11 +78,6 @@ def nothing_to_read(sources: Sources, listing: Listing) -> ConfigError:
     )
 
 
-def shown(name: str) -> str:
-    """A file name as text; bytes that are not UTF-8 become `\\xNN`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 class Found:
     """Makes items of files."""
 
@@ -121,7 +120,10 @@ class _Walk:
         while self._links:  # after everything that is really here, so that a link never wins over a file
             links, self._links = self._links, []
             for path, entry in links:
-                self._link(path, entry)
+                try:
+                    self._link(path, entry)
+                except OSError as error:
+                    self._failed(path, error)
         self._items.sort(key=lambda item: item.key)
         return Listing(
             items=tuple(self._items), problems=tuple(self._problems), unlisted=tuple(sorted(self._unlisted))
@@ -171,8 +173,10 @@ class _Walk:
     def _link(self, path: str, entry: os.DirEntry[str]) -> None:
         try:
             status = os.stat(entry.path)  # noqa: PTH116
-        except OSError:
-            return  # a link to nothing, or to itself
+        except OSError as error:
+            if error.errno in LEADS_NOWHERE:
+                return
+            raise
         if modes.S_ISDIR(status.st_mode):
             if self._enters(path, entry.path):
                 self._folder(entry.path, path)
@@ -194,12 +198,9 @@ class _Walk:
         if linked and key in self._seen:
             return
         self._seen.add(key)
-        suffix = PurePosixPath(path).suffix
-        kind = kind_of(path) or ("text" if suffix in self._named else None)
+        kind = kind_of(path) or ("text" if PurePosixPath(path).suffix in self._named else None)
         if kind is None:
-            what = f"'{suffix}' files" if suffix else "Files without an extension"
-            reason = f"{what} cannot be read. Save it as one of: {READABLE}."
-            self._problems.append(FileProblem(shown(path), "unsupported", reason))
+            self._problems.append(unsupported(shown(path)))
             return
         self._items.append(self._found.item(path, location, status, kind))
 

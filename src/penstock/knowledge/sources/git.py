@@ -12,14 +12,13 @@ import base64
 import os
 import re
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from msgspec import Struct
 
 from penstock.errors import BodyTooLarge, ConfigError, NotFound, PenstockError, Unavailable, UpstreamFailed
-from penstock.knowledge.loaders.kinds import READABLE, kind_of
-from penstock.knowledge.sources.base import Item, Listing, SourceRules, linked
-from penstock.knowledge.sources.folder import shown
+from penstock.knowledge.loaders.kinds import kind_of
+from penstock.knowledge.sources.base import Item, Listing, SourceRules, linked, shown, unsupported
 from penstock.knowledge.sources.patterns import Choice
 from penstock.knowledge.values import FileProblem
 
@@ -147,9 +146,7 @@ class GitSource:
             return None
         kind = kind_of(parts[-1])
         if kind is None:
-            suffix = PurePosixPath(path).suffix
-            what = f"'{suffix}' files" if suffix else "Files without an extension"
-            return FileProblem(path, "unsupported", f"{what} cannot be read. Save it as one of: {READABLE}.")
+            return unsupported(path)
         return Item(
             key=path,
             version=blob,

@@ -18,8 +18,8 @@ from msgspec import Struct
 from yarl import URL
 
 from penstock.errors import BodyTooLarge, NotFound, Unavailable, UpstreamFailed
-from penstock.knowledge.loaders.kinds import READABLE, kind_of
-from penstock.knowledge.sources.base import Item, Listing, SourceRules, linked
+from penstock.knowledge.loaders.kinds import kind_of
+from penstock.knowledge.sources.base import Item, Listing, SourceRules, linked, unsupported
 from penstock.knowledge.sources.download import TooLarge, save
 from penstock.knowledge.sources.patterns import Choice
 from penstock.knowledge.sources.s3_answers import ObjectEntry, ObjectPage, error_code, object_page
@@ -96,9 +96,11 @@ class S3Source:
                     items.append(found)
                 elif found is not None:
                     problems.append(found)
-            token = page.token
-            if not token:
+            if not page.token:
                 return Listing(items=tuple(items), problems=tuple(problems))
+            if page.token == token:
+                raise self._failed("it goes on with the page that was there before")
+            token = page.token
         raise self._failed(f"there are more than {MOST_PAGES * 1000:,} objects", "Name a prefix.")
 
     async def fetch(self, item: Item, folder: Path) -> Path:
@@ -150,9 +152,7 @@ class S3Source:
             return FileProblem(key, "unreadable", f"It is archived ({entry.storage_class}). Restore it first.")
         kind = kind_of(name)
         if kind is None:
-            suffix = PurePosixPath(key).suffix
-            what = f"'{suffix}' files" if suffix else "Files without an extension"
-            return FileProblem(key, "unsupported", f"{what} cannot be read. Save it as one of: {READABLE}.")
+            return unsupported(key)
         return Item(
             key=key,
             version=entry.etag or f"{entry.modified}:{entry.size}",
