@@ -14,12 +14,16 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from support.loopback import serving
+
 KEY, SECRET = "AKIDTEST", "secret/of+the/test"
 REGION = "eu-central-1"
 
 
 class Bucket:
-    """`objects` by key; `fails` are statuses by how many listings were asked for before; all `asked` paths."""
+    """`objects` by key; `fails` are statuses by how many listings were asked for before; all `asked` paths.
+
+    What is `broken` breaks off, and what is `stuck` says the same next page each time."""
 
     def __init__(self, name: str, page: int) -> None:
         self.name = name
@@ -31,6 +35,7 @@ class Bucket:
         self.asked: list[str] = []
         self.url = ""
         self.broken = False
+        self.stuck = False
 
     async def answer(self, request: web.Request) -> web.Response:
         raw = request.raw_path
@@ -48,7 +53,7 @@ class Bucket:
         if number in self.fails:
             return error(self.fails[number], "InternalError")
         prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
-        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and (self.stuck or key > after))
         shown, more = keys[: self.page], len(keys) > self.page
         contents = "".join(self._entry(key) for key in shown)
         token = f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>" if more else ""
@@ -103,15 +108,5 @@ def signed_well(request: web.Request) -> bool:
 @asynccontextmanager
 async def bucket(name: str = "reports", page: int = 3) -> AsyncIterator[Bucket]:
     served = Bucket(name, page)
-    app = web.Application()
-    app.router.add_route("GET", "/{path:.*}", served.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    server = web.TCPSite(runner, "127.0.0.1", 0)
-    await server.start()
-    [(host, port), *_] = runner.addresses
-    served.url = f"http://{host}:{port}"
-    try:
+    async with serving(served.answer) as served.url:
         yield served
-    finally:
-        await runner.cleanup()

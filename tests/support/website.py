@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from support.loopback import serving
+
 
 @dataclass
 class Page:
@@ -56,15 +58,5 @@ class Website:
 @asynccontextmanager
 async def website() -> AsyncIterator[Website]:
     site = Website()
-    app = web.Application()
-    app.router.add_route("GET", "/{path:.*}", site.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    server = web.TCPSite(runner, "127.0.0.1", 0)
-    await server.start()
-    [(host, port), *_] = runner.addresses
-    site.url = f"http://{host}:{port}"
-    try:
+    async with serving(site.answer) as site.url:
         yield site
-    finally:
-        await runner.cleanup()

@@ -84,7 +84,21 @@ async def test_a_wrong_key_is_told_and_not_shown(served: Bucket) -> None:
 
 
 async def test_keys_of_all_kinds(served: Bucket, tmp_path: Path) -> None:
-    names = ["a b.md", "ä/ö+ü.md", "x%20y.md", "q?a=1&b.md", "it's (1)!*.md", "deep/er/~t.txt", "<tag>.md", "#1.md"]
+    names = [
+        " lead.md",
+        "a/../b.md",
+        "a//b.md",
+        "cafe\u0301.md",
+        "caf\u00e9.md",
+        "a b.md",
+        "ä/ö+ü.md",
+        "x%20y.md",
+        "q?a=1&b.md",
+        "it's (1)!*.md",
+        "deep/er/~t.txt",
+        "<tag>.md",
+        "#1.md",
+    ]
     served.objects = {name: name.encode() for name in names}
     source = source_of(served)
     listing = await source.list(b"")
@@ -92,6 +106,19 @@ async def test_keys_of_all_kinds(served: Bucket, tmp_path: Path) -> None:
     for item in listing.items:
         assert (await source.fetch(item, tmp_path)).read_text() == item.key
     await source.close()
+
+
+async def test_ten_thousand_keys_are_listed_and_a_listing_that_does_not_move_on_is_none() -> None:
+    async with bucket(page=1000) as served:
+        served.objects = dict.fromkeys((f"{number:05}.md" for number in range(10_000)), b"x")
+        source = source_of(served)
+        assert len((await source.list(b"")).items) == 10_000
+        assert served.listings == 10
+        served.stuck = True
+        with pytest.raises(UpstreamFailed, match="it goes on with the page that was there before"):
+            await source.list(b"")
+        assert served.listings == 12
+        await source.close()
 
 
 async def test_what_is_no_document_is_left_out_or_named(served: Bucket) -> None:

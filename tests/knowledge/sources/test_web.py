@@ -9,8 +9,10 @@ from support.website import Page, Website, website
 
 from penstock.errors import BodyTooLarge, NotFound, UpstreamFailed
 from penstock.knowledge.sources.base import Item, Listing, SourceRules
+from penstock.knowledge.sources.sitemaps import NotASitemap, parse_sitemap
 from penstock.knowledge.sources.visits import WebLimits
 from penstock.knowledge.sources.web import WebOptions, WebSource
+from penstock.knowledge.sources.xml import BadXml, parse_xml
 
 FAST = WebLimits(rate=1000, max_bytes=100_000)
 RULES = SourceRules(metadata={"team": "hr"}, readers=("group:hr",))
@@ -142,6 +144,70 @@ async def test_a_page_under_another_address_is_kept_while_it_cannot_be_had(site:
     for cursor in (first.cursor, b""):
         assert (await source.list(cursor)).gone(known(first)) == frozenset()
     await source.close()
+
+
+async def test_an_index_that_leads_to_itself_is_read_once_and_too_many_sitemaps_remove_nothing(
+    site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def index(*paths: str) -> Page:
+        inner = "".join(f"<sitemap><loc>{site.url}{path}</loc></sitemap>" for path in paths)
+        return Page(f"<sitemapindex>{inner}</sitemapindex>", type="text/xml")
+
+    site.pages = {
+        "/one.xml": index("/two.xml", "/one.xml"),
+        "/two.xml": index("/one.xml", "/pages.xml"),
+        "/pages.xml": sitemap(site, "/a"),
+        "/a": html(),
+    }
+    source = source_of(tmp_path, sitemaps=(f"{site.url}/one.xml",))
+    first = await source.list(b"")
+    assert (keys(first, site), first.unlisted) == (["/a"], ())
+    assert site.asked == ["/robots.txt", "/one.xml", "/two.xml", "/pages.xml", "/a"]
+    monkeypatch.setattr("penstock.knowledge.sources.sitemaps.MOST_SITEMAPS", 2)
+    site.pages["/b"] = html()
+    source = source_of(tmp_path, sitemaps=(f"{site.url}/one.xml",), urls=(f"{site.url}/b",))
+    second = await source.list(b"")
+    assert keys(second, site) == ["/b"]
+    assert second.gone(known(first)) == frozenset()
+    [problem] = second.problems
+    assert problem.reason.startswith("There are more than 2 sitemaps; 1 were not read.")
+    await source.close()
+
+
+async def test_an_answer_that_nothing_changed_to_who_did_not_ask_removes_nothing(
+    site: Website, tmp_path: Path
+) -> None:
+    site.pages = {"/": html(), "/a": html()}
+    source = source_of(tmp_path, urls=(f"{site.url}/", f"{site.url}/a"))
+    first = await source.list(b"")
+    site.pages["/a"] = Page(status=304)
+    for cursor in (b"", first.cursor):
+        second = await source.list(cursor)
+        assert keys(second, site) == ["/"]
+        assert second.gone(known(first)) == frozenset()
+        assert [problem.reason[:24] for problem in second.problems] == ["The server answered 304."]
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'<?xml version="1.0" encoding="klingon"?><urlset/>', "no whole XML"),
+        (b'<?xml version="1.0" encoding="gb2312"?><urlset/>', "no whole XML"),
+        (gzip.compress(b"<" + b"x" * 53_000_000), "more than 50 MiB"),
+    ],
+)
+def test_sitemaps_that_are_traps_or_cannot_be_read_say_so(data: bytes, reason: str) -> None:
+    with pytest.raises(NotASitemap, match=reason):
+        parse_sitemap(data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_document_type_is_refused_in_every_encoding(encoding: str) -> None:
+    bomb = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE u [<!ENTITY x "y">]><urlset>&x;</urlset>'
+    with pytest.raises(BadXml, match="it has a document type"):
+        parse_xml(bomb.encode(encoding))
+    assert parse_xml(b"<a><![CDATA[<!DOCTYPE u>]]></a>").text == "<!DOCTYPE u>"
 
 
 async def test_a_sitemap_that_fails_raises_and_a_further_one_removes_nothing(site: Website, tmp_path: Path) -> None:

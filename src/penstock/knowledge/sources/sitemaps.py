@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import zlib
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -45,9 +47,14 @@ async def read_sitemaps(urls: Sequence[URL], visitor: Visitor, robots: Robots | 
     """Follows indexes. Raises `UpstreamFailed` where one that is configured cannot be read."""
     pages: dict[URL, None] = {}
     failures: list[tuple[str, str]] = []
-    waiting, seen = deque(urls), set(urls)
+    waiting, seen, read = deque(urls), set(urls), 0
     while waiting:
         url = waiting.popleft()
+        read += 1
+        if read > MOST_SITEMAPS:
+            reason = f"There are more than {MOST_SITEMAPS} sitemaps; {len(waiting) + 1:,} were not read."
+            failures.append((str(url), reason))
+            break
         try:
             found = await _read(url, visitor, robots)
         except NotASitemap as error:
@@ -63,7 +70,7 @@ async def read_sitemaps(urls: Sequence[URL], visitor: Visitor, robots: Robots | 
                 continue
             if found.kind == "pages":
                 pages[address] = None
-            elif address not in seen and len(seen) < MOST_SITEMAPS:
+            elif address not in seen:
                 seen.add(address)
                 waiting.append(address)
     return SitePages(tuple(pages), tuple(failures))
@@ -74,9 +81,13 @@ async def _read(url: URL, visitor: Visitor, robots: Robots | None) -> SitemapFil
     if visit.file is None:
         raise NotASitemap(visit.reason)
     try:
-        return parse_sitemap(visit.file.read_bytes())
+        return await asyncio.to_thread(read_sitemap, visit.file)
     finally:
         visit.file.unlink()
+
+
+def read_sitemap(file: Path) -> SitemapFile:
+    return parse_sitemap(file.read_bytes())
 
 
 def parse_sitemap(data: bytes) -> SitemapFile:

@@ -128,7 +128,7 @@ class Visitor:
                 async with self._opened().get(url, headers=headers, allow_redirects=False) as response:
                     wait = retry_after(response) if attempt == 0 else None
                     if wait is None:
-                        return await self._answered(url, response)
+                        return await self._answered(url, response, conditional=bool(headers))
                 await asyncio.sleep(wait)
             raise AssertionError("the second attempt is never put off")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -137,7 +137,9 @@ class Visitor:
                 return unknown(url, f"{refused}.")
             return unknown(url, f"{url.host} could not be reached: {reason_of(error)}.")
 
-    async def _answered(self, url: URL, response: aiohttp.ClientResponse) -> Visit | tuple[URL, bool]:
+    async def _answered(
+        self, url: URL, response: aiohttp.ClientResponse, *, conditional: bool
+    ) -> Visit | tuple[URL, bool]:
         status = response.status
         if status in (301, 302, 303, 307, 308):
             target = normal(url.join(URL(response.headers.get("Location", ""))))
@@ -146,7 +148,7 @@ class Visitor:
             return target, status in (301, 308)
         if status == 200:
             return await self._downloaded(url, response)
-        if status == 304:
+        if status == 304 and conditional:
             return Visit(url=str(url), outcome="same")
         if status in (404, 410):
             return Visit(url=str(url), outcome="gone", reason=f"It is no longer there ({status}).")
