@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,10 +11,10 @@ from support.hash_embedder import HashEmbedder
 
 from penstock.config.elsewhere import StoreSettings
 from penstock.config.knowledge import KnowledgeSettings
-from penstock.errors import Unavailable
+from penstock.errors import StorageError, Unavailable
 from penstock.knowledge.base import Backends, KnowledgeBase, Sources
 from penstock.knowledge.filters import parse_filter
-from penstock.knowledge.stores.external.base import Backend, ExternalStore
+from penstock.knowledge.stores.external.base import Backend, ExternalStore, StoredPoint
 from penstock.knowledge.stores.external.deferred import DeferredBackend
 from penstock.knowledge.stores.external.mirror import Elsewhere
 from penstock.knowledge.values import EVERYTHING, Hit, Query, Reader
@@ -234,24 +234,57 @@ async def test_verify_finds_what_differs_elsewhere_and_repairs_it(
     (docs / "7.md").unlink()
     second = (await base.ingest(Sources(docs))).generation
     assert (await base.verify()).sound
+    assert base.mirror is not None
     before = {number: (await there.rows(number)).tolist() for number in (first, second)}
     [gone] = set(before[first]) - set(before[second])
-    kept, other = before[second][:2]
-    [batch] = [batch async for batch in base.mirror._points(0)]  # type: ignore[union-attr]
-    point = next(point for point in batch if point.row == kept)
-    await there.delete([other])
-    await there.retire([kept], second)
-    await there.upsert([msgspec.structs.replace(point, row=9999)])
-    await there.upsert([msgspec.structs.replace(each, removed_in=None) for each in batch if each.row == gone])
+    [batch] = [batch async for batch in base.mirror._points(0)]
+    of = {point.row: point for point in batch}
+    lost, hidden, turned, renamed, opened, *_ = before[second]
+    change = msgspec.structs.replace
+    await there.delete([lost])
+    await there.retire([hidden], second)
+    await there.upsert(
+        [
+            change(of[turned], vector=of[lost].vector),
+            change(of[renamed], metadata={**of[renamed].metadata, "team": "board", "year": 1999}),
+            change(of[opened], readers=("group:everybody",)),
+            change(of[gone], removed_in=None),
+            change(of[lost], row=9999),
+        ]
+    )
     found = await base.verify()
-    assert [(each.part, each.row, each.reason) for each in found.differences] == [
-        ("elsewhere", first, "1 passages are missing there, 1 are too many"),
-        ("elsewhere", second, "2 passages are missing there, 2 are too many"),
+    assert [(each.part, each.subject, each.reason) for each in found.differences] == [
+        ("elsewhere", "memory/docs", reason)
+        for reason in (
+            "not there: 1 passage",
+            "there and not here: 1 passage",
+            "another vector there: 1 passage",
+            "other metadata there: 1 passage",
+            "other readers there: 1 passage",
+            "other generations there: 2 passages",
+        )
     ]
-    assert "memory/docs" in found.differences[0].subject
     repaired = await base.verify(Sources(docs))
-    assert (repaired.sound, len(repaired.differences)) == (True, 2)
+    assert (repaired.sound, len(repaired.differences)) == (True, 6)
     assert {number: (await there.rows(number)).tolist() for number in (first, second)} == before
+
+
+async def test_repair_writes_only_what_differs(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await base.ingest(Sources(docs))
+    lost = int((await there.rows(1))[3])
+    await there.delete([lost])
+    written: list[int] = []
+    write = there._backend.write
+
+    async def noted(points: Sequence[StoredPoint]) -> None:
+        written.extend(point.row for point in points)
+        await write(points)
+
+    monkeypatch.setattr(there._backend, "write", noted)
+    assert (await base.verify(Sources(docs))).sound
+    assert written == [lost]
 
 
 async def test_verify_says_that_the_store_is_away(
@@ -270,18 +303,38 @@ async def test_verify_says_that_the_store_is_away(
     assert not found.sound
 
 
-async def test_differences_are_found_both_ways_and_put_right(
-    base: KnowledgeBase, docs: Path, there: ExternalStore
+async def test_a_store_that_refuses_is_searched_here(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await base.ingest(Sources(docs))
-    mirror, generation = base.mirror, base.generation()
-    assert mirror is not None
-    here = await there.rows(generation)
-    await there.delete([int(here[0])])
-    extra = await there.rows(generation)
-    difference = await mirror.compare(generation, here)
-    assert (difference.missing, difference.extra) == ((int(here[0]),), ())
-    await mirror.repair(difference)
-    assert (await there.rows(generation)).tolist() == here.tolist()
-    difference = await mirror.compare(generation, extra)
-    assert difference.extra == (int(here[0]),)
+    query = Query(text="gate number 7", reader=EVERYTHING, mode="dense", limit=3)
+    expected = (await base.search(query)).hits
+
+    async def refuses(*wanted: object) -> object:
+        raise StorageError("Qdrant at memory answered 503.")
+
+    monkeypatch.setattr(there._backend, "query", refuses)
+    assert [(hit.document, hit.score) for hit in (await base.search(query)).hits] == told(expected)
+    assert base.mirror is not None
+    assert str(base.mirror.trouble) == "Qdrant at memory answered 503."
+
+
+async def test_a_store_that_answers_again_is_searched_at_once(
+    base: KnowledgeBase, docs: Path, there: ExternalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await base.ingest(Sources(docs))
+    query = Query(text="gate number 7", reader=EVERYTHING, mode="dense", limit=3)
+
+    async def away(*wanted: object) -> object:
+        raise Unavailable("Qdrant at memory cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(there._backend, "query", away)
+        await base.search(query)
+        assert there.trouble is not None
+    await there.look()
+    assert there.trouble is None
+    assert base._searcher.stats() is not None, "the search before went on here"
+    base._searcher.forget()
+    await base.search(query)
+    assert base._searcher.stats() is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.hash_embedder import HashEmbedder
 
 from penstock.errors import ConfigError, StorageError
@@ -66,7 +67,7 @@ async def test_what_was_copied_is_proven_and_used(
     told: list[int] = []
     proof = await move(store, HashEmbedder(), there, told.append)
     assert (proof.generation, proof.passages, proof.sampled) == (2, 59, 29)
-    assert (proof.recall, proof.missing, proof.extra) == (1.0, 0, 0)
+    assert (proof.recall, proof.missing, proof.extra, proof.changed) == (1.0, 0, 0, 0)
     assert told[-1] == 60  # the earlier generation's, too
     base = KnowledgeBase.open(path, "docs", HashEmbedder(), backends=Backends(vectors=there))
     assert base.mirror is not None
@@ -97,6 +98,17 @@ async def test_a_copy_that_lost_something_is_no_proof(store: SqliteStore, there:
     assert base.mirror is not None
     assert not await base.mirror.holds(2)
     base.close()
+
+
+async def test_a_copy_for_other_readers_is_no_proof(store: SqliteStore, there: Elsewhere) -> None:
+    """Which no search of everything would notice."""
+
+    class Opening(ExternalStore):
+        async def upsert(self, points):  # type: ignore[no-untyped-def]
+            await super().upsert([replace(point, readers=("group:hr",)) for point in points])
+
+    with pytest.raises(StorageError, match="60 not as they are here"):
+        await move(store, HashEmbedder(), Elsewhere(Opening(there.store._backend), there.place))
 
 
 async def test_nothing_to_move(tmp_path: Path, there: Elsewhere) -> None:

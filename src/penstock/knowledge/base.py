@@ -33,7 +33,8 @@ from penstock.knowledge.sources.folder import FolderSource
 from penstock.knowledge.sources.pushed import PushedDocument, PushedSource, checked
 from penstock.knowledge.sources.removed import RemovedSource
 from penstock.knowledge.sources.uploads import UploadsSource
-from penstock.knowledge.stores.external.mirror import Elsewhere, Mirror, MirroredVectors
+from penstock.knowledge.stores.external.mirror import Elsewhere, Mirror
+from penstock.knowledge.stores.external.mirrored import MirroredVectors
 from penstock.knowledge.stores.pushed import PushedStore
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore

@@ -26,6 +26,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     """What was compared: `sampled` searches for `NEAREST` passages each.
 
     `recall` is the share of them that are found there, too, `cosine_error` the largest difference of a cosine.
+    All passages were read back: those `missing`, those `extra`, and those `changed` in vector, metadata or readers.
     """
 
     generation: int
@@ -35,10 +36,12 @@ class Proof(Struct, frozen=True, kw_only=True):
     cosine_error: float
     missing: int
     extra: int
+    changed: int
 
     @property
     def holds(self) -> bool:
-        return self.recall >= SAME and self.cosine_error <= CLOSE and not self.missing and not self.extra
+        same = not (self.missing or self.extra or self.changed)
+        return same and self.recall >= SAME and self.cosine_error <= CLOSE
 
 
 async def move(
@@ -60,8 +63,8 @@ async def move(
     if not proof.holds:
         raise StorageError(
             f"{there.place} is not the same: {proof.recall:.1%} of the nearest passages are found there, cosines"
-            f" differ by up to {proof.cosine_error:.4f}, {proof.missing:,} passages are missing and"
-            f" {proof.extra:,} too many.",
+            f" differ by up to {proof.cosine_error:.4f}, {proof.missing:,} passages are missing,"
+            f" {proof.extra:,} too many and {proof.changed:,} not as they are here.",
             hint="Try again. Nothing was changed here.",
         )
     await mirror.published(copied)
@@ -75,7 +78,7 @@ async def prove(store: SqliteStore, dimensions: int, mirror: Mirror) -> Proof:
         generation = store.published().number
         scope = Scope(generation, EVERYTHING)
         rows = await here.rows(generation)
-        difference = await mirror.compare(generation, rows)
+        compared = await mirror.compare(store.newest().number)
         queries = between(await mirror.some_vectors(generation, 2 * SAMPLES))
         same = wanted = 0
         error = 0.0
@@ -91,8 +94,9 @@ async def prove(store: SqliteStore, dimensions: int, mirror: Mirror) -> Proof:
             sampled=len(queries),
             recall=same / wanted if wanted else 1.0,
             cosine_error=error,
-            missing=len(difference.missing),
-            extra=len(difference.extra),
+            missing=len(compared.missing),
+            extra=len(compared.extra),
+            changed=len(compared.wrong) - len(compared.missing),
         )
     finally:
         here.close()

@@ -19,6 +19,7 @@ from penstock.errors import ConfigError, PenstockError, StorageError, Unavailabl
 from penstock.knowledge.filters import Filter, matches, parse_filter
 from penstock.knowledge.stores.external.base import ExternalStore, stored
 from penstock.knowledge.stores.external.clauses import clause_of, holds
+from penstock.knowledge.stores.external.comparing import Aspect, aspects
 from penstock.knowledge.stores.external.opening import Collection, open_external
 from penstock.knowledge.values import EVERYTHING, Reader, Scope
 from penstock.seams import VectorPoint
@@ -199,6 +200,49 @@ async def test_a_point_written_again_is_the_new_one(store: ExternalStore) -> Non
     assert not len((await store.search(point.vector, 5, Scope(1, EVERYTHING, parse_filter({"team": "hr"})))).rows)
     assert not len((await store.search(point.vector, 5, Scope(1, Reader(("group:hr",))))).rows)
     assert (await store.search(point.vector, 5, Scope(1, it, parse_filter({"team": "it"})))).rows.tolist() == [1]
+
+
+async def test_what_was_written_is_read_back(store: ExternalStore) -> None:
+    """By which it is compared: vectors, words, numbers, generations and readers."""
+    all_points = points(7, METADATA, READERS)
+    await store.upsert(all_points)
+    await store.retire([2], 4)
+    found = await store.read([*range(1, 8), 99])
+    assert sorted(found) == list(range(1, 8))
+    for point in all_points:
+        expected = stored(replace(point, removed_in=4) if point.row == 2 else point)
+        assert aspects(expected, found[point.row], newest=4) == []
+
+
+async def test_each_aspect_of_a_point_is_compared(store: ExternalStore) -> None:
+    kept, *_ = points(1, [{"team": "hr", "year": 2020}], [("group:hr",)])
+    differing: dict[Aspect, VectorPoint] = {
+        "vector": replace(kept, vector=vectors(1, seed=5)[0]),
+        "metadata": replace(kept, metadata={"team": "hr"}),
+        "readers": replace(kept, readers=()),
+        "generations": replace(kept, removed_in=2),
+    }
+    for aspect, other in differing.items():
+        await store.upsert([other])
+        assert aspects(stored(kept), (await store.read([1]))[1], newest=3) == [aspect]
+        await store.upsert([kept])
+        assert aspects(stored(kept), (await store.read([1]))[1], newest=3) == []
+
+
+async def test_what_was_not_published_is_not_compared(store: ExternalStore) -> None:
+    (kept,) = points(1)
+    await store.upsert([kept])
+    await store.retire([1], 5)
+    found = (await store.read([1]))[1]
+    assert aspects(stored(kept), found, newest=4) == []
+    assert aspects(stored(kept), found, newest=5) == ["generations"]
+
+
+async def test_the_rows_of_several_generations(store: ExternalStore) -> None:
+    await store.upsert([replace(point, added_in=point.row) for point in points(5)])
+    await store.retire([1], 2)
+    await store.retire([2], 4)
+    assert (await store.rows(2, 4)).tolist() == [2, 3, 4]
 
 
 async def test_cosines_of_named_rows(store: ExternalStore) -> None:

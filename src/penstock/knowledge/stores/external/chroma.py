@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from penstock.errors import StorageError, Unavailable
 from penstock.knowledge.stores.external import clauses
-from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted
+from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted, read_point
 from penstock.knowledge.stores.external.clauses import Clause, Has, Range
 
 T = TypeVar("T")
@@ -41,9 +41,13 @@ class ChromaCollection:
         )
 
     async def write(self, points: Sequence[StoredPoint]) -> None:
+        names = [str(point.row) for point in points]
+        # Its own way to write over a point keeps the fields that the new one has not.
+        if (before := await self._ask(self._collection.get(ids=names, include=[])))["ids"]:
+            await self._ask(self._collection.delete(ids=before["ids"]))
         await self._ask(
             self._collection.upsert(
-                ids=[str(point.row) for point in points],
+                ids=names,
                 embeddings=np.stack([point.vector for point in points]),
                 metadatas=[{"words": point.words, "about": point.about, **point.numbers} for point in points],  # type: ignore[dict-item]
             )
@@ -79,6 +83,15 @@ class ChromaCollection:
             int(row): np.asarray(vector, dtype=np.float32)
             for row, vector in zip(found["ids"], vectors, strict=True)
         }
+
+    async def read(self, rows: Sequence[int]) -> list[StoredPoint]:
+        found = await self._ask(self._collection.get(ids=list(map(str, rows)), include=["embeddings", "metadatas"]))
+        vectors: Any = found["embeddings"]
+        metadatas: Any = found["metadatas"]
+        return [
+            read_point(int(row), vector, kept.get("words", ()), clauses.numbers_among(kept), str(kept.get("about")))
+            for row, vector, kept in zip(found["ids"], vectors, metadatas, strict=True)
+        ]
 
     async def list_rows(self, clause: Clause) -> list[int]:
         rows: list[int] = []

@@ -8,7 +8,7 @@ says more than they can ("a part of this text"), the rest is checked on what com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -73,6 +73,11 @@ def numbers_of(metadata: Metadata) -> dict[str, float]:
         for field, value in metadata.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def numbers_among(kept: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of a point where a database keeps them beside its texts."""
+    return {name: float(value) for name, value in kept.items() if isinstance(value, int | float)}
 
 
 def clause_of(scope: Scope) -> Clause:
@@ -189,11 +194,3 @@ def holds(clause: Clause, words: frozenset[str], numbers: dict[str, float]) -> b
             if own is None:
                 return False
             return {"gt": own > value, "gte": own >= value, "lt": own < value, "lte": own <= value}[order]
-
-
-def leaves(clause: Clause) -> Iterator[Has | Range]:
-    if isinstance(clause, All | Any):
-        for each in clause.clauses:
-            yield from leaves(each)
-    else:
-        yield clause

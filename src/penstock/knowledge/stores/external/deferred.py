@@ -35,6 +35,9 @@ class DeferredBackend:
     async def vectors(self, rows: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         return await (await self._opened()).vectors(rows)
 
+    async def read(self, rows: Sequence[int]) -> list[StoredPoint]:
+        return await (await self._opened()).read(rows)
+
     async def list_rows(self, clause: Clause) -> list[int]:
         return await (await self._opened()).list_rows(clause)
 

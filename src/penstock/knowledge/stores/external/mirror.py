@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
@@ -17,22 +16,25 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from penstock.errors import Unavailable
+from penstock.errors import PenstockError, StorageError, Unavailable
 from penstock.knowledge.stores import checks, points
-from penstock.knowledge.stores.external.base import ExternalStore
+from penstock.knowledge.stores.external.base import ExternalStore, stored
+from penstock.knowledge.stores.external.comparing import Aspect, Compared, aspects
 from penstock.knowledge.stores.points import Stored
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.stores.vectors.embedded import EmbeddedVectors
-from penstock.knowledge.stores.vectors.index import IndexStats, VectorIndex
 from penstock.knowledge.values import Scope
 from penstock.seams import VectorHits, VectorPoint
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
-PATIENCE = 30.0
-"""Seconds after which a database that was away is asked again."""
+LOOK_SECONDS = 30.0
+"""Between two looks whether a database is there."""
 
 logger = logging.getLogger(__name__)
+
+
+def ignore(passages: int) -> None:
+    """Where nobody watches."""
 
 
 class Elsewhere(Struct, frozen=True):
@@ -40,17 +42,6 @@ class Elsewhere(Struct, frozen=True):
 
     store: ExternalStore
     place: str
-
-
-class Difference(Struct, frozen=True):
-    """Passages of a generation that are here and not there, and the other way round."""
-
-    missing: tuple[int, ...]
-    extra: tuple[int, ...]
-
-
-def reason_of(difference: Difference) -> str:
-    return f"{len(difference.missing):,} passages are missing there, {len(difference.extra):,} are too many"
 
 
 class Mirror:
@@ -69,7 +60,7 @@ class Mirror:
             self._copied = await self._read(lambda stored: stored.copied(self._place))
         return self._copied is not None and generation <= self._copied
 
-    async def bring(self, pending: int, progress: Progress = lambda copied: None) -> None:
+    async def bring(self, pending: int, progress: Progress = ignore) -> None:
         """Writes there what came and what went up to the generation that is about to be published.
 
         Raises `Unavailable` or `StorageError`: then it is not published.
@@ -96,7 +87,7 @@ class Mirror:
         seen = 0
         async for batch in self._points(0):
             for point in batch:
-                if point.added_in <= generation and (point.removed_in is None or point.removed_in > generation):
+                if is_shown(point, generation, generation):
                     seen += 1
                     if len(kept) < count:
                         kept.append(point.vector)
@@ -112,46 +103,75 @@ class Mirror:
         self._copied = number
         await self._there.purge(await self._read(lambda stored: stored.oldest()))
 
-    async def compare(self, generation: int, here: NDArray[np.int64]) -> Difference:
-        """What differs between the passages of a generation here and there."""
-        there = await self._there.rows(generation)
-        missing, extra = np.setdiff1d(here, there), np.setdiff1d(there, here)
-        return Difference(tuple(missing.tolist()), tuple(extra.tolist()))
+    async def compared(self, progress: Progress = ignore) -> Compared:
+        """What of the generations that are there is not as it is here: every passage is read, with its vector,
+        its metadata and its readers. Raises `Unavailable` or `StorageError`."""
+        copied = await self._read(lambda stored: stored.copied(self._place))
+        return Compared((), (), {}) if copied is None else await self.compare(copied, progress)
 
-    async def repair(self, difference: Difference) -> None:
-        """Writes once more what is here, and deletes what is not."""
-        unknown = {*difference.missing, *difference.extra}
+    async def compare(self, newest: int, progress: Progress = ignore) -> Compared:
+        """The same of the generations up to `newest`."""
+        oldest = await self._read(lambda stored: stored.oldest())
+        extra = set((await self._there.rows(oldest, newest)).tolist())
+        missing: list[int] = []
+        changed: dict[Aspect, list[int]] = {}
+        done = 0
         async for batch in self._points(0):
-            again = [point for point in batch if point.row in unknown]
-            await self._there.upsert(again)
-            unknown.difference_update(point.row for point in again)
-        await self._there.delete(sorted(unknown))
+            here = [stored(point) for point in batch if is_shown(point, oldest, newest)]
+            there = await self._there.read([point.row for point in here if point.row in extra])
+            for point in here:
+                if point.row not in there:
+                    missing.append(point.row)
+                    continue
+                extra.discard(point.row)
+                for aspect in aspects(point, there[point.row], newest):
+                    changed.setdefault(aspect, []).append(point.row)
+            done += len(batch)
+            progress(done)
+        return Compared(
+            tuple(missing), tuple(sorted(extra)), {aspect: tuple(rows) for aspect, rows in changed.items()}
+        )
 
-    async def differences(self) -> list[checks.Difference]:
-        """What is not there as it is here, of each generation that is there; that it cannot be reached, too."""
+    async def repair(self, compared: Compared) -> None:
+        """Writes once more what differs, and deletes what is not here."""
+        wrong = compared.wrong
+        if wrong:
+            async for batch in self._points(0):
+                await self._there.upsert([point for point in batch if point.row in wrong])
+        await self._there.delete(compared.extra)
+
+    async def differences(self, progress: Progress = ignore) -> list[checks.Difference]:
+        """What is not there as it is here; that it cannot be asked, too."""
         try:
-            return [
-                checks.Difference("elsewhere", f"{self._place}, generation {number}", reason_of(difference), number)
-                for number, difference in await self._compared()
-            ]
-        except Unavailable as error:
-            return [checks.Difference("elsewhere", self._place, error.message)]
+            reasons = (await self.compared(progress)).reasons()
+        except (Unavailable, StorageError) as error:
+            reasons = [error.message]
+        return [checks.Difference("elsewhere", self._place, reason) for reason in reasons]
 
     async def mend(self) -> None:
-        """Puts right what differs. Raises `Unavailable`."""
-        for _, difference in await self._compared():
-            await self.repair(difference)
+        """Puts right what differs. Raises `Unavailable` or `StorageError`."""
+        await self.repair(await self.compared())
 
-    async def _compared(self) -> list[tuple[int, Difference]]:
-        copied = await self._read(lambda stored: stored.copied(self._place))
-        found = []
-        for number in await self._read(lambda stored: stored.kept()):
-            if copied is not None and number <= copied:
-                here = await self._read(lambda stored, number=number: stored.rows(number))  # type: ignore[misc]
-                difference = await self.compare(number, np.array(here, dtype=np.int64))
-                if difference.missing or difference.extra:
-                    found.append((number, difference))
-        return found
+    @property
+    def place(self) -> str:
+        """Where it is, without secrets."""
+        return self._place
+
+    @property
+    def trouble(self) -> PenstockError | None:
+        """What the last request to the database ended in, `None` where it was answered."""
+        return self._there.trouble
+
+    async def follow(self) -> None:
+        """Keeps `trouble` as it is while nobody searches, until it is cancelled."""
+        while True:
+            before = self.trouble
+            await self._there.look()
+            if self.trouble is not None and before is None:
+                logger.warning("the vectors at %s cannot be searched: %s", self._place, self.trouble)
+            elif self.trouble is None and before is not None:
+                logger.info("the vectors at %s are searched there again", self._place)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
         return await self._there.search(vector, k, scope)
@@ -186,57 +206,6 @@ class Mirror:
         return await asyncio.to_thread(run)
 
 
-class MirroredVectors:
-    """Searches elsewhere, and here what is not there yet, or while the database is away: the file has it all."""
-
-    def __init__(self, here: EmbeddedVectors, mirror: Mirror) -> None:
-        self._here = here
-        self._mirror = mirror
-        self._again_at = 0.0
-
-    def warm(self) -> None:
-        """Nothing: vectors elsewhere are not loaded."""
-
-    def index(self, generation: int) -> VectorIndex | None:
-        """None in this process."""
-        return None
-
-    def loaded(self, generation: int) -> VectorIndex | None:
-        return None
-
-    def stats(self) -> IndexStats | None:
-        """Of what is searched here, because it is not there yet."""
-        return self._here.stats()
-
-    def forget(self) -> None:
-        self._here.forget()
-
-    def close(self) -> None:
-        self._here.close()
-
-    async def search(self, vector: NDArray[np.float32], k: int, scope: Scope) -> VectorHits:
-        """The `k` nearest passages that the scope lets through; fewer only where there are fewer."""
-        if await self._asks_there(scope.generation):
-            try:
-                return await self._mirror.search(vector, k, scope)
-            except Unavailable as error:
-                self._note(error)
-        return await self._here.search(vector, k, scope)
-
-    async def cosines(
-        self, vector: NDArray[np.float32], rows: Sequence[int], generation: int
-    ) -> NDArray[np.float32]:
-        """The cosine of each of these rows, NaN for one that is not there."""
-        if await self._asks_there(generation):
-            try:
-                return await self._mirror.cosines(vector, rows)
-            except Unavailable as error:
-                self._note(error)
-        return await self._here.cosines(vector, rows, generation)
-
-    async def _asks_there(self, generation: int) -> bool:
-        return time.monotonic() >= self._again_at and await self._mirror.holds(generation)
-
-    def _note(self, error: Unavailable) -> None:
-        self._again_at = time.monotonic() + PATIENCE
-        logger.warning("searches go on in the knowledge's own file for %.0f s: %s", PATIENCE, error)
+def is_shown(point: VectorPoint, oldest: int, newest: int) -> bool:
+    """Whether a generation from `oldest` to `newest` shows it."""
+    return point.added_in <= newest and (point.removed_in is None or point.removed_in > oldest)

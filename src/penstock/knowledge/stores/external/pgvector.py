@@ -164,6 +164,27 @@ class PgVectorTable:
         found = await self._run(lambda connection: connection.execute(select, names).all())
         return {row: np.array(msgspec.json.decode(vector), dtype=np.float32) for row, vector in found}
 
+    async def read(self, rows: Sequence[int]) -> list[StoredPoint]:
+        select = text(
+            "SELECT row, CAST(vector AS text) AS vector, words, readers, CAST(numbers AS text) AS numbers, added,"  # noqa: S608
+            f" removed, about FROM {self._table} WHERE project_id = :project AND row = ANY(:rows)"
+        )
+        names = {"project": self._project, "rows": list(rows)}
+        found = await self._run(lambda connection: connection.execute(select, names).all())
+        return [
+            StoredPoint(
+                row=each.row,
+                vector=np.array(msgspec.json.decode(each.vector), dtype=np.float32),
+                words=each.words,
+                # What generations are told by are columns of their own.
+                numbers=msgspec.json.decode(each.numbers)
+                | {clauses.ADDED: float(each.added), clauses.REMOVED: float(each.removed)},
+                readers=tuple(each.readers),
+                about=each.about,
+            )
+            for each in found
+        ]
+
     async def list_rows(self, clause: Clause) -> list[int]:
         names: dict[str, Any] = {"project": self._project}
         select = text(

@@ -13,7 +13,7 @@ from pinecone.errors import ApiError, NotFoundError, PineconeError
 
 from penstock.errors import StorageError, Unavailable
 from penstock.knowledge.stores.external import clauses
-from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted
+from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted, read_point
 from penstock.knowledge.stores.external.clauses import Clause, Has, Range
 
 T = TypeVar("T")
@@ -74,14 +74,21 @@ class PineconeNamespace:
         found = await self._fetch(list(map(str, rows)))
         return {int(name): np.asarray(each.values, dtype=np.float32) for name, each in found.items()}
 
+    async def read(self, rows: Sequence[int]) -> list[StoredPoint]:
+        points = []
+        for name, each in (await self._fetch(list(map(str, rows)))).items():
+            kept: dict[str, Any] = dict(each.metadata or {})
+            words, numbers = kept.get("words", ()), clauses.numbers_among(kept)
+            points.append(read_point(int(name), each.values, words, numbers, str(kept.get("about"))))
+        return points
+
     async def list_rows(self, clause: Clause) -> list[int]:
         rows: list[int] = []
         async for page in self._index.list(namespace=self._namespace):
             names = [str(each.id) for each in page.vectors]
             for name, each in (await self._fetch(names)).items():
                 metadata: dict[str, Any] = dict(each.metadata or {})
-                numbers = {key: float(value) for key, value in metadata.items() if isinstance(value, int | float)}
-                if clauses.holds(clause, frozenset(metadata["words"]), numbers):
+                if clauses.holds(clause, frozenset(metadata["words"]), clauses.numbers_among(metadata)):
                     rows.append(int(name))
         return rows
 

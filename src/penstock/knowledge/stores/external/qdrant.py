@@ -12,7 +12,7 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 
 from penstock.errors import StorageError, Unavailable
 from penstock.knowledge.stores.external import clauses
-from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted
+from penstock.knowledge.stores.external.base import FoundPoint, StoredPoint, Wanted, read_point
 from penstock.knowledge.stores.external.clauses import Clause, Has, Range
 
 T = TypeVar("T")
@@ -85,6 +85,10 @@ class QdrantCollection:
         )
         return {int(point.id): np.array(point.vector, dtype=np.float32) for point in found}
 
+    async def read(self, rows: Sequence[int]) -> list[StoredPoint]:
+        found = await self._ask(self._client.retrieve(self._name, list(rows), with_payload=True, with_vectors=True))
+        return [read(point.id, point.vector, point.payload or {}) for point in found]
+
     async def list_rows(self, clause: Clause) -> list[int]:
         rows: list[int] = []
         offset: Any = None
@@ -121,6 +125,11 @@ class QdrantCollection:
             raise Unavailable(
                 f"Qdrant at {self._place} cannot be reached: {error}.", hint="Check that it runs, and its address."
             ) from error
+
+
+def read(row: object, vector: object, payload: dict[str, Any]) -> StoredPoint:
+    words, numbers = payload.get("words", ()), payload.get("numbers", {})
+    return read_point(int(str(row)), vector, words, numbers, str(payload.get("about")))
 
 
 def condition(clause: Clause) -> models.Condition:
