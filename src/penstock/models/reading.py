@@ -14,10 +14,11 @@ from penstock.models.catalog import lookup
 from penstock.models.encoders.files import ModelFiles
 from penstock.models.encoders.remote import RemoteEmbedder, RemoteOptions
 from penstock.models.encoders.sentence import EncoderOptions, SentenceEncoder
+from penstock.models.encoders.supervised import ModelOptions
 from penstock.models.local import OnPull
 from penstock.models.providers.vendors import RemoteSettings, remote_of
 from penstock.models.pull import pull
-from penstock.models.rerankers.cross import CrossEncoder, CrossEncoderOptions
+from penstock.models.rerankers.cross import CrossEncoder
 from penstock.models.rerankers.remote import RemoteReranker
 from penstock.models.sources.address import is_address
 
@@ -55,7 +56,7 @@ async def open_reranker(
     """A running reranker. Raises as `open_embedder` does."""
     if settings.remote:
         return RemoteReranker(endpoint(settings, "rerank"), name, settings.request_seconds)
-    options = CrossEncoderOptions(
+    options = ModelOptions(
         name=name, file=settings.file, max_tokens=settings.max_tokens, precision=settings.precision
     )
     folder = await asyncio.to_thread(folder_of, settings, root, on_pull)

@@ -125,7 +125,7 @@ async def test_a_crash_fails_what_is_in_flight_and_the_next_call_waits_for_the_r
     assert (before.state, before.restarts) == ("ready", 0)
     bulk = asyncio.create_task(encoder.embed([LONG] * 500))
     await in_flight(encoder)
-    encoder._model.kill()
+    encoder.kill()
     with pytest.raises(
         EngineStopped, match=r"all-minilm-l6-v2 stopped \(killed by SIGKILL\)\. Send the request again"
     ):

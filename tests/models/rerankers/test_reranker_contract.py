@@ -12,14 +12,15 @@ from support.tiny_models import TinyBert, write_onnx, write_tokenizer
 
 from penstock.config.secret import Secret
 from penstock.errors import PenstockError, Unavailable, UpstreamFailed
+from penstock.models.encoders.supervised import ModelOptions
 from penstock.models.providers.vendors import remote
-from penstock.models.rerankers.cross import CrossEncoder, CrossEncoderOptions
+from penstock.models.rerankers.cross import CrossEncoder
 from penstock.models.rerankers.remote import RemoteReranker
 from penstock.seams import Reranker
 from penstock.testing import FakeReranker, ProviderServer, Received, Reply
 
 KEY = Secret("sk-not-a-real-key")
-PLAIN = CrossEncoderOptions(precision="f32", threads=1)
+PLAIN = ModelOptions(precision="f32", threads=1)
 APIS: dict[str, tuple[str, Callable[[Received], Reply]]] = {
     "jina": ("jina/jina-reranker-v2", jina_rerank),
     "voyage": ("voyage/rerank-2.5", voyage_rerank),

@@ -1,4 +1,7 @@
-"""A model that reads texts in a child process: the parent's side, from texts to one row of numbers for each."""
+"""What sentence encoders and cross-encoders are: a model by its files that reads texts in a child process.
+
+This is the parent's side, from texts to one row of numbers for each.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.errors import EngineStopped, Unavailable
-from penstock.models.encoders.messages import Cancel, Job, Ready, Result, Setup
+from penstock.models.encoders.cores import fast_precision, usable_cores
+from penstock.models.encoders.files import ModelFiles
+from penstock.models.encoders.messages import Cancel, Job, Precision, Ready, Result, Setup
 from penstock.process import ChildCommand, SupervisedChild
 from penstock.seams import EngineHealth
+
+REVISION = 1
+"""Of the arithmetic, as part of the fingerprint: raised when the same weights would give other numbers."""
 
 RESTART_SECONDS = 60.0
 
@@ -25,16 +34,47 @@ JOB_CHARACTERS = 4 << 20
 """Of one job; a larger call is sent as several."""
 
 
+class ModelOptions(Struct, frozen=True, kw_only=True):
+    """What is said about a model beside its files; `None` is what the files, or this machine, say.
+
+    `file` is the graph inside the folder.
+    """
+
+    name: str = ""
+    file: str = ""
+    max_tokens: int | None = None
+    precision: Precision | None = None
+    threads: int | None = None
+
+
+def setup_of(files: ModelFiles, options: ModelOptions) -> Setup:
+    """How the child is to read these files. Raises `ConfigError` for more tokens than the graph can take."""
+    return Setup(
+        graph=str(files.graph.absolute()),
+        tokenizer=str(files.tokenizer.absolute()),
+        precision=options.precision or fast_precision(),
+        threads=options.threads or usable_cores(),
+        max_tokens=files.tokens(options.max_tokens),
+        pad_id=files.pad_id,
+    )
+
+
+def fingerprint_of(files: ModelFiles, setup: Setup) -> str:
+    """Names the weights, the tokenizer, the length and the precision."""
+    return f"{files.folder.name}:{files.digest[:16]}:{setup.max_tokens}:{setup.precision}:{REVISION}"
+
+
 class SupervisedModel:
     """Runs the model of `setup` in a child that is started again when it dies.
 
     Calls may overlap in any number; urgent ones overtake bulk work. A crash of the child fails the calls in flight
-    with `EngineStopped`, and later ones wait for its restart. `what` is "encoder" or "reranker", for messages.
+    with `EngineStopped`, and later ones wait for its restart. `title` is what messages call it.
     """
 
-    def __init__(self, what: str, name: str, setup: Setup) -> None:
+    def __init__(self, name: str, title: str, fingerprint: str, setup: Setup) -> None:
         self.name = name
-        self.title = f"{what} {name}"
+        self.fingerprint = fingerprint
+        self._title = title
         self._detail = f"{setup.precision}, {setup.threads} threads"
         self._width = 0
         self._memory: int | None = None
@@ -43,7 +83,7 @@ class SupervisedModel:
         self._result = msgspec.msgpack.Decoder(Result)
         self._child = SupervisedChild(
             ChildCommand(
-                name=self.title,
+                name=title,
                 module="penstock.models.encoders.child",
                 setup=msgspec.msgpack.encode(setup),
             ),
@@ -51,11 +91,6 @@ class SupervisedModel:
             on_ready=self._on_ready,
             on_exit=self._on_exit,
         )
-
-    @property
-    def width(self) -> int:
-        """Numbers in a row, 0 before the first start."""
-        return self._width
 
     async def start(self) -> None:
         """Starts the child and returns when it can compute. Raises `Unavailable`."""
@@ -65,7 +100,7 @@ class SupervisedModel:
         """Kills this run of the child at once; the supervisor starts the next."""
         self._child.kill()
 
-    async def rows(
+    async def _rows(
         self, texts: Sequence[str], *, urgent: bool, query: str | None = None
     ) -> tuple[NDArray[np.float32], int]:
         """float32 (texts, width), and the tokens that were read.
@@ -91,7 +126,7 @@ class SupervisedModel:
         matrix = np.frombuffer(rows, "<f4").reshape(len(texts), self._width)
         if not np.isfinite(matrix).all():
             raise Unavailable(
-                f"The {self.title} gave numbers that are not finite.",
+                f"The {self._title} gave numbers that are not finite.",
                 hint='Its weights are damaged, or need precision = "f32".',
             )
         return matrix, sum(result.tokens for result in results)
@@ -132,7 +167,7 @@ class SupervisedModel:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(
-                    EngineStopped(f"the {self.title} stopped ({reason}).", hint="Send the request again.")
+                    EngineStopped(f"the {self._title} stopped ({reason}).", hint="Send the request again.")
                 )
 
     def _forget(self, job_id: int) -> None:
