@@ -5,7 +5,14 @@ import sqlite3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.knowledge.lexical import MAX_TERMS, PassageWords, WordWeights, question_terms, saturated
+from penstock.knowledge.lexical import (
+    MAX_TERMS,
+    PassageWords,
+    WordWeights,
+    most_share,
+    question_terms,
+    saturated,
+)
 from penstock.knowledge.stores.records import StoredChunk
 
 
@@ -96,3 +103,34 @@ def test_shares_stay_within_bounds(counts: list[int], passages: int, average: fl
 def test_a_word_more_never_counts_less_and_a_long_passage_never_more(count: int, relative: float) -> None:
     assert 0 <= saturated(count, relative) <= saturated(count + 1, relative) <= 1
     assert saturated(count, relative + 1) <= saturated(count, relative)
+
+
+VOCABULARY = st.sampled_from(
+    [
+        "ferry",
+        "ferries",
+        "Warsaw.",
+        "organised",
+        "organise",
+        "Größe",
+        "größen",
+        "1,200",
+        "boss's",
+        "bosses.",
+        "the",
+        "leaves",
+        "|",
+        "富士山",
+        "relational",
+        "ties",
+    ]
+)
+TEXTS = st.lists(VOCABULARY, max_size=30).map(" ".join)
+
+
+@given(TEXTS | st.text(max_size=60), TEXTS | st.text(max_size=60), TEXTS, st.floats(1, 1000))
+def test_no_passage_is_worth_more_than_it_can_be(question: str, text: str, heading: str, average: float) -> None:
+    asked = question_terms(question)
+    weights = WordWeights.of(asked, range(len(asked)), 100)
+    read = passage(text, heading)
+    assert PassageWords().share(read, weights, average) <= most_share(read, weights, average) + 1e-9

@@ -12,7 +12,11 @@ import unicodedata
 from functools import lru_cache
 
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?\d*|\w")
+PLAIN_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?[0-9]*|[0-9]+(?:[.,:][0-9]+)*|_")
+"""The same in plain text that is folded, where it takes a third of the time."""
+
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 SUFFIXES = (
     ("ational", "at"), ("fulness", "ful"), ("ousness", "ous"), ("iveness", "ive"), ("ization", "iz"),
     ("ements", ""), ("ations", "at"), ("ments", ""), ("ation", "at"), ("ities", ""), ("ement", ""),
@@ -45,8 +49,11 @@ def fold(text: str) -> str:
     """Lower case, compatibility forms unified, accents off."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    return BEYOND_ASCII.sub(without_accents, unicodedata.normalize("NFKD", text.casefold()))
+
+
+def without_accents(found: re.Match[str]) -> str:
+    return "".join(char for char in found.group() if not unicodedata.combining(char))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -62,9 +69,16 @@ def stem(word: str) -> str:
     return word
 
 
+def beginning(stem: str) -> str:
+    """What every word of a stem begins with: a stem may end otherwise than its words ("organis", "ties")."""
+    return stem[:-1] if stem.endswith(("y", "iz")) else stem
+
+
 def words(text: str) -> list[str]:
     """Every word of a text, folded, in order; runs of unspaced scripts as overlapping pairs of characters."""
     folded = fold(text).replace("’", "'")
+    if folded.isascii():
+        return [word.replace(",", "") if "," in word else word for word in PLAIN_WORD.findall(folded)]
     found: list[str] = []
     for match in WORD.finditer(folded):
         word = match.group()

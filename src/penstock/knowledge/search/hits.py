@@ -7,6 +7,11 @@ from penstock.knowledge.stores.records import StoredChunk
 from penstock.knowledge.values import Hit
 
 
+def mixed(cosine: float | None, text_score: float, weight: float) -> float:
+    """The score of a passage; one without a vector has that of its words."""
+    return text_score if cosine is None else mix(cosine, text_score, weight)
+
+
 def hit_of(chunk: StoredChunk, cosine: float | None, text_score: float, weight: float) -> Hit:
     return Hit(
         chunk_id=chunk.id,
@@ -18,7 +23,7 @@ def hit_of(chunk: StoredChunk, cosine: float | None, text_score: float, weight: 
         start=chunk.start,
         end=chunk.end,
         text=chunk.text,
-        score=text_score if cosine is None else mix(cosine, text_score, weight),
+        score=mixed(cosine, text_score, weight),
         vector_score=cosine,
         text_score=text_score,
         location=chunk.location,

@@ -28,7 +28,8 @@ class Asked(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What is known before vectors are asked: a phrasing each, with the passages that its words lead to.
 
-    `limit` candidates of each are read, chosen and scored with this `weight` of their vectors.
+    `limit` candidates of each are chosen and scored with this `weight` of their vectors; the `wanted` best of them
+    are found for certain.
     """
 
     generation: Published
@@ -39,6 +40,7 @@ class Plan(Struct, frozen=True):
     average: float
     weight: float
     limit: int
+    wanted: int
 
 
 class SearchedVectors(Protocol):

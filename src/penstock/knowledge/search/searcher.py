@@ -2,8 +2,8 @@
 
     by words   the passages with the rarest words of the question (`words.py`)
     by vectors the nearest of the scope, from whatever store has them
-    mixed      both scores of each candidate; with the nearest `LOOKED_AT`, this ranks as a look at everything would
-    scored     the candidates' words sentence by sentence (`lexical.py`)
+    mixed      both scores of each candidate; two dozen of them rank as a look at everything would
+    scored     the candidates' words sentence by sentence (`scoring.py`, `lexical.py`)
 
 A search sees one generation from beginning to end, and only what its reader may find.
 """
@@ -11,7 +11,6 @@ A search sees one generation from beginning to end, and only what its reader may
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,11 +20,12 @@ from numpy.typing import NDArray
 from penstock.knowledge.lexical import PassageWords
 from penstock.knowledge.search.context import with_context
 from penstock.knowledge.search.diversity import diverse
-from penstock.knowledge.search.hits import hit_attributes, hit_of
+from penstock.knowledge.search.hits import hit_attributes
 from penstock.knowledge.search.mixing import NOTHING, WEIGHTS, Candidates, Weighed, joined, unseen
 from penstock.knowledge.search.plan import Asked, Plan, SearchedVectors, near
 from penstock.knowledge.search.reranking import READ, reranked
-from penstock.knowledge.search.settings import DEFAULT_SETTINGS, SearchSettings
+from penstock.knowledge.search.scoring import scored
+from penstock.knowledge.search.settings import DEFAULT_SETTINGS, SearchSettings, chosen_among
 from penstock.knowledge.search.words import Allowed, TermCounts, passages_with, phrasings
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published
@@ -35,11 +35,6 @@ from penstock.knowledge.values import Hit, Query, Scope, SearchResult
 from penstock.seams import Embedder, Tracer
 
 TEXT_CANDIDATES = 500
-LOOKED_AT = 24
-"""Passages that are compared sentence by sentence, best first by what is known before."""
-
-DIVERSE_AMONG = 4
-"""How many times as many passages as wanted are chosen from where they shall differ."""
 
 
 class Searcher:
@@ -153,7 +148,8 @@ class Searcher:
             vectors=asked.vectors if searches_vectors else asked.vectors[:0],
             average=self._average(reader, generation),
             weight=WEIGHTS.get(goes_by.mode, self._settings.weight(query)),
-            limit=self._settings.pool(goes_by, LOOKED_AT),
+            limit=self._settings.pool(goes_by),
+            wanted=self._settings.wanted(query),
         )
 
     def _allowed(self, reader: SqliteReader, scope: Scope) -> Allowed:
@@ -184,25 +180,13 @@ class Searcher:
             return self._read(SqliteReader(connection, self._store.project_id), plan, chosen)
 
     def _read(self, reader: SqliteReader, plan: Plan, chosen: Sequence[Candidates]) -> list[Hit]:
-        """The candidates with their text and both scores, best first; each by the phrasing that it fits best."""
         stored = reader.chunks(np.unique(np.concatenate([each.rows for each in chosen])))
-        best: dict[int, Hit] = {}
-        for search, candidates in zip(plan.searches, chosen, strict=True):
-            for row, cosine in zip(candidates.rows.tolist(), candidates.cosines.tolist(), strict=True):
-                chunk = stored.get(row)
-                if chunk is None:
-                    continue
-                words = self._words.share(chunk, search.weights, plan.average)
-                found = hit_of(chunk, None if math.isnan(cosine) else cosine, words, plan.weight)
-                known = best.get(row)
-                if known is None or found.score > known.score:
-                    best[row] = found
-        return [hit for _, hit in sorted(best.items(), key=lambda item: (-item[1].score, item[0]))]
+        return scored(plan, chosen, stored, self._words)
 
     def _finish(self, query: Query, scope: Scope, hits: list[Hit]) -> list[Hit]:
         """Passages that differ, and what stands around them."""
         with self._store.database.read() as connection:
             reader = SqliteReader(connection, self._store.project_id)
             if query.diversity:
-                hits = diverse(reader, hits[: DIVERSE_AMONG * query.limit], query)
+                hits = diverse(reader, hits[: chosen_among(query)], query)
             return with_context(reader, scope, hits, query)

@@ -10,6 +10,9 @@ from penstock.knowledge.search.reranking import READ
 from penstock.knowledge.values import Query
 from penstock.seams import Reranker
 
+LOOKED_AT = 24
+"""Passages that are read, best first by what is known before."""
+
 LOOKED_AT_BY_WORDS = 120
 """Without vectors to tell passages with the same words apart, more of them are read."""
 
@@ -26,11 +29,15 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
     def reranks(self, query: Query) -> bool:
         return self.reranker is not None and query.rerank is not False
 
-    def pool(self, query: Query, looked_at: int) -> int:
+    def pool(self, query: Query) -> int:
         """How many passages are read for a query."""
-        wanted = query.limit * (4 if query.diversity or query.neighbours or query.expand else 1)
         by_words = LOOKED_AT_BY_WORDS if query.mode == "text" else 0
-        return max(looked_at, by_words, min(wanted, 400), query.limit, READ if self.reranks(query) else 0)
+        return max(LOOKED_AT, by_words, self.wanted(query))
+
+    def wanted(self, query: Query) -> int:
+        """How many of them, the best first, are made something of: shown, reranked, or chosen from."""
+        among = chosen_among(query) if query.diversity or query.neighbours or query.expand else query.limit
+        return max(among, READ if self.reranks(query) else 0)
 
     def check(self, query: Query) -> None:
         """Raises `InvalidRequest` for a query that asks for what there is not, or for a share that is none."""
@@ -43,6 +50,11 @@ class SearchSettings(Struct, frozen=True, kw_only=True):
         for name, value in (("diversity", query.diversity), ("vector_weight", query.vector_weight)):
             if value is not None and not 0 <= value <= 1:
                 raise InvalidRequest(f"{name} {value:g} is no share.", hint="Use 0 to 1.", param=name)
+
+
+def chosen_among(query: Query) -> int:
+    """From how many passages those are chosen that differ, or that do not stand inside of another."""
+    return max(LOOKED_AT, query.limit, min(4 * query.limit, 400))
 
 
 DEFAULT_SETTINGS = SearchSettings()
