@@ -1,4 +1,4 @@
-"""How documents are cut, as `penstock.toml` says it; every combination that means nothing is refused."""
+"""How documents are read, cut and kept, as `penstock.toml` says it; what means nothing is refused."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import pytest
 
 from penstock.config import AppFolder, load
 from penstock.errors import ConfigError
+from penstock.platform.chunking import options_of
+from penstock.testing.embedder import FakeEmbedder
 
 
 def folder_with(root: Path, lines: str) -> AppFolder:
@@ -26,6 +28,12 @@ def folder_with(root: Path, lines: str) -> AppFolder:
             'chunking = "parents"\nparent_tokens = 200',
             "parent_tokens must be more than chunk_tokens (200)",
         ),
+        (
+            'ocr_languages = ["German"]',
+            "'German' must be a language by Tesseract's name, such as 'deu'",
+        ),
+        ('ocr_languages = ["eng; rm"]', "'eng; rm' must be a language by Tesseract's name"),
+        ("keep_generations = 0", "keep_generations must be"),
     ],
 )
 def test_what_means_nothing_is_refused(tmp_path: Path, lines: str, message: str) -> None:
@@ -40,3 +48,9 @@ def test_a_strategy_with_its_settings_is_taken(tmp_path: Path) -> None:
     )
     settings = folder.settings.knowledge["docs"]
     assert (settings.chunking, settings.chunk_tokens, settings.parent_tokens) == ("parents", 64, 400)
+
+
+def test_languages_and_generations_reach_those_who_read_and_keep(tmp_path: Path) -> None:
+    settings = folder_with(tmp_path, 'ocr_languages = ["deu", "chi_sim"]\nkeep_generations = 2').settings
+    options = options_of(settings.knowledge["docs"], FakeEmbedder())
+    assert (options.ocr_languages, options.keep_generations) == (("deu", "chi_sim"), 2)

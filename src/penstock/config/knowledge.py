@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Self
 
@@ -48,6 +49,26 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings, Els
     parse_memory_mb: int = Field(
         1024, ge=128, description="Memory that extracting one file's text may take, in MB."
     )
+    ocr_languages: Texts = Field(
+        (),
+        description="What pictures of text are read in, by Tesseract's names, such as `deu` and `eng`. Default: "
+        "the languages that are installed, if these are at most four, else `eng`. Another value reads PDFs again.",
+    )
+    keep_generations: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Generations that are kept to go back to, the newest among them. The one that readers see is "
+        "always kept.",
+    )
+
+    @field_validator("ocr_languages")
+    @classmethod
+    def _of_tesseract(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        for name in languages:
+            if not re.fullmatch(r"[a-z]{3}(_[a-z]+)*", name):
+                raise ValueError(f"{name!r} must be a language by Tesseract's name, such as 'deu' or 'chi_sim'")
+        return languages
 
     @field_validator("sources", "exclude")
     @classmethod

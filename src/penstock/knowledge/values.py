@@ -46,12 +46,13 @@ class Sources(Struct, frozen=True):
 
 
 class KnowledgeOptions(Struct, frozen=True, kw_only=True):
-    """How documents are read and cut. A change of `chunking` re-reads all files."""
+    """How documents are read and cut. A change of `chunking` reads all files again, of `ocr_languages` PDFs."""
 
     chunking: ChunkOptions = ChunkOptions()
     max_file_bytes: int = 50_000_000
     parse_seconds: float = 60.0
     parse_memory_bytes: int = 1 << 30
+    ocr_languages: tuple[str, ...] = ()
     keep_generations: int = 5
 
 

@@ -18,6 +18,8 @@ def options_of(settings: KnowledgeSettings, embedder: Embedder) -> KnowledgeOpti
         max_file_bytes=int(settings.max_file_mb * MB),
         parse_seconds=settings.parse_seconds,
         parse_memory_bytes=settings.parse_memory_mb * MB,
+        ocr_languages=settings.ocr_languages,
+        keep_generations=settings.keep_generations,
     )
 
 

@@ -1,16 +1,13 @@
 """Mail: headers, text, attachments that can be read, and those that cannot."""
 
-import math
 import time
 
 import pytest
 from support.documents import handbook, mail, pdf
 
-from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
+from penstock.knowledge.loaders.base import LoadedDocument, ReadRules, Unloadable
 from penstock.knowledge.loaders.eml import load_eml
 from penstock.knowledge.loaders.places import Locator
-
-NEVER = math.inf
 
 
 def located(document: LoadedDocument) -> list[tuple[str, str]]:
@@ -26,7 +23,7 @@ def test_headers_text_and_attachments() -> None:
     data = mail(
         "Hello Bob,\n\nsee below.", {"fees.csv": b"ship,euros\nferry,100\n", "rules.pdf": rules, "a.png": b"x"}
     )
-    document = load_eml(data, NEVER)
+    document = load_eml(data)
     assert document.status == "ok"
     assert document.title == "Häfen and fees"
     assert located(document) == [
@@ -54,17 +51,17 @@ def test_headers_text_and_attachments() -> None:
 
 
 def test_html_is_read_where_there_is_no_plain_text() -> None:
-    both = load_eml(mail("Plain words.", html="<p>Other <b>words</b>.</p>"), NEVER)
+    both = load_eml(mail("Plain words.", html="<p>Other <b>words</b>.</p>"))
     assert "Plain words." in both.text and "Other" not in both.text
     page = (
         b"From: a@b.example\nSubject: x\nContent-Type: text/html\n\n<h2>Fees</h2><p>Twelve.</p><script>1</script>"
     )
-    assert load_eml(page, NEVER).text.endswith("Fees\n\nTwelve.")
+    assert load_eml(page).text.endswith("Fees\n\nTwelve.")
 
 
 def test_attachments_that_cannot_be_read_are_named() -> None:
     locked = pdf([[(12, "Secret")]], encrypted=True)
-    document = load_eml(mail("See below.", {"locked.pdf": locked, "half.docx": handbook()[:900]}), NEVER)
+    document = load_eml(mail("See below.", {"locked.pdf": locked, "half.docx": handbook()[:900]}))
     assert document.status == "partial"
     assert "The attachment 'locked.pdf' was not read: It is protected by a password." in document.reason
     assert "The attachment 'half.docx' was not read: It is not a whole Word document" in document.reason
@@ -72,7 +69,7 @@ def test_attachments_that_cannot_be_read_are_named() -> None:
 
 
 def test_attachments_that_there_is_no_time_for_are_named() -> None:
-    document = load_eml(mail("See below.", {"a.csv": b"a,b\n1,2"}), time.monotonic() - 1)
+    document = load_eml(mail("See below.", {"a.csv": b"a,b\n1,2"}), ReadRules(time.monotonic() - 1))
     assert (document.status, document.reason) == ("partial", "There was no time left to read 'a.csv'.")
 
 
@@ -80,7 +77,7 @@ def test_mails_in_mails_end_somewhere() -> None:
     data = mail("The innermost.")
     for _ in range(6):
         data = mail("Look at this.", {"forwarded.eml": data})
-    document = load_eml(data, NEVER)
+    document = load_eml(data)
     assert document.status == "partial"
     assert "mail within a mail" in document.reason
     assert "innermost" not in document.text
@@ -88,12 +85,12 @@ def test_mails_in_mails_end_somewhere() -> None:
 
 def test_broken_headers_and_encodings_are_no_failure() -> None:
     data = b"From: =?utf-8?b?broken\nTo: <<<,,\nDate: yesterday\nSubject: =?nope?q?x?=\n\nText."
-    document = load_eml(data, NEVER)
+    document = load_eml(data)
     assert document.text.endswith("Text.")
     assert "created" not in document.metadata
 
 
 def test_what_is_no_mail_says_so() -> None:
     with pytest.raises(Unloadable, match="not a mail") as caught:
-        load_eml(b"Just a note without any header lines.\n\nBye.", NEVER)
+        load_eml(b"Just a note without any header lines.\n\nBye.")
     assert caught.value.status == "corrupt"

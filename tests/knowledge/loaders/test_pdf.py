@@ -8,7 +8,7 @@ import pytest
 from support.documents import pdf, scanned, together
 
 from penstock.knowledge.loaders import ocr
-from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
+from penstock.knowledge.loaders.base import LoadedDocument, ReadRules, Unloadable
 from penstock.knowledge.loaders.kinds import parser_of
 from penstock.knowledge.loaders.pdf import load_pdf
 
@@ -210,11 +210,34 @@ def test_without_tesseract_a_document_with_scanned_pages_is_partial_and_names_th
 
 @with_tesseract
 def test_pages_that_there_is_no_time_for_are_named() -> None:
-    document = load_pdf(together(pdf([RULES]), scanned(pdf(LARGE))), deadline=time.monotonic())
+    document = load_pdf(together(pdf([RULES]), scanned(pdf(LARGE))), ReadRules(time.monotonic()))
     assert document.status == "partial"
     assert document.reason == (
         "Page 2 was not read from pictures in the time for one file. Raise parse_seconds, or split it."
     )
+
+
+@with_tesseract
+def test_a_language_that_is_not_installed_is_named_by_its_package() -> None:
+    rules = ReadRules(languages=("eng", "tlh_old"))
+    document = load_pdf(together(pdf([RULES]), scanned(pdf(LARGE))), rules)
+    assert document.status == "partial"
+    assert document.reason == (
+        "Page 2 was not read: Tesseract lacks a language of ocr_languages. Install it"
+        " (`apt-get install tesseract-ocr-tlh-old`), or leave it out."
+    )
+    with pytest.raises(Unloadable, match="tesseract-ocr-tlh-old") as caught:
+        load_pdf(scanned(pdf(LARGE)), rules)
+    assert caught.value.status == "no_text"
+
+
+@with_tesseract
+def test_pictures_are_read_in_the_languages_that_are_wanted() -> None:
+    document = load_pdf(scanned(pdf(LARGE)), ReadRules(languages=("eng",)))
+    assert document.status == "ocr"
+    assert document.text == load_pdf(scanned(pdf(LARGE))).text
+    assert parser_of("pdf", ("eng",)) == f"{parser_of('pdf')} eng"
+    assert parser_of("pdf", ("tlh_old",)) == parser_of("pdf")
 
 
 @with_tesseract

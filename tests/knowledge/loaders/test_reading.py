@@ -14,6 +14,7 @@ from support import damaged
 from support.documents import book, handbook, pdf, scanned, workbook
 
 from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.loaders.base import ReadRules
 from penstock.knowledge.loaders.child import read
 from penstock.knowledge.loaders.kinds import PARSERS, Kind, loader_of, parser_of
 from penstock.knowledge.loaders.messages import ReaderSetup, ReadRequest, ReadResult
@@ -212,7 +213,7 @@ async def test_tesseract_ends_with_the_reader_that_started_it(
 
 @pytest.mark.parametrize("kind", PARSERS)
 def test_every_kind_has_a_loader_and_a_parser_with_its_version(kind: Kind) -> None:
-    assert callable(loader_of(kind, 0.0))
+    assert callable(loader_of(kind, ReadRules()))
     name, *library = parser_of(kind).split()
     assert name == f"{kind}/{PARSERS[kind].version}"
     assert not PARSERS[kind].library or (library[0] == PARSERS[kind].library and library[1][0].isdecimal())

@@ -203,7 +203,7 @@ def question_about(question: str, evidence: Evidence) -> str:
 
 
 def combined(question: str, rounds: Sequence[Round], threshold: float, limit: int) -> Evidence:
-    """One evidence of several: passages (`limit` at most) and sentences of each in turn, the first round's first."""
+    """One evidence of several: at most `limit` passages, and sentences, of each in turn, the first one first."""
     first = rounds[0].evidence
     if len(rounds) == 1:
         return first

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.loaders.kinds import Kind, parser_of
 from penstock.knowledge.sources.base import Item, Listing, Source
 from penstock.knowledge.stores.seals import seal_of
@@ -42,17 +41,17 @@ class Plan(Struct, frozen=True, kw_only=True):
 class Recipes:
     """What makes a text of a kind of file, and passages of the text: when it changes, files are read again."""
 
-    def __init__(self, chunking: ChunkOptions) -> None:
-        self._chunking = chunking
+    def __init__(self, options: KnowledgeOptions) -> None:
+        self._options = options
         self._parsers: dict[Kind, str] = {}
 
     def parser(self, kind: Kind) -> str:
         if kind not in self._parsers:
-            self._parsers[kind] = parser_of(kind)
+            self._parsers[kind] = parser_of(kind, self._options.ocr_languages)
         return self._parsers[kind]
 
     def of(self, kind: Kind) -> str:
-        return f"{RECIPE} {self.parser(kind)} {self._chunking.recipe}"
+        return f"{RECIPE} {self.parser(kind)} {self._options.chunking.recipe}"
 
 
 def listed(item: Item) -> bytes:

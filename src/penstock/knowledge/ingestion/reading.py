@@ -103,7 +103,10 @@ class Reading:
             if fetched.path is None:
                 return Read(fetched.work, fetched.failure or ReadResult(status="vanished"))
             request = ReadRequest(
-                path=os.fsencode(fetched.path), kind=fetched.work.item.kind, chunking=self._options.chunking
+                path=os.fsencode(fetched.path),
+                kind=fetched.work.item.kind,
+                chunking=self._options.chunking,
+                languages=self._options.ocr_languages,
             )
             result = await self._executor.read(request)
             return Read(fetched.work, await by_meaning(result, request.chunking, self._executor.embed))

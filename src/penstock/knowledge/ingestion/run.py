@@ -63,7 +63,7 @@ class Ingestion:
     def __init__(self, parts: RunParts, progress: Progress) -> None:
         self._parts = parts
         self._store = parts.store
-        self._recipes = Recipes(parts.options.chunking)
+        self._recipes = Recipes(parts.options)
         self._tally = Tally(progress)
 
     async def run(self, sources: Sequence[Source], rules: RunRules = RULES) -> IngestSummary:

@@ -32,6 +32,18 @@ class LoadedDocument(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ReadRules(Struct, frozen=True):
+    """What a loader keeps to that works piece by piece: it ends by the `deadline`, in seconds of `time.monotonic`,
+    with what it has. `languages` are what pictures of text are read in, by Tesseract's names; none are those that
+    are installed."""
+
+    deadline: float = float("inf")
+    languages: tuple[str, ...] = ()
+
+
+RULES = ReadRules()
+
+
 class Unloadable(Exception):
     """A file without a text to take in: the status it ends in, and a reason its owner can act on."""
 

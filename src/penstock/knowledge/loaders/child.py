@@ -22,7 +22,7 @@ import msgspec
 from penstock.knowledge.chunking import ChunkOptions, Passage, Tokenizer, chunk
 from penstock.knowledge.chunking.semantic import semantic_grains
 from penstock.knowledge.chunking.units import Unit
-from penstock.knowledge.loaders.base import LoadedDocument, Unloadable
+from penstock.knowledge.loaders.base import LoadedDocument, ReadRules, Unloadable
 from penstock.knowledge.loaders.kinds import loader_of
 from penstock.knowledge.loaders.messages import CutPassage, ReaderSetup, ReadRequest, ReadResult
 from penstock.knowledge.loaders.places import Locator
@@ -110,7 +110,7 @@ def interpret(request: ReadRequest, data: bytes, identity: ReadResult, deadline:
     """The bytes as text in passages. Raises `Unloadable`, and whatever a library raises at bad input."""
     if not data:
         raise Unloadable("no_text", "It is empty.")
-    loaded = encodable(loader_of(request.kind, deadline)(data))
+    loaded = encodable(loader_of(request.kind, ReadRules(deadline, request.languages))(data))
     if not loaded.text.strip():
         raise Unloadable("no_text", "There is no text in it.")
     locator = Locator(loaded.text, loaded.places)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.knowledge.filters import Value
-from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
+from penstock.knowledge.loaders.base import RULES, LoadedDocument, ReadRules, TextBuilder, Unloadable
 from penstock.knowledge.loaders.html import add_html
 from penstock.knowledge.loaders.kinds import Kind, kind_of, loader_of
 from penstock.knowledge.loaders.places import Place
@@ -34,19 +34,19 @@ class Attachment(Struct, frozen=True):
     data: bytes
 
 
-def load_eml(data: bytes, deadline: float) -> LoadedDocument:
+def load_eml(data: bytes, rules: ReadRules = RULES) -> LoadedDocument:
     """Raises `Unloadable` for what is not a mail."""
-    return load_mail(data, deadline, 0)
+    return load_mail(data, rules, 0)
 
 
-def load_mail(data: bytes, deadline: float, depth: int) -> LoadedDocument:
+def load_mail(data: bytes, rules: ReadRules, depth: int) -> LoadedDocument:
     try:
         message = message_from_bytes(data, policy=policy.compat32)
     except RecursionError:
         raise Unloadable("corrupt", "Its parts are nested too deep to be read.") from None
     if not any(message.get(name) for name in HEADERS):
         raise Unloadable("corrupt", "It is not a mail: it has none of the lines that say from whom and to whom.")
-    reading = Reading(deadline, depth)
+    reading = Reading(rules, depth)
     reading.read(message)
     return reading.document(message)
 
@@ -54,8 +54,8 @@ def load_mail(data: bytes, deadline: float, depth: int) -> LoadedDocument:
 class Reading:
     """One mail on its way to a document."""
 
-    def __init__(self, deadline: float, depth: int) -> None:
-        self._deadline = deadline
+    def __init__(self, rules: ReadRules, depth: int) -> None:
+        self._rules = rules
         self._depth = depth
         self._builder = TextBuilder()
         self._places: list[Place] = [Place(0, "message")]
@@ -107,16 +107,16 @@ class Reading:
     def _attachment(self, each: Attachment) -> None:
         if each.kind is None:
             return
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._rules.deadline:
             self._problems.append(f"There was no time left to read {each.name!r}.")
             return
         try:
             if each.kind == "eml":
                 if self._depth == DEEPEST:
                     raise Unloadable("partial", "It is a mail within a mail within a mail.")
-                loaded = load_mail(each.data, self._deadline, self._depth + 1)
+                loaded = load_mail(each.data, self._rules, self._depth + 1)
             else:
-                loaded = loader_of(each.kind, self._deadline)(each.data)
+                loaded = loader_of(each.kind, self._rules)(each.data)
         except Unloadable as problem:
             self._problems.append(f"The attachment {each.name!r} was not read: {problem.reason}")
             return

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib import import_module, metadata
 from pathlib import PurePath
@@ -11,7 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from penstock.knowledge.loaders.base import LoadedDocument
+from penstock.knowledge.loaders import ocr
+from penstock.knowledge.loaders.base import LoadedDocument, ReadRules
 
 Kind = Literal[
     "text",
@@ -110,13 +110,12 @@ PARSERS: dict[Kind, Parser] = {
     "code": Parser(1),
 }
 PIECEWISE = frozenset[Kind](("pdf", "eml"))
-"""Kinds whose loaders look at the time."""
-OCR = "tesseract"
-"""The program that reads pictures of pages, where it is installed."""
+"""Kinds whose loaders work piece by piece, by rules."""
 
 
-def parser_of(kind: Kind) -> str:
-    """What reads a kind on this machine, and in which version: `pdf/3 pypdfium2 5.15.2 tesseract`.
+def parser_of(kind: Kind, languages: Sequence[str] = ()) -> str:
+    """What reads a kind on this machine, and in which version: `pdf/3 pypdfium2 5.15.2 tesseract`. Of the
+    `languages` that are wanted of Tesseract it names those that are installed.
 
     It is recorded with each document and part of its recipe: when it changes, files of the kind are read again.
     """
@@ -124,7 +123,10 @@ def parser_of(kind: Kind) -> str:
     name = f"{kind}/{parser.version}"
     if parser.library:
         name += f" {parser.library} {_version(parser.library)}"
-    return f"{name} {OCR}" if kind == "pdf" and shutil.which(OCR) else name
+    if kind != "pdf" or not ocr.installed():
+        return name
+    known = [each for each in languages if each in ocr.installed_languages()]
+    return " ".join((name, ocr.PROGRAM, *known))
 
 
 @cache
@@ -141,11 +143,8 @@ def kind_of(name: str) -> Kind | None:
     return SUFFIXES.get(suffix)
 
 
-def loader_of(kind: Kind, deadline: float) -> Loader:
-    """The loader of a kind, imported when it is first needed: a run of text files never loads the PDF library.
-
-    What is read piece by piece ends by the `deadline`, in seconds of `time.monotonic`, with the pieces that it has.
-    """
+def loader_of(kind: Kind, rules: ReadRules) -> Loader:
+    """The loader of a kind, imported when it is first needed: a run of text files never loads the PDF library."""
     module = import_module(f"penstock.knowledge.loaders.{PARSERS[kind].module or kind}")
     load: Callable[..., LoadedDocument] = getattr(module, f"load_{kind}")
-    return partial(load, deadline=deadline) if kind in PIECEWISE else load
+    return partial(load, rules=rules) if kind in PIECEWISE else load

@@ -19,11 +19,12 @@ class ReaderSetup(Struct, frozen=True):
 
 
 class ReadRequest(Struct, frozen=True, kw_only=True):
-    """Read the file at `path` and cut it as `chunking` says."""
+    """Read the file at `path`, pictures of text in it in the `languages`, and cut it as `chunking` says."""
 
     path: bytes
     kind: Kind
     chunking: ChunkOptions
+    languages: tuple[str, ...] = ()
 
 
 class CutPassage(Struct, frozen=True, array_like=True):

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 from msgspec import Struct
@@ -43,10 +44,23 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def read(picture: Picture, seconds: float) -> list[str]:
-    """The paragraphs of a page, none where it shows no text. Raises `TimeoutError` after so many seconds."""
+def lacking(wanted: Sequence[str]) -> list[str]:
+    """The languages among these that are not installed."""
+    return [each for each in wanted if each not in known_languages()] if wanted else []
+
+
+def install(wanted: Sequence[str]) -> str:
+    """The command that installs those of these languages that are not."""
+    packages = " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in lacking(wanted))
+    return f"`apt-get install {packages}`"
+
+
+def read(picture: Picture, seconds: float, wanted: Sequence[str] = ()) -> list[str]:
+    """The paragraphs of a page in these languages, by default those that are installed; none where it shows no
+    text. Raises `TimeoutError` after so many seconds."""
+    language = "+".join(wanted) or few_languages()
     try:
-        found = run(["stdin", "stdout", "--dpi", str(DPI), "-l", languages(), "tsv"], seconds, as_pgm(picture))
+        found = run(["stdin", "stdout", "--dpi", str(DPI), "-l", language, "tsv"], seconds, as_pgm(picture))
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
     return paragraphs(found.decode("utf-8", "replace"))
@@ -67,11 +81,21 @@ def run(arguments: list[str], seconds: float, picture: bytes = b"") -> bytes:
     return done.stdout if done.returncode == 0 else b""
 
 
-@cache
-def languages() -> str:
-    """Those that are installed, as long as they are few: each one takes its time on every page."""
+def installed_languages() -> list[str]:
+    """What text can be read in, by Tesseract's names."""
     listed = run(["--list-langs"], SHORTEST * 10).decode("utf-8", "replace").splitlines()[1:]
-    known = [name for name in listed if name not in ("osd", "equ") and "/" not in name]
+    return [name for name in listed if name not in ("osd", "equ")]
+
+
+@cache
+def known_languages() -> tuple[str, ...]:
+    """Those that were installed when this process first asked."""
+    return tuple(installed_languages())
+
+
+def few_languages() -> str:
+    """Those that are installed, as long as they are few: each one takes its time on every page."""
+    known = [name for name in known_languages() if "/" not in name]
     return "+".join(known) if 0 < len(known) <= MOST_LANGUAGES else "eng"
 
 

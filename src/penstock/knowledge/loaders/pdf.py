@@ -13,7 +13,8 @@ import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from penstock.knowledge.filters import Value
-from penstock.knowledge.loaders.base import LoadedDocument, TextBuilder, Unloadable
+from penstock.knowledge.loaders import ocr
+from penstock.knowledge.loaders.base import RULES, LoadedDocument, ReadRules, TextBuilder, Unloadable
 from penstock.knowledge.loaders.pdf_pages import Page, drop_repeated, read_pages
 from penstock.knowledge.loaders.pdf_text import PageWriter, mark_headings
 from penstock.knowledge.loaders.places import Place
@@ -25,6 +26,8 @@ MISSING = {
     "broken": "{pages} broken and could not be read: open it in a PDF program and save it again.",
     "picture": "{pages} not read: there are pictures instead of text. Install Tesseract, which reads them"
     " (`apt-get install tesseract-ocr`, `brew install tesseract`), or run OCR over it.",
+    "language": "{pages} not read: Tesseract lacks a language of ocr_languages. Install it ({install}), or leave it"
+    " out.",
     "time": "{pages} not read from pictures in the time for one file. Raise parse_seconds, or split it.",
 }
 """Why a page can be missing, and what to do."""
@@ -46,7 +49,7 @@ class Outcome(Struct, frozen=True):
     reason: str
 
 
-def load_pdf(data: bytes, deadline: float = float("inf")) -> LoadedDocument:
+def load_pdf(data: bytes, rules: ReadRules = RULES) -> LoadedDocument:
     """Raises `Unloadable` for what is encrypted, not a PDF, broken, or has no text."""
     if b"%PDF-" not in data[:1024]:
         raise Unloadable("corrupt", "It is not a PDF, whatever its name says. Give it its right extension.")
@@ -55,7 +58,7 @@ def load_pdf(data: bytes, deadline: float = float("inf")) -> LoadedDocument:
     except pypdfium2.PdfiumError as error:
         raise refusal(error) from None
     try:
-        pages = read_pages(document, deadline)
+        pages = read_pages(document, rules)
         texts = [page.lines for page in pages]
         drop_repeated(texts)
         has_contents = mark_headings(document, texts)
@@ -65,7 +68,7 @@ def load_pdf(data: bytes, deadline: float = float("inf")) -> LoadedDocument:
     builder = TextBuilder()
     writer = PageWriter(builder)
     page_starts = tuple(writer.add(page) for page in pages)
-    outcome = outcome_of(pages)
+    outcome = outcome_of(pages, rules)
     if not builder.text():
         raise Unloadable(outcome.status, outcome.reason)
     return LoadedDocument(
@@ -80,16 +83,20 @@ def load_pdf(data: bytes, deadline: float = float("inf")) -> LoadedDocument:
     )
 
 
-def outcome_of(pages: Sequence[Page]) -> Outcome:
+def outcome_of(pages: Sequence[Page], rules: ReadRules) -> Outcome:
     """How the reading of these pages ended: what is missing first, then what came from pictures."""
     missing = {why: [number for number, page in enumerate(pages, 1) if page.missing == why] for why in MISSING}
     pictured = [number for number, page in enumerate(pages, 1) if page.pictured]
-    reasons = [MISSING[why].format(pages=listed(numbers)) for why, numbers in missing.items() if numbers]
+    install = ocr.install(rules.languages) if missing["language"] else ""
+    reasons = [
+        MISSING[why].format(pages=listed(numbers), install=install) for why, numbers in missing.items() if numbers
+    ]
     if pictured:
         reasons.append(f"{listed(pictured)} read by Tesseract from pictures; check what matters.")
     read = pictured or any(line.text for page in pages for line in page.lines)
     if not read:
-        status: Status = "corrupt" if missing["broken"] and not missing["picture"] else "no_text"
+        pictures = missing["picture"] or missing["language"]
+        status: Status = "corrupt" if missing["broken"] and not pictures else "no_text"
         empty = "There is no text in it." if not reasons else ""
         return Outcome(status, " ".join([*reasons, empty]).strip())
     if any(missing.values()):

@@ -13,6 +13,7 @@ import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from penstock.knowledge.loaders import ocr
+from penstock.knowledge.loaders.base import ReadRules
 from penstock.knowledge.loaders.pdf_lines import Line, read_lines
 
 PAGE_NUMBER = re.compile(r"(?:page )?[-–]? ?(?:#|[ivxlc]+) ?[-–]?(?: (?:of|/) #)?")
@@ -31,15 +32,15 @@ class Page(Struct):
 
     lines: list[Line]
     pictured: list[str] = []
-    missing: Literal["", "broken", "picture", "time"] = ""
+    missing: Literal["", "broken", "picture", "language", "time"] = ""
 
 
-def read_pages(document: pypdfium2.PdfDocument, deadline: float) -> list[Page]:
+def read_pages(document: pypdfium2.PdfDocument, rules: ReadRules) -> list[Page]:
     """Every page by its text, or by its picture where it has no text and there is somebody to read it."""
-    return [read_page(document, number, deadline) for number in range(len(document))]
+    return [read_page(document, number, rules) for number in range(len(document))]
 
 
-def read_page(document: pypdfium2.PdfDocument, number: int, deadline: float) -> Page:
+def read_page(document: pypdfium2.PdfDocument, number: int, rules: ReadRules) -> Page:
     try:
         page = document[number]
         try:
@@ -48,7 +49,7 @@ def read_page(document: pypdfium2.PdfDocument, number: int, deadline: float) -> 
             text_page.close()
             if not is_picture(page, sum(len(line.text) for line in lines)):
                 return Page(lines)
-            return read_picture(page, lines, deadline)
+            return read_picture(page, lines, rules)
         finally:
             page.close()
     except (pypdfium2.PdfiumError, ValueError):
@@ -71,18 +72,21 @@ def is_picture(page: pypdfium2.PdfPage, characters: int) -> bool:
     return share >= (MOSTLY if characters else A_LITTLE) or (not characters and drawn >= MANY_PATHS)
 
 
-def read_picture(page: pypdfium2.PdfPage, lines: list[Line], deadline: float) -> Page:
+def read_picture(page: pypdfium2.PdfPage, lines: list[Line], rules: ReadRules) -> Page:
     """A page as Tesseract reads it; what text it has stays where Tesseract finds none."""
     if not ocr.installed():
         return Page(lines, missing="picture")
-    left = deadline - time.monotonic()
+    if ocr.lacking(rules.languages):
+        return Page(lines, missing="language")
+    left = rules.deadline - time.monotonic()
     if left < ocr.SHORTEST:
         return Page(lines, missing="time")
     width, height = page.get_size()
     scale = min(ocr.DPI / 72, (ocr.MOST_PIXELS / max(1.0, width * height)) ** 0.5)
     bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=False)
     try:
-        paragraphs = ocr.read(ocr.Picture(bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer)), left)
+        picture = ocr.Picture(bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer))
+        paragraphs = ocr.read(picture, left, rules.languages)
     except TimeoutError:
         return Page(lines, missing="time")
     finally:
