@@ -51,9 +51,9 @@ def best_first(scores: NDArray[np.floating], limit: int) -> NDArray[np.int64]:
     if limit <= 0:
         return np.zeros(0, dtype=np.int64)
     threshold = np.partition(scores, -limit)[-limit]
-    candidates = np.flatnonzero(scores >= threshold)
-    order = np.argsort(-scores[candidates], kind="stable")
-    best: NDArray[np.int64] = candidates[order][:limit]
+    above = np.flatnonzero(scores > threshold)
+    above = above[np.argsort(-scores[above], kind="stable")]
+    best: NDArray[np.int64] = np.concatenate([above, np.flatnonzero(scores == threshold)[: limit - len(above)]])
     return best
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.knowledge.lexical import QuestionTerm, WordWeights, question_terms
-from penstock.knowledge.search.mixing import NOTHING, Weighed
+from penstock.knowledge.search.mixing import NOTHING, Weighed, best_first
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.records import Published
 
@@ -26,8 +27,11 @@ MAX_MATCHES = 30_000
 ONCE = 1 / 2.2
 """What BM25 gives a word that stands once in a passage of average length, as a share of the most that it gives."""
 
-CHECKED_AT_ONCE = 512
+CHECKED_FIRST = 512
+DEEPER = 8
 KEPT_COUNTS = 20_000
+END = (0, QuestionTerm("", ""))
+"""After the last word of a question."""
 
 Allowed = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 """Which of these passages a search may find."""
@@ -40,9 +44,10 @@ class WordSearch(Struct, frozen=True):
     counts: tuple[int, ...]
     weights: WordWeights
 
-    def rarest_first(self) -> list[QuestionTerm]:
+    def rarest_first(self) -> list[tuple[int, QuestionTerm]]:
+        """The words that are there, each with the number of its passages."""
         pairs = sorted(zip(self.counts, self.terms, strict=True), key=lambda pair: pair[0])
-        return [term for count, term in pairs if count]
+        return [pair for pair in pairs if pair[0]]
 
 
 class TermCounts:
@@ -74,15 +79,14 @@ def passages_with(search: WordSearch, reader: SqliteReader, allowed: Allowed, li
     held = Held()
     found = NOTHING
     gathered = 0
-    terms = search.rarest_first()
-    for at, term in enumerate(terms):
+    words = search.rarest_first()
+    for (_, term), (following, _) in pairwise([*words, END]):
         rows = reader.rows_with(term.phrase)
         held.add(rows, search.weights.by_stem[term.stem])
         gathered += len(rows)
-        following = search.counts[search.terms.index(terms[at + 1])] if at + 1 < len(terms) else 0
         if following and gathered + following <= MAX_MATCHES:
             continue
-        found = first_allowed(held.best_first(), allowed, limit)
+        found = first_allowed(held.summed(), allowed, limit)
         if len(found.rows) >= limit:
             break
     total = search.weights.total
@@ -100,27 +104,25 @@ class Held:
         self._rows.append(rows)
         self._weights.append(np.full(len(rows), weight))
 
-    def best_first(self) -> Weighed:
-        """Rows and their weights, the heaviest first, equal ones by row."""
-        rows, places = np.unique(np.concatenate(self._rows), return_inverse=True)
-        weights: NDArray[np.float64] = np.zeros(len(rows))
-        np.add.at(weights, places, np.concatenate(self._weights))
-        order = np.argsort(-weights, kind="stable")
-        return Weighed(rows[order], weights[order])
+    def summed(self) -> Weighed:
+        """Each row once, ascending, with the weight of all its words."""
+        rows = np.concatenate(self._rows)
+        order = np.argsort(rows, kind="stable")  # rows of one word are ascending: this only merges them
+        rows = rows[order]
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        weights = np.concatenate(self._weights)[order]
+        return Weighed(rows[starts], np.add.reduceat(weights, starts) if len(starts) else weights)
 
 
-def first_allowed(ranked: Weighed, allowed: Allowed, limit: int) -> Weighed:
-    """The first `limit` of ranked rows that are allowed, looked up a few hundred at a time."""
-    chosen = [np.zeros(0, dtype=np.int64)]
-    left = limit
-    for start in range(0, len(ranked.rows), CHECKED_AT_ONCE):
-        at = start + np.flatnonzero(allowed(ranked.rows[start : start + CHECKED_AT_ONCE]))[:left]
-        chosen.append(at)
-        left -= len(at)
-        if left <= 0:
-            break
-    found = np.concatenate(chosen)
-    return Weighed(ranked.rows[found], ranked.values[found])
+def first_allowed(held: Weighed, allowed: Allowed, limit: int) -> Weighed:
+    """The heaviest `limit` rows that are allowed, best first, equal ones by row; looked for as deep as it takes."""
+    depth = CHECKED_FIRST
+    while True:
+        at = best_first(held.values, depth)
+        at = at[allowed(held.rows[at])][:limit]
+        if len(at) >= limit or depth >= len(held.rows):
+            return Weighed(held.rows[at], held.values[at])
+        depth *= DEEPER
 
 
 def phrasings(text: str, others: Sequence[str]) -> tuple[str, ...]:
