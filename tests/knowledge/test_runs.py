@@ -21,9 +21,11 @@ from penstock.knowledge.filters import Metadata
 from penstock.knowledge.ingestion.jobs import KIND, IngestionJobs
 from penstock.knowledge.ingestion.log import summary_of
 from penstock.knowledge.ingestion.records import RunOptions, RunRules
+from penstock.knowledge.ingestion.tally import Tally
 from penstock.knowledge.sources.base import Item, Listing
 from penstock.knowledge.sources.pushed import PushedDocument
-from penstock.knowledge.values import SourceRemoved
+from penstock.knowledge.stores.writes import Closing
+from penstock.knowledge.values import Progress, SourceRemoved, ignore_progress
 from penstock.seams import Embeddings, TextKind
 
 OPTIONS = KnowledgeOptions(chunking=ChunkOptions(tokens=40))
@@ -372,3 +374,41 @@ async def test_a_run_that_is_cancelled_at_work_publishes_nothing_and_says_so(tmp
         await doing
     assert ((await base.runs.get(run.id)).state, base.generation()) == ("cancelled", 0)
     base.close()
+
+
+class CancellingEmbedder(HashEmbedder):
+    """Cancels its run while it works for it, and answers as if nothing had happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base: KnowledgeBase | None = None
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool = False, kind: TextKind = "passage") -> Embeddings:
+        assert self.base is not None
+        (run,) = await self.base.runs.latest()
+        await self.base.runs.cancel(run.id)
+        return await super().embed(texts, urgent=urgent, kind=kind)
+
+
+async def test_a_run_that_is_cancelled_at_its_very_end_publishes_nothing(tmp_path: Path) -> None:
+    embedder = CancellingEmbedder()
+    base = embedder.base = KnowledgeBase.open(tmp_path / "k.db", "docs", embedder, OPTIONS)
+    with pytest.raises(Conflict, match="Nothing of it was published"):
+        await base.ingest([Shelf("web.harbour", {"a": "Ropes hold."})])
+    assert ([run.state for run in await base.runs.latest()], base.generation()) == (["cancelled"], 0)
+    base.close()
+
+
+async def test_a_run_that_has_published_cannot_be_cancelled_any_more(base: KnowledgeBase) -> None:
+    run = await base.runs.add("api", RunOptions(RunRules(), durable=False))
+
+    async def doing(note: Progress) -> IngestSummary:
+        pending = await base._store.begin(HashEmbedder())
+        await base._store.publish(pending, Closing(cursors={}, keep=5, now_us=1, run=run.id))
+        with pytest.raises(Conflict, match="is published, and cannot be cancelled any more"):
+            await base.runs.cancel(run.id)
+        return Tally(note).summary(pending.number, 0.0)
+
+    await base.runs.work(run.id, doing, ignore_progress)
+    ended = await base.runs.get(run.id)
+    assert (ended.state, ended.generation, base.generation()) == ("done", 1, 1)

@@ -346,6 +346,7 @@ class KnowledgeBase:
         async def doing(note: Progress) -> IngestSummary:
             executor = self._executor(self._embedder, self._options)
             parts = RunParts(
+                id=run_id,
                 store=self._store,
                 embedder=self._embedder,
                 executor=executor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,8 +35,8 @@ class Embedding:
     async def vectors(self, inputs: Mapping[bytes, str]) -> dict[bytes, bytes]:
         """The vectors that are neither in the store nor on their way there, by digest.
 
-        All but the last batch are written at once, so that a long document is not embedded twice after a crash.
-        Raises what the embedder raises, and `UpstreamFailed` for vectors that are none.
+        All but the last batch are written while the next one is embedded, so that a long document is not embedded
+        twice after a crash. Raises what the embedder raises, and `UpstreamFailed` for vectors that are none.
         """
         wanted = [digest for digest in inputs if digest not in self._unwritten]
         if not wanted:
@@ -45,11 +45,9 @@ class Embedding:
         missing = sorted((digest for digest in wanted if digest not in known), key=lambda each: len(inputs[each]))
         vectors: dict[bytes, bytes] = {}
         for start in range(0, len(missing), BATCH):
-            if vectors:
-                await self._store.keep_vectors(self._pending, vectors)
-            digests = missing[start : start + BATCH]
-            vectors = await self._embed(digests, [inputs[digest] for digest in digests])
-            self._tally.embedded += len(digests)
+            batch = {digest: inputs[digest] for digest in missing[start : start + BATCH]}
+            vectors, _ = await asyncio.gather(self._embed(batch), self._keep(vectors))
+            self._tally.embedded += len(batch)
             self._tally.report("")
         self._unwritten.update(vectors)
         return vectors
@@ -58,7 +56,12 @@ class Embedding:
         """These are in the store now."""
         self._unwritten.difference_update(vectors)
 
-    async def _embed(self, digests: Sequence[bytes], texts: Sequence[str]) -> dict[bytes, bytes]:
+    async def _keep(self, vectors: Mapping[bytes, bytes]) -> None:
+        if vectors:
+            await self._store.keep_vectors(self._pending, vectors)
+
+    async def _embed(self, batch: Mapping[bytes, str]) -> dict[bytes, bytes]:
+        texts = list(batch.values())
         found = (await self._executor.embed(texts)).vectors
         shape = (len(texts), self._embedder.dimensions)
         if found.shape != shape or not np.isfinite(found).all():
@@ -69,4 +72,4 @@ class Embedding:
                 hint="Nothing was published. Check the model, then run `penstock ingest` again.",
             )
         rows = np.ascontiguousarray(found, dtype="<f4")
-        return {digest: row.tobytes() for digest, row in zip(digests, rows, strict=True)}
+        return {digest: row.tobytes() for digest, row in zip(batch, rows, strict=True)}

@@ -21,7 +21,6 @@ T = TypeVar("T")
 BEAT_SECONDS = 0.5
 """Between two notes of how far a run is, and two looks whether it was cancelled."""
 
-CANCELLED = RunError("conflict", "It was cancelled.")
 STOPPED = RunError("unavailable", "It was stopped.", "The next run goes on from there.")
 
 Doing = Callable[[Progress], Awaitable[IngestSummary]]
@@ -68,12 +67,15 @@ class RunLog:
     async def cancel(self, id: str) -> Run:
         """A run that has not begun never does; one at work ends soon, and nothing of it is published.
 
-        Raises `NotFound`, and `Conflict` for one that is over.
+        Raises `NotFound`, and `Conflict` for one that is over, or has published its generation.
         """
+        now, project = self._clock.now_us(), self._store.project_id
+        done = await self._store.database.write(lambda connection: runs.cancel(connection, project, id, now))
         run = await self.get(id)
-        if not await self._finish(replace(run, state="cancelled", error=CANCELLED)):
-            raise Conflict(f"Run {id} is {run.state}, and cannot be cancelled any more.")
-        return await self.get(id)
+        if not done:
+            state = run.state if run.state in OVER else "published"
+            raise Conflict(f"Run {id} is {state}, and cannot be cancelled any more.")
+        return run
 
     async def over(self, id: str, look_seconds: float = 0.05) -> Run:
         """The run once it is over, whichever process does it."""
@@ -89,7 +91,7 @@ class RunLog:
         """
         now, project = self._clock.now_us(), self._store.project_id
         if not await self._store.database.write(lambda connection: runs.start(connection, project, id, now)):
-            raise cancelled(id)
+            raise runs.cancelled(id)
         beat = Beat(progress)
         task = asyncio.ensure_future(doing(beat.note))
         beating = asyncio.create_task(self._beat(id, beat, task))
@@ -97,8 +99,7 @@ class RunLog:
             summary = await task
         except asyncio.CancelledError:
             if beat.unwanted:
-                raise cancelled(id) from None
-            task.cancel()
+                raise runs.cancelled(id) from None
             if not (await asyncio.shield(self.options(id))).durable:
                 await asyncio.shield(self._end(id, "cancelled", error=STOPPED))
             raise
@@ -139,13 +140,9 @@ class RunLog:
     async def _end(
         self, id: str, state: RunState, *, error: RunError | None = None, report: IngestSummary | None = None
     ) -> None:
-        run = await self.get(id)
-        generation = report.generation if report else None
-        await self._finish(replace(run, state=state, error=error, report=report, generation=generation))
-
-    async def _finish(self, run: Run) -> bool:
-        ended, project = replace(run, ended_at=self._clock.now_us()), self._store.project_id
-        return await self._store.database.write(lambda connection: runs.finish(connection, project, ended))
+        now, project = self._clock.now_us(), self._store.project_id
+        run = replace(await self.get(id), state=state, error=error, report=report, ended_at=now)
+        await self._store.database.write(lambda connection: runs.finish(connection, project, run))
 
     async def _read(self, query: Write[T]) -> T:
         def work() -> T:
@@ -168,18 +165,12 @@ class Beat:
         self._progress(progress)
 
 
-def cancelled(id: str) -> Conflict:
-    return Conflict(
-        f"Run {id} was cancelled.", hint="Nothing of it was published; the next run goes on from there."
-    )
-
-
 def summary_of(run: Run) -> IngestSummary:
     """What a run that is over came to. Raises the error that it ended in, or `Conflict` where it was cancelled."""
     if run.report is not None:
         return run.report
     if run.state == "cancelled" or run.error is None:
-        raise cancelled(run.id)
+        raise runs.cancelled(run.id)
     kind = next((each for each in kinds_of(PenstockError) if each.code == run.error.code), PenstockError)
     raise kind(run.error.message, hint=run.error.hint)
 

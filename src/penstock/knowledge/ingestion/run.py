@@ -41,6 +41,7 @@ from penstock.seams import Embedder
 class RunParts(Struct, frozen=True, kw_only=True):
     """What a run works with. The executor is stopped by whoever made it; `mirror` is for vectors elsewhere."""
 
+    id: str
     store: SqliteStore
     embedder: Embedder
     executor: Executor
@@ -102,6 +103,7 @@ class Ingestion:
             keep=self._parts.options.keep_generations,
             now_us=self._parts.clock.now_us(),
             note=rules.note,
+            run=self._parts.id,
         )
         number = await self._publish(pending, closing)
         self._tally.report("")

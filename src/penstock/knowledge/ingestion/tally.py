@@ -39,9 +39,10 @@ class Tally:
         self.sources.append(SourceProblem(name, str(error)))
 
     def report(self, current: str) -> None:
-        self._progress(
-            IngestProgress(total=self.total, done=self.done, current=current, chunks=self.chunks + self.embedded)
-        )
+        # What is embedded is written a little later: the one count is ahead where all is new, the other where
+        # the vectors are known.
+        chunks = max(self.chunks, self.embedded)
+        self._progress(IngestProgress(total=self.total, done=self.done, current=current, chunks=chunks))
 
     def summary(self, generation: int, seconds: float) -> IngestSummary:
         return IngestSummary(

@@ -23,23 +23,28 @@ class Turn:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
-        """Waits until nobody runs. Raises `StorageError` where the file cannot be made."""
+        """Waits until nobody runs. Raises `StorageError` where the file cannot be made, or cannot be locked."""
         async with self._here:
             try:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise StorageError(f"{self._path} cannot be opened: {error.strerror}.") from error
             try:
-                while not locked(file):  # noqa: ASYNC110 — another process has it
+                while not self._locked(file):  # noqa: ASYNC110 — another process has it
                     await asyncio.sleep(LOOK_SECONDS)
                 yield
             finally:
                 os.close(file)
 
-
-def locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    def _locked(self, file: int) -> bool:
+        """False while another process has it."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise StorageError(
+                f"{self._path} cannot be locked: {error.strerror}.",
+                hint="Keep the data folder on a disk of this machine, or on a network disk with locks.",
+            ) from error
+        return True

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from penstock.errors import StorageError
+from penstock.knowledge.stores import runs
 from penstock.knowledge.stores.records import Published
 from penstock.knowledge.stores.writes import Closing, Pending
 
@@ -52,8 +53,16 @@ def embedder_id(connection: Connection, keys: Mapping[str, Any]) -> int | None:
 def publish(connection: Connection, project_id: str, pending: Pending, closing: Closing) -> int:
     """Makes the pending generation if it differs from the newest one; returns the newest one's number.
 
-    Raises `StorageError` where a passage of it lacks its vector: then all stays as it was.
+    Raises `StorageError` where a passage of it lacks its vector, and `Conflict` where its run was cancelled: then
+    all stays as it was.
     """
+    number = make(connection, project_id, pending, closing)
+    if closing.run:
+        runs.publish(connection, project_id, closing.run, number)
+    return number
+
+
+def make(connection: Connection, project_id: str, pending: Pending, closing: Closing) -> int:
     names = {
         "project": project_id,
         "number": pending.number,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, text
 
+from penstock.errors import Conflict
 from penstock.knowledge.ingestion.records import Run, RunError, RunOptions
 from penstock.knowledge.values import IngestProgress, IngestSummary
 
@@ -14,6 +15,7 @@ KEPT = 500
 """Runs that are remembered."""
 
 COLUMNS = "id, trigger, state, created_at, started_at, ended_at, generation, progress, report, error"
+CANCELLED = RunError("conflict", "It was cancelled.")
 KILLED = RunError("unavailable", "Its process ended before it did.", "The run after it went on where it was.")
 OPEN = "('queued', 'running')"
 
@@ -97,8 +99,8 @@ def start(connection: Connection, project_id: str, id: str, now_us: int) -> bool
     )
     changed = connection.execute(
         text(
-            f"UPDATE run SET state = 'running', started_at = :now WHERE project_id = :project AND id = :id"  # noqa: S608
-            f" AND state IN {OPEN}"
+            "UPDATE run SET state = 'running', started_at = :now, generation = NULL"  # noqa: S608
+            f" WHERE project_id = :project AND id = :id AND state IN {OPEN}"
         ),
         names,
     )
@@ -114,24 +116,53 @@ def progress(connection: Connection, project_id: str, id: str, progress: IngestP
     return changed.rowcount == 1
 
 
-def finish(connection: Connection, project_id: str, run: Run) -> bool:
-    """Notes what came of a run; says whether it was under way until now."""
+def publish(connection: Connection, project_id: str, id: str, generation: int) -> None:
+    """Notes what a run came to, in the transaction that lets readers see it. Raises `Conflict` for one that was
+    cancelled."""
     changed = connection.execute(
         text(
-            "UPDATE run SET state = :state, ended_at = :ended, generation = :generation, report = :report,"  # noqa: S608
-            f" error = :error WHERE project_id = :project AND id = :id AND state IN {OPEN}"
+            "UPDATE run SET generation = :generation WHERE project_id = :project AND id = :id AND state = 'running'"
+        ),
+        {"project": project_id, "id": id, "generation": generation},
+    )
+    if not changed.rowcount:
+        raise cancelled(id)
+
+
+def cancel(connection: Connection, project_id: str, id: str, now_us: int) -> bool:
+    """Cancels a run that has not published anything yet; says whether it could."""
+    changed = connection.execute(
+        text(
+            "UPDATE run SET state = 'cancelled', ended_at = :now, error = :error"  # noqa: S608
+            f" WHERE project_id = :project AND id = :id AND state IN {OPEN} AND generation IS NULL"
+        ),
+        {"project": project_id, "id": id, "now": now_us, "error": msgspec.json.encode(CANCELLED).decode()},
+    )
+    return changed.rowcount == 1
+
+
+def cancelled(id: str) -> Conflict:
+    return Conflict(
+        f"Run {id} was cancelled.", hint="Nothing of it was published; the next run goes on from there."
+    )
+
+
+def finish(connection: Connection, project_id: str, run: Run) -> None:
+    """Notes what came of a run, unless it was cancelled."""
+    connection.execute(
+        text(
+            "UPDATE run SET state = :state, ended_at = :ended, report = :report, error = :error"  # noqa: S608
+            f" WHERE project_id = :project AND id = :id AND state IN {OPEN}"
         ),
         {
             "project": project_id,
             "id": run.id,
             "state": run.state,
             "ended": run.ended_at,
-            "generation": run.generation,
             "report": msgspec.json.encode(run.report or {}).decode(),
             "error": msgspec.json.encode(run.error).decode() if run.error else "",
         },
     )
-    return changed.rowcount == 1
 
 
 def run_of(row: Row[Any]) -> Run:

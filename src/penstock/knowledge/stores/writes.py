@@ -124,9 +124,11 @@ class Pending(Struct, frozen=True):
 
 
 class Closing(Struct, frozen=True, kw_only=True):
-    """How a run ends: what its sources' cursors are now, how many generations are kept, and what time it is."""
+    """How a run ends: what its sources' cursors are now, how many generations are kept, and what time it is. `run`
+    is its id: one that was cancelled publishes nothing."""
 
     cursors: Mapping[str, bytes]
     keep: int
     now_us: int
     note: str = ""
+    run: str = ""
