@@ -98,7 +98,7 @@ PARSERS: dict[Kind, Parser] = {
     "markdown": Parser(2, "markdown-it-py"),
     "html": Parser(2, "selectolax"),
     "pdf": Parser(3, "pypdfium2"),
-    "docx": Parser(2, "python-docx"),
+    "docx": Parser(3, "python-docx"),
     "rst": Parser(1),
     "pptx": Parser(1, "python-pptx"),
     "xlsx": Parser(1, "openpyxl"),

@@ -36,18 +36,25 @@ class Locator:
         self._counted = (0, 0, 0)
 
     def location(self, start: int, end: int) -> str:
-        """Where characters `start` to `end` stand: one place, or from the first to the last; "" if unknown."""
+        """Where characters `start` to `end` stand: one place, or from the first to the last; "" if unknown, or
+        where one of them has no name."""
         first = bisect.bisect_right(self._starts, start) - 1
         last = max(first, bisect.bisect_left(self._starts, end) - 1)
         if 0 <= first < last and self._counts_on(first):
             first += 1
             start = self._starts[first]
+        if self._nameless(first) or self._nameless(last):
+            return ""
         return between(self._label(first, start), self._label(last, max(start, end - 1)))
 
     def _counts_on(self, index: int) -> bool:
         """Whether a place is only the heading of what the next one counts."""
         here, following = self._places[index], self._places[index + 1]
         return bool(following.unit) and not here.unit and here.label == following.label
+
+    def _nameless(self, index: int) -> bool:
+        """Whether a place is what lies between those that have names, such as the text between its footnotes."""
+        return index >= 0 and not self._places[index].label and not self._places[index].unit
 
     def _label(self, index: int, position: int) -> str:
         if index < 0:
