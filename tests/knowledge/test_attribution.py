@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from support.grounding import DOCUMENTS, encoder
 
-from penstock.knowledge.attribution import Attribution, attribute
+from penstock.knowledge.answering.attribution import Attribution, attribute, claims_of
 from penstock.knowledge.evidence import SentenceVectors, candidates_of
 from penstock.knowledge.values import Hit
 from penstock.models.encoders.sentence import SentenceEncoder
@@ -42,8 +42,8 @@ def hit(title: str, text: str) -> Hit:
 
 async def attributed(answer: str, embedder: SentenceEncoder, question: str = "What is known?") -> Attribution:
     """Passage 1 is about the Normans, passage 2 about the dam."""
-    sentences = [(each.at + 1, each) for each in candidates_of([hit("Normans", NORMANS), hit("Dam", DAM)])]
-    return await attribute(answer, question, sentences, SentenceVectors(embedder))
+    sentences = [*candidates_of([hit("Normans", NORMANS), hit("Dam", DAM)])]
+    return await attribute(claims_of(answer), question, sentences, SentenceVectors(embedder))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ async def test_a_true_sentence_gets_the_passage_that_says_it(
 ) -> None:
     found = await attributed(answer, embedder)
     assert found.unsupported == ()
-    assert [support.number for support in found.supports] == [number]
+    assert [support.sentence.number for support in found.supports] == [number]
     assert quote in found.supports[0].sentence.text
     claim = found.supports[0].claim
     assert answer[claim.start : claim.end] == answer
@@ -90,7 +90,7 @@ async def test_a_false_or_foreign_sentence_is_unsupported(embedder: SentenceEnco
 async def test_each_sentence_stands_for_itself(embedder: SentenceEncoder) -> None:
     answer = "Sure! The dam was finished in 1936. [2] It cost 5 million. [2] The Normans came from Norway [1, 2]."
     found = await attributed(answer, embedder)
-    assert [support.number for support in found.supports] == [2, 1]
+    assert [support.sentence.number for support in found.supports] == [2, 1]
     assert [answer[claim.start : claim.end] for claim in found.unsupported] == ["It cost 5 million. [2]"]
 
 

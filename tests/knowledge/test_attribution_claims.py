@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.knowledge.attribution import claims_of
+from penstock.knowledge.answering.attribution import claims_of
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.grounding import DOCUMENTS, encoder, hit
 
+from penstock.knowledge.answering.attribution import attribute, claims_of
 from penstock.knowledge.answering.checked import CheckedText
 from penstock.knowledge.answering.gate import LONGEST_QUOTATION, QuotationGate
 from penstock.knowledge.answering.verbatim import Verbatim
-from penstock.knowledge.attribution import attribute
 from penstock.knowledge.evidence import SentenceVectors, candidates_of
 from penstock.models.encoders.sentence import SentenceEncoder
 
@@ -68,22 +68,22 @@ def test_no_more_than_one_quotation_is_held_back(text: str) -> None:
     ],
 )
 def test_a_quotation_is_found_as_the_document_has_it(quotation: str, quote: str) -> None:
-    ((_, found),) = Verbatim(PASSAGES).find(quotation)
+    (found,) = Verbatim(PASSAGES).find(quotation)
     assert found.text == quote
     assert found.hit.text[found.start : found.end] == quote
 
 
 def test_a_quotation_with_something_left_out_has_a_place_for_each_part() -> None:
     found = Verbatim(PASSAGES).find("Its power station … by the engineer Mara Lindqvist")
-    assert [sentence.text for _, sentence in found] == ["Its power station", "by the engineer Mara Lindqvist"]
-    assert Verbatim(PASSAGES).find("by the engineer Mara Lindqvist … Its power station") == ()
+    assert [sentence.text for sentence in found] == ["Its power station", "by the engineer Mara Lindqvist"]
+    assert Verbatim(PASSAGES).find("by the engineer Mara Lindqvist … Its power station") == []
 
 
 @pytest.mark.parametrize(
     "quotation", ["It is 222 metres high", "21 metres high", "is 22", "orm", "swore fealty to Lake Ardor", "…", ""]
 )
 def test_what_is_not_verbatim_is_not_found(quotation: str) -> None:
-    assert Verbatim(PASSAGES).find(quotation) == ()
+    assert Verbatim(PASSAGES).find(quotation) == []
 
 
 @given(st.data())
@@ -92,8 +92,8 @@ def test_every_run_of_whole_words_is_found(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(spoken) - 3))
     end = data.draw(st.integers(start + 2, len(spoken)))
     wanted = " ".join(spoken[start:end])
-    ((number, sentence),) = Verbatim(PASSAGES).find(wanted)
-    assert number == 2
+    (sentence,) = Verbatim(PASSAGES).find(wanted)
+    assert sentence.number == 2
     assert DAM[sentence.start : sentence.end] == sentence.text
     assert " ".join(sentence.text.split()).strip(".,") in wanted
 
@@ -164,8 +164,8 @@ async def test_sentences_supported_as_they_finish_are_those_of_the_whole(
         "Penguins live in the southern hemisphere."
     )
     checked = await written(answer, embedder, step)
-    sentences = [(each.at + 1, each) for each in candidates_of(PASSAGES)]
-    whole = await attribute(checked.text, "What is known?", sentences, SentenceVectors(embedder))
+    claims, sentences = claims_of(checked.text), [*candidates_of(PASSAGES)]
+    whole = await attribute(claims, "What is known?", sentences, SentenceVectors(embedder))
     assert [claim.text for claim in checked.found.unsupported] == [claim.text for claim in whole.unsupported]
     assert [each.claim for each in checked.found.supports] == [each.claim for each in whole.supports]
     assert checked.found.grounded == whole.grounded == 0.6

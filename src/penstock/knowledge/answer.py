@@ -25,17 +25,16 @@ from msgspec.structs import replace
 from penstock.errors import ConfigError, Unavailable, UnsupportedFeature
 from penstock.exchange import AnswerMode, Chunk, Exchange
 from penstock.knowledge.abstain import AppCalibration, calibration
-from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing, conflict_of
+from penstock.knowledge.answering.asked import NOT_SAID, Asked, question_of
+from penstock.knowledge.answering.citations import Quotation, best_in, best_of_each, quoted, renumbered, verified
 from penstock.knowledge.answering.composed import Composer
-from penstock.knowledge.answering.conflicts import Disagreement, disagreement
+from penstock.knowledge.answering.conflicts import Disagreement, conflict_of, disagreement
 from penstock.knowledge.answering.constrained import Constrained, Held, Holding
 from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
 from penstock.knowledge.answering.rewriting import Rewriter
 from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings, Search
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Reader
-from penstock.knowledge.citations import Quotation, Quoting, best_in, best_of_each, quoted, renumbered
-from penstock.knowledge.composing import question_of
 from penstock.knowledge.evidence import PASSAGES, SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.readers import reader_of
 from penstock.prompts.answer import FACTS, answer_prompt, quotes_prompt, rewrite_prompt
@@ -137,7 +136,6 @@ class GroundedApp:
         self._vectors = SentenceVectors(embedder)
         self._rewriter = Rewriter(model, rewrite_prompt()) if settings.rewrites and model is not None else None
         self._rounds = self.rounds_over(knowledge.search, settings.fitted)
-        self._citing = Citing(Quoting(knowledge))
 
     @property
     def name(self) -> str:
@@ -192,7 +190,7 @@ class GroundedApp:
 
     async def told(self, asked: Asked) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer for which all is found."""
-        yield Chunk(grounding=self._citing.grounding(asked, "evidence", asked.quotations))
+        yield Chunk(grounding=asked.grounding("evidence", asked.quotations))
         asked = replace(asked, exchange=await self._with_facts(asked))
         async with contextlib.aclosing(self._chunks(asked)) as chunks:
             async for chunk in chunks:
@@ -209,13 +207,13 @@ class GroundedApp:
         settings, model = self.settings, self._model
         passages = asked.evidence.passages[: settings.read]
         if not asked.answered:
-            return not_said(asked, self._citing)
+            return not_said(asked)
         if asked.mode == "quote" or model is None:
-            return quote(asked, self._citing)
+            return quote(asked)
         if asked.mode == "constrained":
             held = Held(settings.holding, may_decline=settings.grounds_well)
-            return Constrained(model, settings.quotes, self._citing, held).write(asked, passages)
-        return Composer(model, settings.prompt, self._vectors, self._citing).write(asked, passages)
+            return Constrained(model, settings.quotes, self._knowledge, held).write(asked, passages)
+        return Composer(model, settings.prompt, self._vectors, self._knowledge).write(asked, passages)
 
     def _check(self, exchange: Exchange) -> None:
         if exchange.operation not in ("chat", "complete"):
@@ -266,13 +264,13 @@ class GroundedApp:
             answered=self.answers(evidence),
         )
         if not asked.answered:
-            nearest = await self._citing.verified(asked, best_of_each(evidence, NEAREST))
+            nearest = await verified(self._knowledge, best_of_each(evidence, NEAREST), asked.reader)
             return replace(asked, quotations=tuple(renumbered(nearest)))
         differing = disagreement(evidence.question, evidence)
-        verified = await self._citing.verified(asked, self._chosen(asked, differing))
+        first = await verified(self._knowledge, self._chosen(asked, differing), asked.reader)
         if asked.mode == "quote":
-            verified = renumbered(verified)
-        return replace(asked, quotations=tuple(verified), conflicts=conflict_of(differing, verified))
+            first = renumbered(first)
+        return replace(asked, quotations=tuple(first), conflicts=conflict_of(differing, first))
 
     def _chosen(self, asked: Asked, differing: Disagreement | None) -> list[Quotation]:
         """The quotations to send first: both sides of a disagreement, then the best ones."""

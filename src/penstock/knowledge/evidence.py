@@ -58,6 +58,11 @@ class Sentence(Struct, frozen=True):
     text: str
     around: Neighbourhood
 
+    @property
+    def number(self) -> int:
+        """What its passage is called in marks and prompts, from 1."""
+        return self.at + 1
+
 
 class Ranked(Struct, frozen=True):
     """A sentence with its measures and its score; `share` is its softmax among the candidates."""

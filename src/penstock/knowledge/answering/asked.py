@@ -8,16 +8,20 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock.exchange import AnswerMode, Citation, Conflict, Exchange, Grounding, Usage
-from penstock.knowledge.answering.conflicts import Disagreement
-from penstock.knowledge.citations import Quotation, Quoting, quoted
+from penstock.errors import ContextLengthExceeded, InvalidRequest
+from penstock.exchange import AnswerMode, Conflict, Exchange, Grounding, Usage
+from penstock.knowledge.answering.citations import Quotation, citation
 from penstock.knowledge.evidence import Evidence
+from penstock.knowledge.question import condense
 from penstock.knowledge.readers import reader_of
+from penstock.knowledge.values import Reader
 
 NOT_SAID = "The documents do not say."
 DISAGREE = "The documents do not agree:"
 NO_MODEL = Usage(input=0, output=0)
 
+LONGEST_QUESTION = 8_000
+"""Characters; the encoder reads the first few hundred words of a question anyway."""
 
 Stage = Literal["evidence", "partial", "answer"]
 
@@ -34,7 +38,13 @@ class Asked(Struct, frozen=True, kw_only=True):
     quotations: tuple[Quotation, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
 
-    def grounding(self, stage: Stage, citations: Sequence[Citation]) -> Grounding:
+    @property
+    def reader(self) -> Reader:
+        """Who asks, as a reader of the documents."""
+        return reader_of(self.exchange.principal)
+
+    def grounding(self, stage: Stage, quotations: Sequence[Quotation]) -> Grounding:
+        """What is known at this point; `quotations` were verified."""
         return Grounding(
             stage=stage,
             mode=self.mode,
@@ -42,9 +52,15 @@ class Asked(Struct, frozen=True, kw_only=True):
             generation=self.generation,
             answered=self.answered,
             score=round(self.evidence.probability, 4),
-            citations=tuple(citations),
+            citations=tuple(citation(self.knowledge, each) for each in quotations),
             conflicts=self.conflicts,
         )
+
+    def ended(self, cited: Sequence[Quotation]) -> Grounding:
+        """What the whole answer stands on: its preface, what it cites, then the evidence that it did not use."""
+        used = {each.place for each in cited}
+        unused = [each for each in self.quotations if each.place not in used]
+        return self.grounding("answer", [*self.prefaced(), *cited, *unused])
 
     @property
     def preface(self) -> str:
@@ -69,27 +85,21 @@ def sides_of(conflict: Conflict) -> list[str]:
     return [f"{value} [{number}]" for value, number in zip(conflict.values, conflict.citations, strict=True)]
 
 
-class Citing:
-    """Makes groundings of verified quotations."""
+def question_of(exchange: Exchange) -> str:
+    """The text to search for. Raises `InvalidRequest` for nothing asked, `ContextLengthExceeded` for too much."""
+    last = last_question(exchange)
+    if not last:
+        raise InvalidRequest("there is no question.", hint="Add a message with role 'user'.", param="messages")
+    if len(last) > LONGEST_QUESTION:
+        raise ContextLengthExceeded(
+            f"the question has {len(last):,} characters; at most {LONGEST_QUESTION:,} are searched for.",
+            hint="Ask a shorter question, or add the text to the documents.",
+            param="messages",
+        )
+    return condense(exchange.messages) or last
 
-    def __init__(self, quoting: Quoting) -> None:
-        self._quoting = quoting
 
-    async def verified(self, asked: Asked, quotations: Sequence[Quotation]) -> list[Quotation]:
-        """Those that stand in their documents, for the one who asks."""
-        return await self._quoting.verified(quotations, reader_of(asked.exchange.principal))
-
-    def grounding(self, asked: Asked, stage: Stage, quotations: Sequence[Quotation]) -> Grounding:
-        return asked.grounding(stage, [self._quoting.citation(each) for each in quotations])
-
-
-def conflict_of(found: Disagreement | None, quotations: Sequence[Quotation]) -> tuple[Conflict, ...]:
-    """The disagreement under the numbers of verified quotations; none where a side could not be verified."""
-    if found is None:
-        return ()
-    numbers = {each.place: each.number for each in quotations}
-    sides = [(side.value, numbers.get(quoted(side.ranked).place)) for side in found.sides]
-    known = [(value, number) for value, number in sides if number is not None]
-    if len({number for _, number in known}) < 2:
-        return ()
-    return (Conflict(tuple(value for value, _ in known), tuple(number for _, number in known)),)
+def last_question(exchange: Exchange) -> str:
+    """What was asked last, "" for nothing."""
+    texts = [message.text.strip() for message in exchange.messages if message.role == "user"]
+    return next((text for text in reversed(texts) if text), exchange.prompt.strip())

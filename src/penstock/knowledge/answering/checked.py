@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock.knowledge.answering.gate import CLOSES, Piece, QuotationGate
+from penstock.knowledge.answering.attribution import Attribution, Claim, Support, attribute, claims_of
+from penstock.knowledge.answering.citations import Quotation
+from penstock.knowledge.answering.gate import CLOSES, Piece, QuotationGate, marked
 from penstock.knowledge.answering.verbatim import Verbatim
-from penstock.knowledge.attribution import Attribution, Claim, Support, claims_of, supported
-from penstock.knowledge.citations import Quotation
 from penstock.knowledge.evidence import SentenceVectors, candidates_of
-from penstock.knowledge.terms import fold, words
+from penstock.knowledge.terms import words
 from penstock.knowledge.values import Hit
 
 FEWEST_WORDS = 3
@@ -50,7 +50,7 @@ class CheckedText:
         self.misquoted = 0
         self._question = question
         self._asked = f" {' '.join(words(question))} "
-        self._sentences = [(each.at + 1, each) for each in candidates_of(passages)]
+        self._sentences = [*candidates_of(passages)]
         self._verbatim = Verbatim(passages)
         self._vectors = vectors
         self._gate = QuotationGate()
@@ -106,8 +106,8 @@ class CheckedText:
         if len(said.split()) >= FEWEST_WORDS:
             start, end = len(self.text), len(self.text) + len(piece.text)
             self._quoted += [
-                Quotation(sentence=sentence, number=number, score=1.0, answer_start=start, answer_end=end)
-                for number, sentence in places
+                Quotation(sentence=each, number=each.number, score=1.0, answer_start=start, answer_end=end)
+                for each in places
             ]
         return piece.text
 
@@ -116,14 +116,14 @@ class CheckedText:
         claims = claims_of(self.text[self._done :] + piece.text)
         if not claims or not claims[-1].text:
             return ""
-        found = await supported(claims[-1:], self._question, self._sentences, self._vectors)
+        found = await attribute(claims[-1:], self._question, self._sentences, self._vectors)
         if found.claims == 0:  # "Yes. [1]" claims nothing that could be wrong
-            numbers = [number for number in piece.numbers if 1 <= number <= len(self._verbatim)]
+            numbers = [number for number in marked(piece.text) if 1 <= number <= len(self._verbatim)]
         else:
-            numbers = [support.number for support in found.supports]
+            numbers = [support.sentence.number for support in found.supports]
             if not numbers and self._quoted_share(claims[-1]) >= MOSTLY:
                 quoted = {each.number for each in self._quoted}
-                numbers = [number for number in piece.numbers if number in quoted]
+                numbers = [number for number in marked(piece.text) if number in quoted]
         return f"[{', '.join(map(str, numbers))}]" if numbers else ""
 
     def _without_orphan(self, text: str) -> str:
@@ -153,7 +153,7 @@ class CheckedText:
         offset = self._done
         claims = [replace(claim, start=claim.start + offset, end=claim.end + offset) for claim in claims]
         self._done = claims[-1].end
-        found = await supported(claims, self._question, self._sentences, self._vectors)
+        found = await attribute(claims, self._question, self._sentences, self._vectors)
         standing = tuple(claim for claim in found.unsupported if self._quoted_share(claim) < MOSTLY)
         found = replace(found, unsupported=standing)
         self.found += found
@@ -165,14 +165,14 @@ class CheckedText:
             max(0, min(claim.end, each.answer_end or 0) - max(claim.start, each.answer_start or 0))
             for each in self._quoted
         )
-        return quoted / max(1, len(fold(claim.text)))
+        return quoted / max(1, len(claim.text))
 
 
 def supporting(support: Support) -> Quotation:
     """The quotation that a claim of a composed answer stands on."""
     return Quotation(
         sentence=support.sentence,
-        number=support.number,
+        number=support.sentence.number,
         score=min(1.0, support.score),
         answer_start=support.claim.start,
         answer_end=support.claim.end,

@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Sequence
 from msgspec.structs import replace
 
 from penstock.exchange import Chunk, Grounding
-from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing
+from penstock.knowledge.answering.asked import NOT_SAID, Asked
 from penstock.knowledge.answering.checked import CheckedText, Written
+from penstock.knowledge.answering.citations import Quotation, verified
 from penstock.knowledge.answering.modelled import Model, ended, span
-from penstock.knowledge.citations import Quotation
+from penstock.knowledge.base import KnowledgeBase
 from penstock.knowledge.evidence import SentenceVectors
 from penstock.knowledge.values import Hit
 from penstock.prompts.template import Prompt
@@ -20,11 +21,11 @@ from penstock.prompts.template import Prompt
 class Composer:
     """Lets a model write, and says of each part what it stands on as soon as that is known."""
 
-    def __init__(self, model: Model, prompt: Prompt, vectors: SentenceVectors, citing: Citing) -> None:
+    def __init__(self, model: Model, prompt: Prompt, vectors: SentenceVectors, knowledge: KnowledgeBase) -> None:
         self._model = model
         self._prompt = prompt
         self._vectors = vectors
-        self._citing = citing
+        self._knowledge = knowledge
 
     async def write(self, asked: Asked, passages: Sequence[Hit]) -> AsyncGenerator[Chunk, None]:
         """The text with its partial groundings, and in the end what all of it stands on."""
@@ -43,35 +44,31 @@ class Composer:
                     yield replace(piece, logprobs=chunk.logprobs)
         with span(asked.exchange.tracer, "attribution") as recorded:
             rest = await self._chunk(asked, await checked.end())
-            cited = await self._citing.verified(asked, checked.quotations)
+            cited = await verified(self._knowledge, checked.quotations, asked.reader)
             if recorded is not None:
                 recorded.set(**attribution_attributes(checked, passages, cited))
         if rest.text:
             yield rest
         said_nothing = written.strip().strip("\"'“”").startswith(NOT_SAID.removesuffix("."))
-        yield replace(end, grounding=self._ended(asked, checked, cited, said_nothing))
+        yield replace(end, grounding=whole_grounding(asked, checked, cited, said_nothing))
 
     async def _chunk(self, asked: Asked, written: Written) -> Chunk:
         """Text with the citations that were found with it."""
-        verified = await self._citing.verified(asked, written.quotations)
-        if not verified and not written.unsupported:
+        found = await verified(self._knowledge, written.quotations, asked.reader)
+        if not found and not written.unsupported:
             return Chunk(text=written.text)
-        grounding = replace(self._citing.grounding(asked, "partial", verified), unsupported=written.unsupported)
+        grounding = replace(asked.grounding("partial", found), unsupported=written.unsupported)
         return Chunk(text=written.text, grounding=grounding)
 
-    def _ended(self, asked: Asked, checked: CheckedText, cited: list[Quotation], said_nothing: bool) -> Grounding:
-        """What the whole answer stands on, then the evidence that it did not use."""
-        used = {quotation.place for quotation in cited}
-        cited = [*asked.prefaced(), *cited]
-        cited += [quotation for quotation in asked.quotations if quotation.place not in used]
-        if said_nothing:
-            return self._citing.grounding(replace(asked, answered=False), "answer", cited)
-        unsupported = tuple((claim.start, claim.end) for claim in checked.found.unsupported)
-        return replace(
-            self._citing.grounding(asked, "answer", cited),
-            unsupported=unsupported,
-            grounded=checked.found.grounded,
-        )
+
+def whole_grounding(
+    asked: Asked, checked: CheckedText, cited: Sequence[Quotation], said_nothing: bool
+) -> Grounding:
+    """What the whole answer stands on; of one that says that the documents do not say, no claim is judged."""
+    if said_nothing:
+        return replace(asked, answered=False).ended(cited)
+    unsupported = tuple((claim.start, claim.end) for claim in checked.found.unsupported)
+    return replace(asked.ended(cited), unsupported=unsupported, grounded=checked.found.grounded)
 
 
 def attribution_attributes(

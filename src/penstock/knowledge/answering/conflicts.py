@@ -8,13 +8,15 @@ differ. Everything is compared by words, so that the same passages always give t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
 from msgspec import Struct
 
-from penstock.knowledge.attribution import DIGITS
+from penstock.exchange import Conflict
+from penstock.knowledge.answering.attribution import DIGITS
+from penstock.knowledge.answering.citations import Quotation, quoted
 from penstock.knowledge.evidence import Evidence, Ranked
 from penstock.knowledge.filters import Value
 from penstock.knowledge.question import Question
@@ -80,6 +82,18 @@ def disagreement(question: Question, evidence: Evidence) -> Disagreement | None:
     if len(sides) < 2:
         return None
     return Disagreement(tuple(sorted(sides.values(), key=lambda side: age(side.ranked))))
+
+
+def conflict_of(found: Disagreement | None, quotations: Sequence[Quotation]) -> tuple[Conflict, ...]:
+    """The disagreement under the numbers of verified quotations; none where a side could not be verified."""
+    if found is None:
+        return ()
+    numbers = {each.place: each.number for each in quotations}
+    sides = [(side.value, numbers.get(quoted(side.ranked).place)) for side in found.sides]
+    known = [(value, number) for value, number in sides if number is not None]
+    if len({number for _, number in known}) < 2:
+        return ()
+    return (Conflict(tuple(value for value, _ in known), tuple(number for _, number in known)),)
 
 
 def about(ranked: Ranked) -> bool:

@@ -10,11 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.errors import UnsupportedFeature
-from penstock.exchange import Chunk, Grounding
-from penstock.knowledge.answering.asked import NOT_SAID, Asked, Citing
+from penstock.exchange import Chunk
+from penstock.knowledge.answering.asked import NOT_SAID, Asked
+from penstock.knowledge.answering.citations import Quotation, verified
 from penstock.knowledge.answering.modelled import Model, ended
 from penstock.knowledge.answering.quotes import MOST_SENTENCES, QuoteReader, quotable, quote_grammar, quote_schema
-from penstock.knowledge.citations import Quotation
+from penstock.knowledge.base import KnowledgeBase
 from penstock.knowledge.values import Hit
 from penstock.prompts.template import Prompt
 
@@ -60,10 +61,10 @@ class Chosen:
 class Constrained:
     """Lets a model choose quotes. Each is given out when it is whole and was found in its document."""
 
-    def __init__(self, model: Model, prompt: Prompt, citing: Citing, held: Held) -> None:
+    def __init__(self, model: Model, prompt: Prompt, knowledge: KnowledgeBase, held: Held) -> None:
         self._model = model
         self._prompt = prompt
-        self._citing = citing
+        self._knowledge = knowledge
         self._held = held
 
     async def write(self, asked: Asked, passages: Sequence[Hit]) -> AsyncGenerator[Chunk, None]:
@@ -87,7 +88,9 @@ class Constrained:
                     yield piece
         if not chosen.cited:
             yield Chunk(text=NOT_SAID)
-        yield replace(chosen.end, grounding=self._grounding(chosen))
+            asked = replace(asked, answered=False)
+        grounded = 1.0 if chosen.cited else None
+        yield replace(chosen.end, grounding=replace(asked.ended(chosen.cited), grounded=grounded))
 
     async def _quotations(
         self, asked: Asked, passages: Sequence[Hit], chosen: Chosen
@@ -116,21 +119,12 @@ class Constrained:
         gap = " " if chosen.cited else ""
         text = f"{gap}“{quotation.sentence.text}” [{quotation.number}]"
         placed = replace(quotation, answer_start=chosen.length + len(gap), answer_end=chosen.length + len(text))
-        verified = await self._citing.verified(chosen.asked, [placed])
-        if not verified:
+        found = await verified(self._knowledge, [placed], chosen.asked.reader)
+        if not found:
             return None
-        chosen.cited += verified
+        chosen.cited += found
         chosen.length += len(text)
-        return Chunk(text=text, grounding=self._citing.grounding(chosen.asked, "partial", verified))
-
-    def _grounding(self, chosen: Chosen) -> Grounding:
-        asked, cited = chosen.asked, chosen.cited
-        used = {quotation.place for quotation in cited}
-        others = [quotation for quotation in asked.quotations if quotation.place not in used]
-        if not cited:
-            return self._citing.grounding(replace(asked, answered=False), "answer", others)
-        grounding = self._citing.grounding(asked, "answer", [*asked.prefaced(), *cited, *others])
-        return replace(grounding, grounded=1.0)
+        return Chunk(text=text, grounding=chosen.asked.grounding("partial", found))
 
     def _cannot(self, error: UnsupportedFeature) -> UnsupportedFeature:
         return UnsupportedFeature(

@@ -17,7 +17,7 @@ LONGEST_QUOTATION = 800
 LONGEST_MARK = 16
 CLOSES = {'"': '"', "“": "”", "«": "»", "„": "“”", "「": "」", "『": "』"}
 MARK_SO_FAR = re.compile(r"\[\s*\d{0,2}(?:\s*[,;]\s*\d{0,2})*\s*")
-WHOLE_MARK = re.compile(r"\[\s*\d{1,2}(?:\s*[,;]\s*\d{1,2})*\s*\]")
+MARK = re.compile(r"\[\s*\d{1,2}(?:\s*[,;]\s*\d{1,2})*\s*\]")
 BEFORE_QUOTATION = frozenset(" \t\n([{—–-:>*_")
 """What a straight mark opens after; behind anything else (5") it is no quotation."""
 
@@ -34,10 +34,11 @@ class Piece(Struct, frozen=True):
         """A quotation without its marks."""
         return self.text[1:] if self.kind == "open" else self.text[1:-1]
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The passages that a mark names."""
-        return tuple(dict.fromkeys(int(number) for number in re.findall(r"\d+", self.text)))
+
+def marked(text: str) -> tuple[int, ...]:
+    """The passages that the marks in a text name."""
+    numbers = (int(number) for mark in MARK.findall(text) for number in re.findall(r"\d+", mark))
+    return tuple(dict.fromkeys(numbers))
 
 
 class QuotationGate:
@@ -91,7 +92,7 @@ class QuotationGate:
         """The piece that begins the held text, `None` where it is not whole yet."""
         held = self._held
         if held[0] == "[":
-            if whole := WHOLE_MARK.match(held):
+            if whole := MARK.match(held):
                 return self._pass("mark", whole.end())
             so_far = MARK_SO_FAR.match(held)
             if so_far is not None and so_far.end() == len(held) <= LONGEST_MARK:

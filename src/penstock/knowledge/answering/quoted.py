@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from msgspec.structs import replace
 
 from penstock.exchange import Chunk, FinishReason
-from penstock.knowledge.answering.asked import NO_MODEL, NOT_SAID, Asked, Citing
-from penstock.knowledge.citations import Quotation, within
+from penstock.knowledge.answering.asked import NO_MODEL, NOT_SAID, Asked
+from penstock.knowledge.answering.citations import Quotation, within
 
 
-async def quote(asked: Asked, citing: Citing) -> AsyncGenerator[Chunk, None]:
+async def quote(asked: Asked) -> AsyncGenerator[Chunk, None]:
     """The best sentences, each with the number of its citation."""
     kept = within(asked.exchange.parameters.max_tokens, asked.quotations)
     text = asked.preface
@@ -24,11 +24,11 @@ async def quote(asked: Asked, citing: Citing) -> AsyncGenerator[Chunk, None]:
         cited.append(replace(quotation, answer_start=start, answer_end=len(text)))
         yield Chunk(text=piece)
     finish: FinishReason = "stop" if len(kept) == len(asked.quotations) else "length"
-    grounding = replace(citing.grounding(asked, "answer", cited), grounded=1.0 if cited else None)
+    grounding = replace(asked.grounding("answer", cited), grounded=1.0 if cited else None)
     yield Chunk(finish_reason=finish, usage=NO_MODEL, grounding=grounding)
 
 
-async def not_said(asked: Asked, citing: Citing) -> AsyncGenerator[Chunk, None]:
+async def not_said(asked: Asked) -> AsyncGenerator[Chunk, None]:
     """That the documents do not say, and where they come nearest."""
     text = f"{NOT_SAID} The nearest passages:" if asked.quotations else NOT_SAID
     cited = []
@@ -37,4 +37,4 @@ async def not_said(asked: Asked, citing: Citing) -> AsyncGenerator[Chunk, None]:
         text += f" [{quotation.number}]"
         cited.append(replace(quotation, answer_start=start, answer_end=len(text)))
     yield Chunk(text=text)
-    yield Chunk(finish_reason="stop", usage=NO_MODEL, grounding=citing.grounding(asked, "answer", cited))
+    yield Chunk(finish_reason="stop", usage=NO_MODEL, grounding=asked.grounding("answer", cited))

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from penstock.constraints.ebnf import literal
 from penstock.exchange import Constraint
-from penstock.knowledge.citations import Quotation
+from penstock.knowledge.answering.citations import Quotation
 from penstock.knowledge.evidence import Evidence, Sentence, candidates_of
 from penstock.knowledge.terms import words
 from penstock.knowledge.values import Hit
@@ -64,7 +64,7 @@ def quote_grammar(sentences: Sequence[Sentence], unanswered: str) -> Constraint:
     starts: list[str] = []
     for number, sentence in enumerate(sentences):
         clauses = clauses_of(sentence.text)
-        close = literal(f"” [{sentence.at + 1}]")
+        close = literal(f"” [{sentence.number}]")
         for at in range(len(clauses) - 1, -1, -1):
             name = f"s{number}c{at}"
             starts.append(name)
@@ -150,11 +150,11 @@ class QuoteReader:
     def _found(self, text: str, number: int | None) -> Iterator[Quotation]:
         """The quotation, from passage `number` where that is said; nothing where the text is not there."""
         for sentence in self._sentences:
-            at = sentence.text.find(text) if text and number in (None, sentence.at + 1) else -1
+            at = sentence.text.find(text) if text and number in (None, sentence.number) else -1
             if at >= 0:
                 start = sentence.start + at
                 part = msgspec.structs.replace(sentence, start=start, end=start + len(text), text=text)
-                yield Quotation(sentence=part, number=sentence.at + 1, score=1.0)
+                yield Quotation(sentence=part, number=sentence.number, score=1.0)
                 return
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from penstock.exchange import Exchange, Parameters
-from penstock.ids import new_id
-from penstock.knowledge.answering.modelled import Model, span
-from penstock.knowledge.composing import passage_value
+from penstock.knowledge.answering.modelled import Model, merged, passage_value, span
 from penstock.knowledge.evidence import Evidence
 from penstock.prompts.answer import answer_values
 from penstock.prompts.template import Prompt
@@ -30,20 +28,8 @@ class Rewriter:
             passage_value(number, ranked.sentence.hit, ranked.sentence.text)
             for number, ranked in enumerate(evidence.ranked[:SHOWN], start=1)
         ]
-        settings = self._prompt.settings
-        asked = exchange.replace(
-            id=new_id("req"),
-            parent_id=exchange.id,
-            app=exchange.model,
-            operation="chat",
-            model=self._model.name,
-            messages=self._prompt.render(answer_values(self._model.app, question, found)),
-            prompt="",
-            parameters=Parameters(temperature=settings.temperature, max_tokens=settings.max_tokens),
-            wants_usage=True,
-            dialect="",
-            body=b"",
-        )
+        messages = self._prompt.render(answer_values(self._model.app, question, found))
+        asked = self._model.child(exchange, messages, merged(Parameters(), self._prompt))
         with span(exchange.tracer, "rewrite") as recorded:
             text = ""
             async with contextlib.aclosing(self._model.chunks(asked)) as chunks:

@@ -19,6 +19,7 @@ from penstock.errors import PenstockError
 from penstock.exchange import Exchange
 from penstock.knowledge.abstain import present
 from penstock.knowledge.answering.hops import bridged, covered, found_names, missing_names, parts_of
+from penstock.knowledge.answering.modelled import span
 from penstock.knowledge.base import Query
 from penstock.knowledge.evidence import Evidence, EvidenceFinder, Ranked
 from penstock.knowledge.question import leans_on_context
@@ -100,15 +101,10 @@ class Rounds:
         self, query: Query, wanted: Next, before: tuple[Round, ...], exchange: Exchange
     ) -> tuple[Round, Next | None]:
         number = len(before) + 1
-        opened = (
-            contextlib.nullcontext()
-            if exchange.tracer is None
-            else exchange.tracer.span(f"round {number}", query=wanted.query)
-        )
-        with opened as span:
-            if span is not None:
-                span.set(**{"penstock.round": number, "penstock.round.reason": wanted.reason})
-            tracer = exchange.tracer if span is None else span.tracer
+        with span(exchange.tracer, f"round {number}", query=wanted.query) as recorded:
+            if recorded is not None:
+                recorded.set(**{"penstock.round": number, "penstock.round.reason": wanted.reason})
+            tracer = None if recorded is None else recorded.tracer
             found = await self._search(query, tracer)
             if before and not wanted.part:
                 found = joined(before[0].found, found)
@@ -116,16 +112,15 @@ class Rounds:
             evidence = await self._rank(question, found, tracer)
             this = Round(number, query.text, wanted.reason, found, evidence, wanted.part)
             upcoming = await self._decide((*before, this), exchange)
-            if span is not None:
-                span.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
+            if recorded is not None:
+                recorded.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
         return this, upcoming
 
     async def _rank(self, question: str, found: SearchResult, tracer: Tracer | None) -> Evidence:
-        if tracer is None:
-            return await self.finder.find(question, found)
-        with tracer.span("evidence", "reranker", question=question) as span:
+        with span(tracer, "evidence", "reranker", question=question) as recorded:
             evidence = await self.finder.find(question, found)
-            span.set(**evidence_attributes(evidence, self._settings.threshold))
+            if recorded is not None:
+                recorded.set(**evidence_attributes(evidence, self._settings.threshold))
             return evidence
 
     async def _decide(self, done: tuple[Round, ...], exchange: Exchange) -> Next | None:

@@ -45,17 +45,16 @@ class Verbatim:
     def __len__(self) -> int:
         return len(self._passages)
 
-    def find(self, quotation: str) -> tuple[tuple[int, Sentence], ...]:
-        """The places of a quotation with the number of their passage, all in one; none where it is not verbatim.
+    def find(self, quotation: str) -> list[Sentence]:
+        """The places of a quotation, all in one passage; none where it is not verbatim.
 
         A quotation that leaves something out ("… and …") has a place for each part of it.
         """
         parts = [part for part in ELLIPSIS.split(quotation.strip()) if words(part)]
         for at in range(len(self._passages)) if parts else ():
-            found = self._in_order(at, parts)
-            if found:
-                return tuple((at + 1, sentence) for sentence in found)
-        return ()
+            if found := self._in_order(at, parts):
+                return found
+        return []
 
     def _in_order(self, at: int, parts: Sequence[str]) -> list[Sentence]:
         """Each part behind the one before; empty where one is missing."""

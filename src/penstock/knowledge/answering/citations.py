@@ -35,60 +35,27 @@ class Quotation(Struct, frozen=True, kw_only=True):
         return self.sentence.hit.document_id, self.sentence.start
 
 
-class Quoting:
-    """Makes citations into one knowledge base."""
+async def verified(knowledge: KnowledgeBase, quotations: Sequence[Quotation], reader: Reader) -> list[Quotation]:
+    """Those whose sentences stand in their documents exactly where they say, in the same order."""
+    ranges = [(each.sentence.hit.document_id, each.sentence.start, each.sentence.end) for each in quotations]
+    texts = await asyncio.to_thread(knowledge.texts, ranges, reader) if ranges else []
+    kept = []
+    for quotation, text in zip(quotations, texts, strict=True):
+        if text == quotation.sentence.text:
+            kept.append(quotation)
+        else:
+            sentence = quotation.sentence
+            logger.warning("a quote is not in %s at %d; it was left out", sentence.hit.document, sentence.start)
+    return await in_their_parts(knowledge, kept)
 
-    def __init__(self, knowledge: KnowledgeBase) -> None:
-        self._knowledge = knowledge
 
-    async def verified(self, quotations: Sequence[Quotation], reader: Reader) -> list[Quotation]:
-        """Those whose sentences stand in their documents exactly where they say, in the same order."""
-        ranges = [(each.sentence.hit.document_id, each.sentence.start, each.sentence.end) for each in quotations]
-        texts = await asyncio.to_thread(self._knowledge.texts, ranges, reader) if ranges else []
-        kept = []
-        for quotation, text in zip(quotations, texts, strict=True):
-            if text == quotation.sentence.text:
-                kept.append(quotation)
-            else:
-                sentence = quotation.sentence
-                logger.warning("a quote is not in %s at %d; it was left out", sentence.hit.document, sentence.start)
-        return await self._in_their_parts(kept)
-
-    async def _in_their_parts(self, quotations: list[Quotation]) -> list[Quotation]:
-        """With the page and place of the part that each stands in, where a larger passage was read."""
-        within = [each.sentence for each in quotations if each.sentence.hit.parent is not None]
-        places = [(each.hit.chunk_id, each.start) for each in within]
-        parts = await asyncio.to_thread(self._knowledge.siblings_at, places) if places else []
-        found = dict(zip(places, parts, strict=True))
-        return [in_part(each, found.get((each.sentence.hit.chunk_id, each.sentence.start))) for each in quotations]
-
-    def citation(self, quotation: Quotation) -> Citation:
-        """The citation of a sentence that was verified."""
-        sentence, hit = quotation.sentence, quotation.sentence.hit
-        return Citation(
-            number=quotation.number,
-            document_id=hit.document_id,
-            document=hit.document,
-            title=hit.title,
-            chunk_id=hit.chunk_id,
-            heading=hit.heading,
-            page=hit.page,
-            location=hit.location,
-            start=sentence.start,
-            end=sentence.end,
-            quote=sentence.text,
-            score=round(quotation.score, 4),
-            url=self._url(sentence),
-            source_url=hit.url,
-            answer_start=quotation.answer_start,
-            answer_end=quotation.answer_end,
-        )
-
-    def _url(self, sentence: Sentence) -> str:
-        """Opens the passage in the console; the HTTP layer puts the server's address before it."""
-        hit = sentence.hit
-        path = f"/knowledge/{encoded(self._knowledge.name, safe='')}/{encoded(hit.document_id, safe='')}"
-        return f"{path}?chunk={encoded(hit.chunk_id, safe='')}&start={sentence.start}&end={sentence.end}"
+async def in_their_parts(knowledge: KnowledgeBase, quotations: list[Quotation]) -> list[Quotation]:
+    """With the page and place of the part that each stands in, where a larger passage was read."""
+    within = [each.sentence for each in quotations if each.sentence.hit.parent is not None]
+    places = [(each.hit.chunk_id, each.start) for each in within]
+    parts = await asyncio.to_thread(knowledge.siblings_at, places) if places else []
+    found = dict(zip(places, parts, strict=True))
+    return [in_part(each, found.get((each.sentence.hit.chunk_id, each.sentence.start))) for each in quotations]
 
 
 def in_part(quotation: Quotation, part: tuple[str, int | None, str] | None) -> Quotation:
@@ -101,12 +68,42 @@ def in_part(quotation: Quotation, part: tuple[str, int | None, str] | None) -> Q
     return replace(quotation, sentence=replace(sentence, hit=hit))
 
 
+def citation(knowledge: str, quotation: Quotation) -> Citation:
+    """The citation of a quotation that was verified, in the knowledge of this name."""
+    sentence, hit = quotation.sentence, quotation.sentence.hit
+    return Citation(
+        number=quotation.number,
+        document_id=hit.document_id,
+        document=hit.document,
+        title=hit.title,
+        chunk_id=hit.chunk_id,
+        heading=hit.heading,
+        page=hit.page,
+        location=hit.location,
+        start=sentence.start,
+        end=sentence.end,
+        quote=sentence.text,
+        score=round(quotation.score, 4),
+        url=address(knowledge, sentence),
+        source_url=hit.url,
+        answer_start=quotation.answer_start,
+        answer_end=quotation.answer_end,
+    )
+
+
+def address(knowledge: str, sentence: Sentence) -> str:
+    """Opens the passage in the console; the HTTP layer puts the server's address before it."""
+    hit = sentence.hit
+    path = f"/knowledge/{encoded(knowledge, safe='')}/{encoded(hit.document_id, safe='')}"
+    return f"{path}?chunk={encoded(hit.chunk_id, safe='')}&start={sentence.start}&end={sentence.end}"
+
+
 def quoted(ranked: Ranked) -> Quotation:
     """A sentence as a quotation under the number of its passage, from 1; its score says how much of the question it
     is about, 0 to 1."""
     measures = ranked.measures
     score = (max(0.0, measures.cosine) + measures.coverage + measures.before) / 2
-    return Quotation(sentence=ranked.sentence, number=ranked.sentence.at + 1, score=min(1.0, score))
+    return Quotation(sentence=ranked.sentence, number=ranked.sentence.number, score=min(1.0, score))
 
 
 def renumbered(quotations: Sequence[Quotation]) -> list[Quotation]:

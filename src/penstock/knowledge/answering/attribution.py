@@ -13,13 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
+from penstock.knowledge.answering.gate import MARK, marked
 from penstock.knowledge.evidence import Sentence, SentenceVectors
 from penstock.knowledge.ranking import CAPITAL
 from penstock.knowledge.sentences import SentenceSpan, split_sentences
 from penstock.knowledge.terms import STOP_WORDS, fold, stem, terms, words
 
-MARK = re.compile(r"\s*\[\s*\d{1,2}(?:\s*[,;]\s*\d{1,2})*\s*\]")
-LEADING_MARKS = re.compile(rf"(?:{MARK.pattern})+\s*")
+SPACED_MARK = re.compile(rf"\s*{MARK.pattern}")
+LEADING_MARKS = re.compile(rf"(?:{SPACED_MARK.pattern})+\s*")
 EXACT = re.compile(r"\d[\d.,:]*")
 
 COSINE_WEIGHT = 0.5
@@ -58,10 +59,9 @@ class Claim(Struct, frozen=True):
 
 
 class Support(Struct, frozen=True):
-    """What supports a claim: a sentence of passage `number`, and how well."""
+    """What supports a claim: a sentence of a passage, and how well."""
 
     claim: Claim
-    number: int
     sentence: Sentence
     score: float
 
@@ -94,26 +94,15 @@ class Attribution(Struct, frozen=True):
 class _Option(Struct, frozen=True):
     """A sentence that might support a claim, and the share of the claim's words around it."""
 
-    number: int
     sentence: Sentence
     coverage: float
 
 
 async def attribute(
-    answer: str, question: str, sentences: Sequence[tuple[int, Sentence]], vectors: SentenceVectors
+    claims: Sequence[Claim], question: str, sentences: Sequence[Sentence], vectors: SentenceVectors
 ) -> Attribution:
-    """Finds the support of each claim among `sentences`, which come with the numbers of their passages."""
-    return await supported(claims_of(answer), question, sentences, vectors)
-
-
-async def supported(
-    sentences_of_answer: Sequence[Claim],
-    question: str,
-    sentences: Sequence[tuple[int, Sentence]],
-    vectors: SentenceVectors,
-) -> Attribution:
-    """`attribute` for sentences that are cut already."""
-    claims = [claim for claim in sentences_of_answer if _claims_something(claim)]
+    """Finds the support of each claim among `sentences`; a name that stands in the question needs none."""
+    claims = [claim for claim in claims if _claims_something(claim)]
     options = [_options(claim, question, sentences) for claim in claims]
     texts = list(
         dict.fromkeys(
@@ -129,12 +118,7 @@ async def supported(
     unsupported: list[Claim] = []
     for claim, found in zip(claims, options, strict=True):
         scored = [
-            Support(
-                claim,
-                option.number,
-                option.sentence,
-                mixed(by_text[claim.text], by_text[option.sentence.text], option),
-            )
+            Support(claim, option.sentence, mixed(by_text[claim.text], by_text[option.sentence.text], option))
             for option in found
         ]
         chosen = _chosen(claim, [support for support in scored if support.score >= SUPPORTED])
@@ -157,7 +141,7 @@ def claims_of(answer: str) -> list[Claim]:
         if leading and claims and "\n" not in answer[claims[-1].end : at]:
             before = claims.pop()
             end = at + len(leading.group().rstrip())
-            claims.append(Claim(before.start, end, before.text, before.marks + _marks(leading.group())))
+            claims.append(Claim(before.start, end, before.text, before.marks + marked(leading.group())))
             at = leading.end()
         if at < span.end:
             claims.append(_claim(answer, SentenceSpan(at, span.end)))
@@ -166,12 +150,7 @@ def claims_of(answer: str) -> list[Claim]:
 
 def _claim(answer: str, span: SentenceSpan) -> Claim:
     text = answer[span.start : span.end]
-    return Claim(span.start, span.end, MARK.sub("", text).strip(), _marks(text))
-
-
-def _marks(text: str) -> tuple[int, ...]:
-    numbers = (int(number) for mark in MARK.findall(text) for number in re.findall(r"\d+", mark))
-    return tuple(dict.fromkeys(numbers))
+    return Claim(span.start, span.end, SPACED_MARK.sub("", text).strip(), marked(text))
 
 
 def _claims_something(claim: Claim) -> bool:
@@ -180,12 +159,12 @@ def _claims_something(claim: Claim) -> bool:
     return bool(_numbers(claim.text) or _names(claim.text)) or len(set(terms(claim.text))) >= FEW_TERMS
 
 
-def _options(claim: Claim, question: str, sentences: Sequence[tuple[int, Sentence]]) -> list[_Option]:
+def _options(claim: Claim, question: str, sentences: Sequence[Sentence]) -> list[_Option]:
     """The sentences that have the claim's numbers and names nearby, those with most of its words first."""
     asked = set(terms(claim.text))
     numbers, names = _numbers(claim.text), _names(claim.text) - {stem(word) for word in words(question)}
     found = []
-    for number, sentence in sentences:
+    for sentence in sentences:
         hit = sentence.hit
         if not numbers <= _numbers(hit.text) or not names <= sentence.around.passage:
             continue
@@ -194,9 +173,9 @@ def _options(claim: Claim, question: str, sentences: Sequence[tuple[int, Sentenc
         coverage = (len(asked & own) + NEAR * len((asked & near) - own)) / len(asked) if asked else 1.0
         if numbers:
             coverage *= (1 + len(numbers & _numbers(sentence.text)) / len(numbers)) / 2
-        found.append(_Option(number, sentence, coverage))
-    named = [option for option in found if option.number in claim.marks]
-    others = [option for option in found if option.number not in claim.marks]
+        found.append(_Option(sentence, coverage))
+    named = [option for option in found if option.sentence.number in claim.marks]
+    others = [option for option in found if option.sentence.number not in claim.marks]
     return [*_most(named), *_most(others)]
 
 
@@ -208,7 +187,7 @@ def _chosen(claim: Claim, supports: Sequence[Support]) -> list[Support]:
     """The best support of each passage that the claim rightly names, else the best of all."""
     best: dict[int, Support] = {}
     for support in sorted(supports, key=lambda support: -support.score):
-        best.setdefault(support.number, support)
+        best.setdefault(support.sentence.number, support)
     named = [best[number] for number in claim.marks if number in best]
     return named or list(best.values())[:1]
 
