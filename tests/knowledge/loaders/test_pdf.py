@@ -98,10 +98,16 @@ def test_what_cannot_be_read_says_why_and_what_to_do(data: bytes, status: str, r
     assert caught.value.status == status
 
 
-def drawn(cells: list[tuple[int, int, str]]) -> bytes:
-    """A page of words at places: points from the left, from the bottom, and the words."""
-    page = pdf([[(12, "PLACE")]])
-    operators = " ".join(f"/F1 12 Tf 1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in cells)
+def drawn(cells: list[tuple[int, int, str]], degrees: int = 0) -> bytes:
+    """A page of words at places: points from the left, from the bottom, and the words. They are drawn turned to the
+    left by so many degrees, on a page that is shown turned to the right by as many."""
+    sheet = f"/MediaBox [-800 -800 800 800] /Rotate {degrees}".encode()
+    page = pdf([[(12, "PLACE")]]).replace(b"/MediaBox [0 0 600 800]", sheet)
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    operators = " ".join(
+        f"/F1 12 Tf {cos} {sin} {-sin} {cos} {x * cos - y * sin} {x * sin + y * cos} Tm ({text}) Tj"
+        for x, y, text in cells
+    )
     start, end = page.index(b"BT 50 780 Td"), page.index(b" ET")
     stream = f"BT {operators}".encode()
     return page[:start] + stream + page[end:]
@@ -136,6 +142,13 @@ def test_a_table_stays_a_table_with_its_empty_cells_and_those_of_several_lines()
         ),
         ("paragraph", 0, "Fees are paid in advance, at the office, by all ships."),
     ]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_page_that_is_turned_reads_as_it_is_shown(degrees: int) -> None:
+    upright, turned = load_pdf(drawn(TABLE)), load_pdf(drawn(TABLE, degrees))
+    assert blocks(turned) == blocks(upright)
+    assert [kind for kind, _, _ in blocks(turned)] == ["paragraph", "table", "paragraph"]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ PARSERS: dict[Kind, Parser] = {
     "text": Parser(2),
     "markdown": Parser(2, "markdown-it-py"),
     "html": Parser(2, "selectolax"),
-    "pdf": Parser(3, "pypdfium2"),
+    "pdf": Parser(4, "pypdfium2"),
     "docx": Parser(3, "python-docx"),
     "rst": Parser(1),
     "pptx": Parser(1, "python-pptx"),
@@ -114,7 +114,7 @@ PIECEWISE = frozenset[Kind](("pdf", "eml"))
 
 
 def parser_of(kind: Kind, languages: Sequence[str] = ()) -> str:
-    """What reads a kind on this machine, and in which version: `pdf/3 pypdfium2 5.15.2 tesseract`. Of the
+    """What reads a kind on this machine, and in which version: `pdf/4 pypdfium2 5.15.2 tesseract`. Of the
     `languages` that are wanted of Tesseract it names those that are installed.
 
     It is recorded with each document and part of its recipe: when it changes, files of the kind are read again.

@@ -20,11 +20,24 @@ APART = 0.9
 
 
 class Box(Struct, frozen=True):
-    """A piece of a line on its page, in points from the left and from the bottom."""
+    """A piece of a line on its page as it is shown, in points; only differences count, not where zero is."""
 
     left: float
     right: float
     bottom: float
+    top: float
+
+    def turned(self, degrees: int) -> Box:
+        """The box on a page that is shown turned clockwise."""
+        left, right, bottom, top = self.left, self.right, self.bottom, self.top
+        match degrees:
+            case 90:
+                return Box(bottom, top, -right, -left)
+            case 180:
+                return Box(-right, -left, -top, -bottom)
+            case 270:
+                return Box(-top, -bottom, left, right)
+        return self
 
 
 class Cell(Struct, frozen=True):
@@ -49,19 +62,60 @@ class Line(Struct):
     cells: tuple[Cell, ...] = ()
 
 
+class Lettering:
+    """Where the letters of a page stand, as it is shown: the library says it of the page before it is turned."""
+
+    def __init__(self, page: pypdfium2.PdfTextPage) -> None:
+        self._page = page
+        self._degrees = page.page.get_rotation()
+
+    def height(self, at: int) -> float:
+        """Of a letter by its place in the text; 0 where it is unknown."""
+        box = pdfium.FS_RECTF()
+        index = pdfium.FPDFText_GetCharIndexFromTextIndex(self._page, at)
+        if index < 0 or not pdfium.FPDFText_GetLooseCharBox(self._page, index, box):
+            return 0.0
+        shown = Box(float(box.left), float(box.right), float(box.bottom), float(box.top)).turned(self._degrees)
+        return round(abs(shown.top - shown.bottom), 1)
+
+    def pieces(self, at: int, length: int) -> list[Box]:
+        """The pieces that a line was drawn in, from left to right."""
+        index = pdfium.FPDFText_GetCharIndexFromTextIndex(self._page, at)
+        if index < 0 or not length:
+            return []
+        left, top, right, bottom = c_double(), c_double(), c_double(), c_double()
+        boxes = [
+            Box(left.value, right.value, bottom.value, top.value).turned(self._degrees)
+            for number in range(pdfium.FPDFText_CountRects(self._page, index, length))
+            if pdfium.FPDFText_GetRect(self._page, number, left, top, right, bottom)
+        ]
+        return sorted(boxes, key=lambda box: box.left)
+
+    def middle(self, at: int) -> float | None:
+        """How far right the middle of a letter is; `None` where it is unknown."""
+        index = pdfium.FPDFText_GetCharIndexFromTextIndex(self._page, at)
+        left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
+        if index < 0 or not pdfium.FPDFText_GetCharBox(self._page, index, left, right, bottom, top):
+            return None
+        shown = Box(left.value, right.value, bottom.value, top.value).turned(self._degrees)
+        return (shown.left + shown.right) / 2
+
+
 def read_lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
     """The lines of a page, divided words joined, with the height of each line's first letter."""
+    letters = Lettering(page)
     at = 0
     carried = ""
     for raw in page.get_text_range().split("\n"):
-        height = letter_height(page, at)
+        height = letters.height(at)
         text = raw.rstrip("\r")
-        boxes = boxes_of(page, at, len(text)) if height else []
+        boxes = letters.pieces(at, len(text)) if height else []
         if text.endswith(DIVIDED):
             carried += text[:-1]
         else:
             shown = printable(carried + text)
-            yield Line(shown, height, 0, boxes[0].bottom if boxes else 0.0, cells_of(page, at, text, boxes, height))
+            cells = cells_of(letters, at, text, spans_of(boxes, height))
+            yield Line(shown, height, 0, boxes[0].bottom if boxes else 0.0, cells)
             carried = ""
         at += len(raw.encode("utf-16-le")) // 2 + 1
     if carried:
@@ -72,50 +126,29 @@ def printable(text: str) -> str:
     return CONTROL.sub("", text).strip()
 
 
-def letter_height(page: pypdfium2.PdfTextPage, text_index: int) -> float:
-    box = pdfium.FS_RECTF()
-    index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, text_index)
-    if index < 0 or not pdfium.FPDFText_GetLooseCharBox(page, index, box):
-        return 0.0
-    return round(abs(float(box.top) - float(box.bottom)), 1)
-
-
-def boxes_of(page: pypdfium2.PdfTextPage, at: int, length: int) -> list[Box]:
-    """Where the pieces stand that a line was drawn in, from left to right."""
-    index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, at)
-    if index < 0 or not length:
-        return []
-    left, top, right, bottom = c_double(), c_double(), c_double(), c_double()
-    boxes = [
-        Box(left.value, right.value, bottom.value)
-        for number in range(pdfium.FPDFText_CountRects(page, index, length))
-        if pdfium.FPDFText_GetRect(page, number, left, top, right, bottom)
-    ]
-    return sorted(boxes, key=lambda box: box.left)
-
-
-def cells_of(
-    page: pypdfium2.PdfTextPage, at: int, text: str, boxes: Sequence[Box], height: float
-) -> tuple[Cell, ...]:
-    """A line cut at its wide gaps; whole where it has none, and where it is an item behind its mark."""
-    if not boxes:
-        return ()
+def spans_of(boxes: Sequence[Box], height: float) -> list[tuple[float, float]]:
+    """From where to where the parts of a line go that have wide gaps between them."""
     spans: list[tuple[float, float]] = []
     for box in boxes:
         if spans and box.left - spans[-1][1] < APART * height:
             spans[-1] = (spans[-1][0], max(spans[-1][1], box.right))
         else:
             spans.append((box.left, box.right))
+    return spans
+
+
+def cells_of(letters: Lettering, at: int, text: str, spans: Sequence[tuple[float, float]]) -> tuple[Cell, ...]:
+    """A line cut at its wide gaps; whole where it has none, and where it is an item behind its mark."""
+    if not spans:
+        return ()
     whole = (Cell(printable(text), spans[0][0], spans[-1][1]),)
     if len(spans) == 1:
         return whole
     parts = ["" for _ in spans]
-    left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
     current = 0
     for offset, char in enumerate(text):
-        index = pdfium.FPDFText_GetCharIndexFromTextIndex(page, at + offset)
-        if not char.isspace() and index >= 0 and pdfium.FPDFText_GetCharBox(page, index, left, right, bottom, top):
-            middle = (left.value + right.value) / 2
+        middle = None if char.isspace() else letters.middle(at + offset)
+        if middle is not None:
             current = next((number for number, span in enumerate(spans) if middle <= span[1]), len(spans) - 1)
         parts[current] += char
     cells = tuple(
