@@ -59,6 +59,23 @@ def test_readers_go_back_and_forth(docs: Path) -> None:
     assert "generation 2" in run("knowledge", "publish", str(docs))
 
 
+def test_a_generation_in_the_file_stands_over_going_back(docs: Path) -> None:
+    file = docs / "penstock.toml"
+    file.write_text("[knowledge.docs]\ngeneration = 1\n")
+    try:
+        assert "1\tpenstock.toml keeps readers here" in run("knowledge", "generations", str(docs))
+        refused = RUNNER.invoke(app, ["knowledge", "publish", str(docs)])
+        assert refused.exit_code == 1
+        assert "The configuration keeps readers at generation 1." in refused.output
+        file.write_text("[knowledge.docs]\ngeneration = 9\n")
+        run("knowledge", "generations", str(docs))
+        missing = RUNNER.invoke(app, ["ask", str(docs), "What holds ships?"])
+        assert "knowledge.docs.generation is 9, which is not kept: kept are 2, 1" in missing.output
+    finally:
+        file.unlink()
+    assert "generation 2" in run("knowledge", "publish", str(docs))
+
+
 def test_what_differs_is_an_exit_code_and_can_be_put_right(docs: Path) -> None:
     assert run("knowledge", "verify", str(docs)).startswith("sound")
     with sqlite3.connect(docs / ".penstock" / "knowledge-docs.db") as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
@@ -60,7 +60,7 @@ def desk(folder: AppFolder, name: str) -> Iterator[Desk]:
 
         store = SqliteStore(path)
         try:
-            yield OwnDesk(store)
+            yield OwnDesk(store, name, folder.settings.knowledge[name].generation)
         finally:
             store.close()
 
@@ -132,11 +132,17 @@ class ServedDesk:
 class OwnDesk:
     """The store itself, opened by this process; nothing is embedded, so no encoder is started."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, name: str, generation: int | None) -> None:
+        """`generation` is the one that the configuration keeps readers at; one that there is not stops an app, and
+        not who looks for those that there are."""
+        import asyncio
+
         from penstock.knowledge.generations import Generations
 
         self._store = store
         self._generations = Generations(store)
+        with suppress(ConfigError):
+            asyncio.run(self._generations.follow(name, generation))
 
     def runs(self, limit: int) -> list[Run]:
         import asyncio

@@ -33,7 +33,7 @@ def generations(path: AppPath = HERE, name: Name = "", as_json: AsJson = False) 
     rows = [
         (
             str(each.number),
-            "readers stay here" if each.pinned else "readers see it" if each.published else "",
+            shown(each),
             moment(each.made_at),
             f"{each.documents:,}",
             f"{each.chunks:,}",
@@ -43,6 +43,12 @@ def generations(path: AppPath = HERE, name: Name = "", as_json: AsJson = False) 
         for each in found
     ]
     table(("Number", "Shown", "Made", "Documents", "Passages", "Embedder", "Note"), rows)
+
+
+def shown(generation: Generation) -> str:
+    if generation.configured:
+        return "penstock.toml keeps readers here"
+    return "readers stay here" if generation.pinned else "readers see it" if generation.published else ""
 
 
 def diff(

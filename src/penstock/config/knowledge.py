@@ -61,6 +61,13 @@ class KnowledgeSettings(SourceSettings, ChunkingSettings, SearchingSettings, Els
         description="Generations that are kept to go back to, the newest among them. The one that readers see is "
         "always kept.",
     )
+    generation: int | None = Field(
+        None,
+        ge=1,
+        description="The generation that answers and searches are made from, whatever runs and `penstock knowledge "
+        "publish` do: it is part of the release, and always kept. `penstock knowledge generations` lists them. "
+        "Default: the published one.",
+    )
 
     @field_validator("ocr_languages")
     @classmethod

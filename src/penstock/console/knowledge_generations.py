@@ -56,7 +56,8 @@ class GenerationLine(Struct, frozen=True, kw_only=True):
 
 
 class GenerationsPage(Struct, frozen=True, kw_only=True):
-    """`pinned` is the generation at which readers are kept, 0 where they follow the newest."""
+    """`pinned` is the generation at which readers are kept, 0 where they follow the newest; `configured` where it
+    is the configuration that keeps them."""
 
     title: str
     head: KnowledgeHead
@@ -64,6 +65,7 @@ class GenerationsPage(Struct, frozen=True, kw_only=True):
     lines: tuple[GenerationLine, ...]
     numbers: tuple[int, ...]
     pinned: int
+    configured: bool
     changes: Changes | None
 
 
@@ -79,6 +81,7 @@ async def show(request: Request) -> Response:
         lines=lines_of(head, kept),
         numbers=tuple(each.number for each in kept),
         pinned=next((each.number for each in kept if each.pinned), 0),
+        configured=any(each.configured for each in kept),
         changes=await changes_of(request, base, kept, query) if kept else None,
     )
     return render(request, GENERATIONS, page)

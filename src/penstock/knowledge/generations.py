@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.errors import NotFound
+from penstock.errors import ConfigError, Conflict, NotFound
 from penstock.knowledge.stores import generations
 from penstock.knowledge.stores.generations import DocumentChange, Generation
 from penstock.knowledge.stores.sqlite import SqliteStore
@@ -12,7 +12,8 @@ __all__ = ["DocumentChange", "Generation", "Generations"]
 
 
 class Generations:
-    """The generations of one store. Methods raise `NotFound` for one that is not kept."""
+    """The generations of one store. Methods raise `NotFound` for one that is not kept, and those that move readers
+    `Conflict` where the configuration keeps them at one."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
@@ -55,8 +56,26 @@ class Generations:
         wanted = kept[0].number if number is None else number
         return await self._point(kept, wanted, pinned=wanted != kept[0].number)
 
+    async def follow(self, name: str, number: int | None) -> None:
+        """What the configuration says of the knowledge `name`: readers see this generation whatever runs make and
+        commands publish, or, with `None`, what those do. Raises `ConfigError` for one that is not kept."""
+        kept = self.kept()
+        if number is not None and all(each.number != number for each in kept):
+            raise ConfigError(
+                f"knowledge.{name}.generation is {number}, which is not kept: {known(kept)}.",
+                hint="`penstock knowledge generations` lists them; without the setting readers see the newest.",
+            )
+        if number != next((each.number for each in kept if each.configured), None):
+            project = self._store.project_id
+            await self._store.database.write(lambda connection: generations.configure(connection, project, number))
+
     async def _point(self, kept: list[Generation], number: int, *, pinned: bool) -> Generation:
         self._find(kept, number)
+        if (configured := next((each.number for each in kept if each.configured), None)) is not None:
+            raise Conflict(
+                f"The configuration keeps readers at generation {configured}.",
+                hint="Change or delete `generation` under [knowledge.NAME] in penstock.toml, and restart Penstock.",
+            )
         project = self._store.project_id
         await self._store.database.write(
             lambda connection: generations.point(connection, project, number, pinned=pinned)
@@ -67,5 +86,9 @@ class Generations:
         for each in kept:
             if each.number == number:
                 return each
-        known = ", ".join(str(each.number) for each in kept) or "none"
-        raise NotFound(f"Generation {number} of the knowledge is not kept.", hint=f"Kept are: {known}.")
+        raise NotFound(f"Generation {number} of the knowledge is not kept.", hint=f"{known(kept)}.")
+
+
+def known(kept: list[Generation]) -> str:
+    numbers = ", ".join(str(each.number) for each in kept)
+    return f"kept are {numbers}" if kept else "none is kept"

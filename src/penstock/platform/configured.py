@@ -212,6 +212,7 @@ def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping
                 "chunking": knowledge.model_dump(include=set(ChunkingSettings.model_fields)),
                 "searching": knowledge.model_dump(include=set(SearchingSettings.model_fields)),
                 "embedder": embedders[knowledge.embedder].fingerprint,
+                "generation": knowledge.generation or "live",
             }
             for name, knowledge in settings.knowledge.items()
         },

@@ -173,6 +173,7 @@ class Opening:
             options = options_of(settings, embedder)
             self._knowledge[name] = KnowledgeBase.open(path, name, embedder, options, backends=backends)
             self._stack.callback(self._knowledge[name].close)
+            await self._knowledge[name].generations.follow(name, settings.generation)
             reranker = await self._reranker(settings.reranker) if settings.reranker else None
             self._knowledge[name].use(SearchSettings(vector_weight=settings.vector_weight, reranker=reranker))
 

@@ -1,7 +1,7 @@
 """A release is the hash over everything that shapes an answer; equal parts give the equal release.
 
 The documents are not part of it: a trace names the knowledge generation beside the release, so that a changed
-file does not make a new release.
+file does not make a new release. Only a generation that the configuration names is.
 """
 
 from __future__ import annotations

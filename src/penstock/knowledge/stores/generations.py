@@ -15,7 +15,7 @@ Change = Literal["added", "changed", "removed"]
 
 class Generation(Struct, frozen=True, kw_only=True):
     """A generation that is kept. `made_at` is UTC microseconds; `published` is the one that readers see, `pinned`
-    where they are kept at it while runs make later ones."""
+    where they are kept at it while runs make later ones, `configured` where the configuration does that."""
 
     number: int
     made_at: int
@@ -26,6 +26,7 @@ class Generation(Struct, frozen=True, kw_only=True):
     note: str
     published: bool
     pinned: bool
+    configured: bool = False
 
 
 class DocumentChange(Struct, frozen=True):
@@ -41,7 +42,9 @@ def kept(connection: Connection, project_id: str) -> list[Generation]:
     rows = connection.execute(
         text(
             "SELECT g.number, g.published_at, g.documents, g.chunks, e.name, e.fingerprint, g.note,"
-            " p.number = g.number, p.number = g.number AND p.pinned FROM generation g"
+            " coalesce(p.configured, p.number) = g.number,"
+            " coalesce(p.configured = g.number, p.number = g.number AND p.pinned), p.configured IS g.number"
+            " FROM generation g"
             " JOIN embedder e ON e.id = g.embedder_id JOIN published p ON p.project_id = g.project_id"
             " WHERE g.project_id = :project ORDER BY g.number DESC"
         ),
@@ -56,10 +59,11 @@ def kept(connection: Connection, project_id: str) -> list[Generation]:
             embedder=embedder,
             fingerprint=fingerprint,
             note=note,
-            published=bool(is_published),
+            published=bool(shown),
             pinned=bool(pinned),
+            configured=bool(configured),
         )
-        for number, made_at, documents, chunks, embedder, fingerprint, note, is_published, pinned in rows
+        for number, made_at, documents, chunks, embedder, fingerprint, note, shown, pinned, configured in rows
     ]
 
 
@@ -68,6 +72,14 @@ def point(connection: Connection, project_id: str, number: int, *, pinned: bool)
     connection.execute(
         text("UPDATE published SET number = :number, pinned = :pinned WHERE project_id = :project"),
         {"project": project_id, "number": number, "pinned": int(pinned)},
+    )
+
+
+def configure(connection: Connection, project_id: str, number: int | None) -> None:
+    """Keeps readers at a generation, whatever is published, until `None` lets them see that again."""
+    connection.execute(
+        text("UPDATE published SET configured = :number WHERE project_id = :project"),
+        {"project": project_id, "number": number},
     )
 
 

@@ -16,7 +16,8 @@ from penstock.knowledge.stores.writes import Closing, Pending
 def published(connection: Connection, project_id: str) -> Published:
     """The generation that readers see."""
     number = connection.execute(
-        text("SELECT number FROM published WHERE project_id = :project"), {"project": project_id}
+        text("SELECT coalesce(configured, number) FROM published WHERE project_id = :project"),
+        {"project": project_id},
     ).scalar()
     return generation(connection, project_id, number or 0)
 
@@ -122,8 +123,13 @@ INSERT_GENERATION = (
 
 
 def purge(connection: Connection, project_id: str, oldest: int) -> None:
-    """Deletes what no generation from `oldest` on shows, nor the one that readers are at."""
-    names = {"project": project_id, "oldest": min(oldest, published(connection, project_id).number or oldest)}
+    """Deletes what no generation from `oldest` on shows, nor the one that readers are at, nor the one that they
+    would be at if the configuration did not keep them elsewhere."""
+    needed = connection.execute(
+        text("SELECT min(number, coalesce(configured, number)) FROM published WHERE project_id = :project"),
+        {"project": project_id},
+    ).scalar()
+    names = {"project": project_id, "oldest": min(oldest, needed or oldest)}
     for statement in PURGE:
         connection.execute(text(statement), names)
 

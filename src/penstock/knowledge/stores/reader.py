@@ -23,7 +23,8 @@ ROW_COLUMNS = (
 )
 PUBLISHED = (
     "SELECT g.number, e.fingerprint, g.chunks FROM published p JOIN generation g ON g.project_id = p.project_id"
-    " AND g.number = p.number JOIN embedder e ON e.id = g.embedder_id WHERE p.project_id = :project"
+    " AND g.number = coalesce(p.configured, p.number) JOIN embedder e ON e.id = g.embedder_id"
+    " WHERE p.project_id = :project"
 )
 GENERATION = (
     "SELECT g.number, e.fingerprint, g.chunks FROM generation g JOIN embedder e ON e.id = g.embedder_id"

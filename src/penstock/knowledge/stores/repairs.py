@@ -55,6 +55,7 @@ def drop_damaged(connection: Connection, project_id: str, documents: Sequence[in
     connection.execute(
         text(
             "DELETE FROM generation WHERE project_id = :project AND number <> :published AND"  # noqa: S608
+            " number NOT IN (SELECT number FROM published WHERE project_id = :project) AND"
             " (number IN (SELECT value FROM json_each(:numbers)) OR EXISTS (SELECT 1 FROM document d WHERE d.row IN"
             f" (SELECT value FROM json_each(:documents)) AND {visible}))"
         ),
