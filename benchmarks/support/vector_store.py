@@ -37,12 +37,12 @@ def open_store(
     store = SqliteStore(folder / "knowledge-docs.db")
     fill(store, vectors, passage, passages)
     written = time.perf_counter()
-    indexes = opened(store, vectors.shape[1])
+    indexes = opened(store)
     loaded = time.perf_counter()
     indexes.wait()
     built = time.perf_counter()
     indexes.close()
-    indexes = opened(store, vectors.shape[1])
+    indexes = opened(store)
     seconds = {
         "write": written - started,
         "load": loaded - written,
@@ -52,8 +52,8 @@ def open_store(
     return store, indexes, seconds
 
 
-def opened(store: SqliteStore, dimensions: int) -> VectorIndexes:
-    indexes = VectorIndexes(store.database, dimensions)
+def opened(store: SqliteStore) -> VectorIndexes:
+    indexes = VectorIndexes(store.database)
     with store.database.read() as connection:
         indexes.get(connection, store.published())
     return indexes

@@ -120,7 +120,7 @@ class KnowledgeBase:
         self._pushed = PushedStore(store.database, store.project_id)
         self._clock = settings.clock
         self._executor = settings.backends.executor
-        vectors = EmbeddedVectors(store, embedder.dimensions)
+        vectors = EmbeddedVectors(store)
         there = settings.backends.vectors
         self.mirror = None if there is None else Mirror(store, there, embedder.fingerprint)
         mirrored = vectors if self.mirror is None else MirroredVectors(vectors, self.mirror)

@@ -59,7 +59,7 @@ async def move(
         raise ConfigError("The vectors are those of another embedder.", hint="Run `penstock ingest` first.")
     mirror = Mirror(store, there, embedder.fingerprint)
     copied = await mirror.copy(progress)
-    proof = await prove(store, embedder.dimensions, mirror)
+    proof = await prove(store, mirror)
     if not proof.holds:
         raise StorageError(
             f"{there.place} is not the same: {proof.recall:.1%} of the nearest passages are found there, cosines"
@@ -71,9 +71,9 @@ async def move(
     return proof
 
 
-async def prove(store: SqliteStore, dimensions: int, mirror: Mirror) -> Proof:
+async def prove(store: SqliteStore, mirror: Mirror) -> Proof:
     """Compares what is there with what is here, passage by passage and by searches between passages."""
-    here = EmbeddedVectors(store, dimensions)
+    here = EmbeddedVectors(store)
     try:
         generation = store.published().number
         scope = Scope(generation, EVERYTHING)

@@ -37,7 +37,7 @@ def grow(base: VectorBase, count: int, seed: int = 1) -> Published:
 
 
 def opened(base: VectorBase, options: IndexOptions = OPTIONS) -> VectorIndexes:
-    return VectorIndexes(base.database, DIMENSIONS, options=options)
+    return VectorIndexes(base.database, options=options)
 
 
 def index_of(base: VectorBase, indexes: VectorIndexes, generation: Published) -> VectorIndex:
@@ -124,6 +124,22 @@ def test_a_graph_that_finds_too_little_is_not_used_and_that_is_said(base: Vector
     assert recall(base, index) == 1.0
     assert not indexes.path.exists()
     indexes.close()
+
+
+def test_a_graph_that_a_full_disk_does_not_take_leaves_searches_as_they_were(base: VectorBase) -> None:
+    generation = grow(base, MANY)
+    indexes = opened(base)
+    unfinished = indexes.path.with_suffix(".hnsw-graph")
+    unfinished.symlink_to("/dev/full")
+    index = built(base, indexes, generation)
+    stats = indexes.stats()
+    assert stats is not None and not stats.building and "could not be made" in stats.note
+    assert recall(base, index) == 1.0
+    indexes.close()
+
+    freed = opened(base)
+    assert built(base, freed, generation).stats().graph_rows == MANY
+    freed.close()
 
 
 def test_the_file_is_used_by_the_next_process(base: VectorBase) -> None:

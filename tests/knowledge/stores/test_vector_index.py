@@ -69,7 +69,7 @@ def test_every_search_is_what_looking_at_each_passage_finds(
     chance = np.random.default_rng(seed)
     base = VectorBase(tmp_path_factory.mktemp("v") / "knowledge-docs.db", DIMENSIONS)
     options = IndexOptions(graph_from=60 if graph else 10**9, target=0.5)
-    indexes = VectorIndexes(base.database, DIMENSIONS, options=options)
+    indexes = VectorIndexes(base.database, options=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "FEW", 10)
         for _ in range(chance.integers(1, 7)):

@@ -37,7 +37,7 @@ def due(index: VectorIndex, graph_from: int) -> bool:
 def build(index: VectorIndex, order: Order, go_on: Callable[[], bool]) -> float | None:
     """Makes the file and returns the graph's recall; `None` where it was told to stop.
 
-    A graph below the target is not written. Raises `OSError`.
+    A graph below the target is not written. Raises `OSError`, and `RuntimeError` where usearch can do no more.
     """
     content, continued = contents(index)
     builder = (

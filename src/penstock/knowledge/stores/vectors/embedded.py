@@ -23,9 +23,9 @@ from penstock.seams import VectorHits
 class EmbeddedVectors:
     """Raises `NotFound` for a generation that is not kept."""
 
-    def __init__(self, store: SqliteStore, dimensions: int, options: IndexOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(self, store: SqliteStore, options: IndexOptions = DEFAULT_OPTIONS) -> None:
         self._store = store
-        self._indexes = VectorIndexes(store.database, dimensions, store.project_id, options)
+        self._indexes = VectorIndexes(store.database, store.project_id, options)
 
     def warm(self) -> None:
         """Loads the published generation, and begins its graph where one is due."""

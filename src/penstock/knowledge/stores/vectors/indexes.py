@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct, structs
 from sqlalchemy import Connection
 
+from penstock.errors import PenstockError
 from penstock.exchange import LOCAL_PROJECT
 from penstock.knowledge.stores.records import Published
 from penstock.knowledge.stores.vectors import building, sidecar
@@ -40,19 +41,16 @@ DEFAULT_OPTIONS = IndexOptions()
 
 
 class VectorIndexes:
-    """The indexes of one project of one database, for vectors of one embedder. Safe to use from several threads."""
+    """The indexes of one project of one database. Safe to use from several threads."""
 
     def __init__(
         self,
         database: SqliteDatabase,
-        dimensions: int,
         project_id: str = LOCAL_PROJECT,
         options: IndexOptions = DEFAULT_OPTIONS,
     ) -> None:
-        own = "" if project_id == LOCAL_PROJECT else f"-{project_id}"
-        self.path = database.path.with_name(f"{database.path.stem}{own}.hnsw")
+        self.path = sidecar.path_of(database.path, project_id)
         self._database = database
-        self._dimensions = dimensions
         self._project = project_id
         self._options = options
         self._making = threading.Lock()
@@ -107,7 +105,7 @@ class VectorIndexes:
         self.wait()
 
     def _loader(self, connection: Connection) -> VectorLoader:
-        return VectorLoader(connection, self._project, self._dimensions)
+        return VectorLoader(connection, self._project)
 
     def _known(self, generation: Published) -> VectorIndex | None:
         with self._lock:
@@ -149,7 +147,7 @@ class VectorIndexes:
         if found is None:
             return None
         header, content = found.header, found.content
-        own = (self._project, fingerprint, self._dimensions)
+        own = (self._project, fingerprint, loader.dimensions(fingerprint))
         if own != (header.project, header.generation.fingerprint, header.shape.dimensions):
             return None
         if header.published_at != loader.published_at(header.generation):
@@ -190,24 +188,28 @@ class VectorIndexes:
 
     def _build_from(self, index: VectorIndex) -> None:
         """Makes a graph and puts it under every index in memory."""
+        try:
+            recall = self._made(index)
+            if recall is not None and recall >= self._options.target:
+                self._refused = Refused()
+                self._switch(index.generation.fingerprint)
+            elif recall is not None:
+                note = f"A graph found only {recall:.3f} of the ten nearest, so every passage is looked at."
+                self._refused = Refused(2 * len(index), note)
+        except (OSError, RuntimeError, MemoryError, PenstockError) as error:  # usearch says all with RuntimeError
+            why = str(error).rstrip(".") or "there is too little memory"
+            self._refused = Refused(2 * len(index), f"{self.path.name} could not be made: {why}.")
+
+    def _made(self, index: VectorIndex) -> float | None:
+        """Makes the file, and returns the graph's recall; `None` where there is none to be made."""
         with self._database.read() as connection:
             published_at = self._loader(connection).published_at(index.generation)
         if published_at is None:
             self._refused = Refused(len(index) + 1, "")
-            return
+            return None
         threads = self._options.threads or threads_for_building()
         order = building.Order(self.path, self._project, published_at, self._options.target, threads)
-        try:
-            recall = building.build(index, order, lambda: not self._closing.is_set())
-        except OSError as error:
-            self._refused = Refused(2 * len(index), f"{self.path.name} could not be written: {error.strerror}.")
-            return
-        if recall is not None and recall < self._options.target:
-            note = f"A graph found only {recall:.3f} of the ten nearest, so every passage is looked at."
-            self._refused = Refused(2 * len(index), note)
-        elif recall is not None:
-            self._refused = Refused()
-            self._switch(index.generation.fingerprint)
+        return building.build(index, order, lambda: not self._closing.is_set())
 
     def _switch(self, fingerprint: str) -> None:
         """Makes the indexes in memory anew from what the file holds."""

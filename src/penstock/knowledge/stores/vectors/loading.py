@@ -30,10 +30,17 @@ READERS = msgspec.json.Decoder(tuple[str, ...])
 class VectorLoader:
     """Reads what the generations of one project show, over a connection that sees one consistent state."""
 
-    def __init__(self, connection: Connection, project_id: str, dimensions: int) -> None:
+    def __init__(self, connection: Connection, project_id: str) -> None:
         self._connection = connection
         self._project = project_id
-        self._dimensions = dimensions
+
+    def dimensions(self, fingerprint: str) -> int:
+        """Of the vectors of an embedder that a generation was made with."""
+        found: int = self._connection.execute(
+            text("SELECT dimensions FROM embedder WHERE project_id = :project AND fingerprint = :fingerprint"),
+            {"project": self._project, "fingerprint": fingerprint},
+        ).scalar_one()
+        return found
 
     def published_at(self, generation: Published) -> int | None:
         """When a generation was made, UTC microseconds; `None` where it is not kept: then what it showed may be
@@ -77,8 +84,9 @@ class VectorLoader:
             text(f"SELECT count(*) FROM chunk c WHERE c.project_id = :project AND {where}"),  # noqa: S608
             values,
         ).scalar_one()
+        dimensions = self.dimensions(generation.fingerprint)
         rows, owners = np.empty(count, np.int64), np.empty(count, np.int64)
-        vectors = np.empty((count, self._dimensions), np.float16)
+        vectors = np.empty((count, dimensions), np.float16)
         filled = 0
         statement = f"{EMBEDDED} WHERE c.project_id = :project AND {where} ORDER BY c.row"
         for batch in self._streamed(statement, values):
@@ -86,9 +94,9 @@ class VectorLoader:
             rows[filled:end] = [row for row, _, _ in batch]
             owners[filled:end] = [owner for _, owner, _ in batch]
             found = np.frombuffer(b"".join(vector for _, _, vector in batch), dtype="<f4")
-            if found.size != len(batch) * self._dimensions:
+            if found.size != len(batch) * dimensions:
                 raise damaged("a vector has another length than its embedder makes")
-            vectors[filled:end] = found.reshape(len(batch), self._dimensions)
+            vectors[filled:end] = found.reshape(len(batch), dimensions)
             filled = end
         wanted, places = np.unique(owners[:filled], return_inverse=True)
         return Segment(rows[:filled], vectors[:filled], places.astype(np.int32), self.documents(wanted))

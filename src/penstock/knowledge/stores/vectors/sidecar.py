@@ -24,6 +24,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.exchange import LOCAL_PROJECT
 from penstock.knowledge.stores.records import Published
 from penstock.knowledge.stores.vectors.exact import Vectors
 from penstock.knowledge.stores.vectors.graph import Graph, GraphShape
@@ -60,6 +61,12 @@ class Opened(Struct, frozen=True):
     header: Header
     content: Content
     graph: Graph
+
+
+def path_of(database: Path, project_id: str) -> Path:
+    """Where the file of a project's knowledge is."""
+    own = "" if project_id == LOCAL_PROJECT else f"-{project_id}"
+    return database.with_name(f"{database.stem}{own}.hnsw")
 
 
 def write(path: Path, header: Header, content: Content, save_graph: Callable[[Path], None]) -> None:
