@@ -18,10 +18,10 @@ from importlib import resources
 import msgspec
 from msgspec import Struct
 
-from penstock.knowledge.ranking import Idf, LinearModel, has_relative
+from penstock.knowledge.ranking import CAPITAL, Idf, LinearModel, has_relative
 from penstock.knowledge.terms import terms
 
-SPECIFIC = re.compile(r"(?<!^)\b[A-ZÀ-ÞА-ЯΑ-Ω][\w’'-]+|\d[\d,.]*\d|\d")
+SPECIFIC = re.compile(rf"(?<!^){CAPITAL.pattern}|\d[\d,.]*\d|\d")
 
 
 class Fit(Struct, frozen=True):
@@ -80,7 +80,12 @@ def calibration() -> Calibration:
 
 def probability(model: LinearModel, fit: Fit) -> float:
     """The calibrated probability, 0 to 1, that the passages hold an answer."""
-    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, model.score(fit)))))
+    return expit(model.score(fit))
+
+
+def expit(value: float) -> float:
+    """The logistic function."""
+    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, value))))
 
 
 def present(asked: Sequence[str], passages: AbstractSet[str]) -> list[str]:

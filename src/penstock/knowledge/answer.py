@@ -15,7 +15,7 @@ a model that writes freely can do (`response_format`, `logprobs`) is refused in 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
 import msgspec
@@ -28,7 +28,7 @@ from penstock.knowledge.abstain import AppCalibration, calibration
 from penstock.knowledge.answering.asked import NOT_SAID, Asked, question_of
 from penstock.knowledge.answering.citations import Quotation, best_in, best_of_each, quoted, renumbered, verified
 from penstock.knowledge.answering.composed import Composer
-from penstock.knowledge.answering.conflicts import Disagreement, conflict_of, disagreement
+from penstock.knowledge.answering.conflicts import Side, conflicts_of, disagreement
 from penstock.knowledge.answering.constrained import Constrained, Held, Holding
 from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
@@ -266,16 +266,16 @@ class GroundedApp:
         if not asked.answered:
             nearest = await verified(self._knowledge, best_of_each(evidence, NEAREST), asked.reader)
             return replace(asked, quotations=tuple(renumbered(nearest)))
-        differing = disagreement(evidence.question, evidence)
+        differing = disagreement(evidence)
         first = await verified(self._knowledge, self._chosen(asked, differing), asked.reader)
         if asked.mode == "quote":
             first = renumbered(first)
-        return replace(asked, quotations=tuple(first), conflicts=conflict_of(differing, first))
+        return replace(asked, quotations=tuple(first), conflicts=conflicts_of(differing, first))
 
-    def _chosen(self, asked: Asked, differing: Disagreement | None) -> list[Quotation]:
+    def _chosen(self, asked: Asked, differing: Sequence[Side]) -> list[Quotation]:
         """The quotations to send first: both sides of a disagreement, then the best ones."""
         evidence, settings = asked.evidence, self.settings
-        sides = [quoted(side.ranked) for side in differing.sides] if differing is not None else []
+        sides = [quoted(side.ranked) for side in differing]
         if asked.mode == "quote":
             best = [quoted(ranked) for ranked in evidence.best(settings.sentences)]
         else:

@@ -23,8 +23,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.errors import ConfigError
-from penstock.exchange import Exchange, Message
-from penstock.knowledge.abstain import AppCalibration, calibration
+from penstock.exchange import Exchange
+from penstock.knowledge.abstain import AppCalibration, calibration, expit
 from penstock.knowledge.answer import GroundedApp
 from penstock.knowledge.answering.rounds import Search
 from penstock.knowledge.base import EVERYTHING, Query
@@ -141,7 +141,6 @@ async def ask_all(app: GroundedApp, questions: Sequence[Golden], exchange: Excha
 async def evidence_in(app: GroundedApp, search: Search, golden: Golden, exchange: Exchange) -> Evidence:
     """What an app finds in a search, with the probabilities of the parameters that ship."""
     query = app.query(golden.question, EVERYTHING)
-    exchange = exchange.replace(messages=(Message("user", golden.question),))
     return (await app.rounds_over(search, None).find(query, exchange)).evidence
 
 
@@ -226,10 +225,6 @@ def step(cases: Sequence[Case], threshold: float) -> Step:
 def logit(share: float) -> float:
     share = min(1 - 1e-9, max(1e-9, share))
     return math.log(share / (1 - share))
-
-
-def expit(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
 
 
 def calibration_path(data: Path, knowledge: str) -> Path:

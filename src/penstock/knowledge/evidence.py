@@ -63,6 +63,11 @@ class Sentence(Struct, frozen=True):
         """What its passage is called in marks and prompts, from 1."""
         return self.at + 1
 
+    @property
+    def said(self) -> frozenset[str]:
+        """Its terms and those of the sentence before, which its pronouns may point to."""
+        return self.around.before.union(terms(self.text))
+
 
 class Ranked(Struct, frozen=True):
     """A sentence with its measures and its score; `share` is its softmax among the candidates."""
@@ -217,13 +222,17 @@ def _quotable(part: str, quote: str, headings: Sequence[str]) -> bool:
 def fit_of(question: Question, ranked: Sequence[Ranked], hits: Sequence[Hit], idf: Idf) -> Fit:
     """How well the best evidence fits the question."""
     best = ranked[0]
-    passages = {term for hit in hits for term in terms(" ".join((hit.title, *hit.heading, hit.text)))}
     return Fit(
         cosine=max(candidate.measures.cosine for candidate in ranked),
         passage_cosine=max(hit.vector_score or 0.0 for hit in hits),
         context=best.measures.coverage + best.measures.before,
-        specific=specific_share(question.text, passages, idf),
+        specific=specific_share(question.text, terms_of(hits), idf),
     )
+
+
+def terms_of(hits: Sequence[Hit]) -> frozenset[str]:
+    """All that passages say, with what stands above them."""
+    return frozenset(term for hit in hits for term in terms(" ".join((hit.title, *hit.heading, hit.text))))
 
 
 def _ranked(scored: list[tuple[Sentence, Measures, float]]) -> tuple[Ranked, ...]:

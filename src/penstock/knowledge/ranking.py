@@ -41,7 +41,7 @@ MONTHS = frozenset(
     )
     for word in line.split()
 )
-YEAR = re.compile(
+DATE = re.compile(
     r"\b1\d{3}s?\b|\b20\d{2}s?\b|\b\d{1,2}(?:st|nd|rd|th)\b|\b\d{1,2}:\d{2}\b|\b\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b"
 )
 REASON = re.compile(
@@ -159,7 +159,7 @@ def _fits(question: Question, sentence: str, names: list[str]) -> float:
         found = any(word[0].isdigit() or word in NUMBER_WORDS for word in spoken)
     elif question.kind == "date":
         found = any(word in MONTHS for word in spoken) or any(
-            match.group() not in question.text for match in YEAR.finditer(sentence)
+            match.group() not in question.text for match in DATE.finditer(sentence)
         )
     elif question.kind == "person":
         found = bool(names)

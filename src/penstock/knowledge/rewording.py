@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from penstock.errors import PenstockError
 from penstock.exchange import Exchange, Parameters
+from penstock.knowledge.answering.modelled import text_of
 from penstock.prompts.answer import answer_values, phrasings_prompt
 from penstock.seams import Call
 
@@ -32,16 +33,9 @@ async def other_phrasings(call: Call, exchange: Exchange, question: str) -> tupl
         messages=prompt.render(answer_values("", question, ())),
         parameters=Parameters(temperature=prompt.settings.temperature, max_tokens=prompt.settings.max_tokens),
     )
-    text = ""
     try:
         async with asyncio.timeout(PATIENCE):
-            chunks = call(asked)
-            try:
-                async for chunk in chunks:
-                    text += chunk.text
-            finally:
-                if (close := getattr(chunks, "aclose", None)) is not None:
-                    await close()
+            text = await text_of(call, asked)
     except (PenstockError, TimeoutError):
         return ()
     return tuple(lines_of(text, question))[:MOST]

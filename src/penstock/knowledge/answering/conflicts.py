@@ -54,17 +54,12 @@ class Side(Struct, frozen=True):
     ranked: Ranked
 
 
-class Disagreement(Struct, frozen=True):
-    """Sentences that say different things of what is asked; the newest first."""
-
-    sides: tuple[Side, ...]
-
-
-def disagreement(question: Question, evidence: Evidence) -> Disagreement | None:
-    """What the best sentences disagree about, `None` where they do not."""
+def disagreement(evidence: Evidence) -> tuple[Side, ...]:
+    """What the best sentences say of what is asked where they disagree, the newest first; none where they agree."""
+    question = evidence.question
     best = [ranked for ranked in evidence.ranked[:LOOKED_AT] if about(ranked)]
     if len(best) < 2:
-        return None
+        return ()
     first, *others = best
     said = values_of(question, first.sentence.text)
     sides: dict[str, Side] = {}
@@ -79,18 +74,14 @@ def disagreement(question: Question, evidence: Evidence) -> Disagreement | None:
         if what in values and values[what].plain != said[what].plain:
             sides.setdefault(said[what].plain, Side(said[what].text, first))
             sides.setdefault(values[what].plain, Side(values[what].text, other))
-    if len(sides) < 2:
-        return None
-    return Disagreement(tuple(sorted(sides.values(), key=lambda side: age(side.ranked))))
+    return tuple(sorted(sides.values(), key=lambda side: age(side.ranked)))
 
 
-def conflict_of(found: Disagreement | None, quotations: Sequence[Quotation]) -> tuple[Conflict, ...]:
-    """The disagreement under the numbers of verified quotations; none where a side could not be verified."""
-    if found is None:
-        return ()
+def conflicts_of(sides: Sequence[Side], quotations: Sequence[Quotation]) -> tuple[Conflict, ...]:
+    """The disagreement under the numbers of verified quotations; none where fewer than two could be verified."""
     numbers = {each.place: each.number for each in quotations}
-    sides = [(side.value, numbers.get(quoted(side.ranked).place)) for side in found.sides]
-    known = [(value, number) for value, number in sides if number is not None]
+    placed = [(side.value, numbers.get(quoted(side.ranked).place)) for side in sides]
+    known = [(value, number) for value, number in placed if number is not None]
     if len({number for _, number in known}) < 2:
         return ()
     return (Conflict(tuple(value for value, _ in known), tuple(number for _, number in known)),)

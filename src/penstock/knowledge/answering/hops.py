@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from penstock.knowledge.evidence import Evidence
+from penstock.knowledge.evidence import Evidence, terms_of
 from penstock.knowledge.question import NAME, analyse
 from penstock.knowledge.ranking import CAPITAL, idf_of
 from penstock.knowledge.terms import STOP_WORDS, fold, terms, words
@@ -62,15 +62,14 @@ def covered(part: str, evidence: Evidence) -> float:
     idf = idf_of([hit.text for hit in evidence.passages])
     best = 0.0
     for ranked in evidence.ranked:
-        sentence = ranked.sentence
-        have = set(terms(sentence.text)) | sentence.around.before
-        best = max(best, idf.share([term for term in asked if term in have], asked))
+        said = ranked.sentence.said
+        best = max(best, idf.share([term for term in asked if term in said], asked))
     return best
 
 
 def missing_names(question: str, evidence: Evidence) -> list[str]:
     """The names of a question that no passage of the evidence has."""
-    have = {term for hit in evidence.passages for term in terms(" ".join((hit.title, *hit.heading, hit.text)))}
+    have = terms_of(evidence.passages)
     names = [match.group() for match in NAME.finditer(question) if match.start() > 0]
     return [name for name in names if (found := terms(name)) and have.isdisjoint(found)]
 

@@ -57,15 +57,26 @@ class Model(Struct, frozen=True):
             options={name: value for name, value in exchange.options.items() if name != FACTS},
         )
 
-    async def chunks(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
+    def chunks(self, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
         """What the model writes; its work ends when nobody reads any more."""
-        chunks = self.call(exchange)
-        try:
-            async for chunk in chunks:
-                yield chunk
-        finally:
-            if (close := getattr(chunks, "aclose", None)) is not None:
-                await close()
+        return written(self.call, exchange)
+
+
+async def written(call: Call, exchange: Exchange) -> AsyncGenerator[Chunk, None]:
+    """What a call gives, closed with the reader, so that its work ends when nobody reads any more."""
+    chunks = call(exchange)
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        if (close := getattr(chunks, "aclose", None)) is not None:
+            await close()
+
+
+async def text_of(call: Call, exchange: Exchange) -> str:
+    """The whole text that a call gives."""
+    async with contextlib.aclosing(written(call, exchange)) as chunks:
+        return "".join([chunk.text async for chunk in chunks])
 
 
 def ended(end: Chunk, chunk: Chunk) -> Chunk:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from penstock.exchange import Exchange, Parameters
-from penstock.knowledge.answering.modelled import Model, merged, passage_value, span
+from penstock.knowledge.answering.modelled import Model, merged, passage_value, span, text_of
 from penstock.knowledge.evidence import Evidence
 from penstock.prompts.answer import answer_values
 from penstock.prompts.template import Prompt
@@ -31,10 +29,7 @@ class Rewriter:
         messages = self._prompt.render(answer_values(self._model.app, question, found))
         asked = self._model.child(exchange, messages, merged(Parameters(), self._prompt))
         with span(exchange.tracer, "rewrite") as recorded:
-            text = ""
-            async with contextlib.aclosing(self._model.chunks(asked)) as chunks:
-                async for chunk in chunks:
-                    text += chunk.text
+            text = await text_of(self._model.call, asked)
             query = next((line.strip(" \t\"'“”-*") for line in text.splitlines() if line.strip()), "")[:LONGEST]
             if recorded is not None:
                 recorded.set(query=query)

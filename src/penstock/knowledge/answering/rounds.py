@@ -47,9 +47,7 @@ class Next(Struct, frozen=True):
 class Round(Struct, frozen=True):
     """One search: what it was for, and what it found. `part` is the part of the question that it was about."""
 
-    number: int
     query: str
-    reason: str
     found: SearchResult
     evidence: Evidence
     part: str = ""
@@ -59,8 +57,12 @@ class Found(Struct, frozen=True):
     """What all rounds found together: the evidence to answer from, and the rounds themselves."""
 
     evidence: Evidence
-    generation: int
     rounds: tuple[Round, ...]
+
+    @property
+    def generation(self) -> int:
+        """That was searched; all rounds search the same."""
+        return self.rounds[0].found.generation
 
 
 class RoundSettings(Struct, frozen=True, kw_only=True):
@@ -94,8 +96,7 @@ class Rounds:
             except PenstockError:
                 break  # the span says what went wrong; what was found is not lost by it
             done = (*done, latest)
-        evidence = combined(question, done, self._settings.threshold, self.finder.passages)
-        return Found(evidence, first.found.generation, done)
+        return Found(combined(done, self._settings.threshold, self.finder.passages), done)
 
     async def _round(
         self, query: Query, wanted: Next, before: tuple[Round, ...], exchange: Exchange
@@ -110,7 +111,7 @@ class Rounds:
                 found = joined(before[0].found, found)
             question = wanted.part or (before[0].query if before else query.text)
             evidence = await self._rank(question, found, tracer)
-            this = Round(number, query.text, wanted.reason, found, evidence, wanted.part)
+            this = Round(query.text, found, evidence, wanted.part)
             upcoming = await self._decide((*before, this), exchange)
             if recorded is not None:
                 recorded.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
@@ -179,10 +180,9 @@ def uncovered(question: str, evidence: Evidence) -> str:
     """The words of a question that its best sentence lacks."""
     if not evidence.ranked:
         return question
-    sentence = evidence.ranked[0].sentence
-    have = set(terms(sentence.text)) | sentence.around.before
+    said = evidence.ranked[0].sentence.said
     return " ".join(
-        word.strip(",.?!") for word in question.split() if not present(terms(word), have) and terms(word)
+        word.strip(",.?!") for word in question.split() if not present(terms(word), said) and terms(word)
     )
 
 
@@ -197,7 +197,7 @@ def question_about(question: str, evidence: Evidence) -> str:
     return f"{question} {' '.join(added[:4])}".strip()
 
 
-def combined(question: str, rounds: Sequence[Round], threshold: float, limit: int) -> Evidence:
+def combined(rounds: Sequence[Round], threshold: float, limit: int) -> Evidence:
     """One evidence of several: at most `limit` passages, and sentences, of each in turn, the first one first."""
     first = rounds[0].evidence
     if len(rounds) == 1:

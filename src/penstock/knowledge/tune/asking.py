@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from penstock.errors import PenstockError
 from penstock.exchange import Exchange, Message, Parameters
 from penstock.ids import new_id
+from penstock.knowledge.answering.modelled import text_of
 from penstock.knowledge.chunking import ChunkOptions, chunk
 from penstock.knowledge.terms import STOP_WORDS, terms
 from penstock.knowledge.tune.questions import Questions, Span, Text, TuneQuestion, refuse_few
@@ -98,14 +98,7 @@ async def answer(call: Call, exchange: Exchange, body: str) -> str:
         messages=(Message("user", f"{INSTRUCTION}\n\n<text>\n{body.replace('</text', '< /text')}\n</text>"),),
         parameters=Parameters(temperature=0.0, max_tokens=60 * EACH),
     )
-    text = ""
-    async with contextlib.AsyncExitStack() as stack:
-        chunks = call(asked)
-        if (close := getattr(chunks, "aclose", None)) is not None:
-            stack.push_async_callback(close)
-        async for part in chunks:
-            text += part.text
-    return text
+    return await text_of(call, asked)
 
 
 def questions_in(answered: str, body: str) -> Iterator[str]:
