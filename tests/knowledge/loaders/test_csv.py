@@ -22,6 +22,15 @@ def test_each_row_says_the_names_of_its_columns_and_keeps_its_number() -> None:
     assert locator.location(0, len(document.text)) == "rows 1–4"
 
 
+def test_a_file_that_says_its_delimiter_is_believed_and_keeps_the_numbers_of_its_rows() -> None:
+    document = load_csv("\ufeffsep=^\r\nship^euros, a night\r\nferry^100,50\r\n".encode())
+    assert document.text == "ship | euros, a night\n\nship: ferry; euros, a night: 100,50"
+    locator = Locator(document.text, document.places)
+    assert locator.location(0, len(document.text)) == "rows 2–3"
+    assert load_csv(b"sep=rate,x\n1,2").text == "sep=rate | x\n\nsep=rate: 1; x: 2"
+    assert load_csv(b"sep=;").text == ""
+
+
 def test_long_cells_get_lines_of_their_own() -> None:
     answer = "Ships wait outside until they are called in. " * 4
     document = load_csv(f'question,answer\n"How do I get in?","{answer}"\n'.encode())

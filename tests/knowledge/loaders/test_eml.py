@@ -1,6 +1,7 @@
 """Mail: headers, text, attachments that can be read, and those that cannot."""
 
 import time
+from base64 import encodebytes
 
 import pytest
 from support.documents import handbook, mail, pdf
@@ -48,6 +49,40 @@ def test_headers_text_and_attachments() -> None:
         "to": ("bob@ships.example", "cy@ships.example"),
         "created": "2026-03-02T10:00:00+01:00",
     }
+
+
+def parts(kind: str, *inner: bytes) -> bytes:
+    """A part of several others."""
+    mark = f"={kind}=".encode()
+    lines = b"".join(b"--%s\n%s\n" % (mark, each) for each in inner)
+    return b'Content-Type: multipart/%s; boundary="%s"\n\n%s--%s--\n' % (kind.encode(), mark, lines, mark)
+
+
+def test_only_what_is_said_in_several_ways_is_read_in_one() -> None:
+    plain, page = b"Content-Type: text/plain\n\nPlain words.\n", b"Content-Type: text/html\n\n<p>As a page.</p>\n"
+    other = b"Content-Type: text/html\n\n<p>The other half.</p>\n"
+    document = load_eml(
+        b"From: a@b.example\nSubject: x\n"
+        + parts("mixed", parts("alternative", plain, parts("related", page)), other)
+    )
+    assert document.text.split("\n\n")[2:] == ["Plain words.", "The other half."]
+    empty = plain.replace(b"Plain words.", b"")
+    document = load_eml(b"From: a@b.example\nSubject: x\n" + parts("alternative", empty, page))
+    assert document.text.split("\n\n")[2:] == ["As a page."]
+
+
+def test_a_mail_within_a_mail_is_read_also_from_base64() -> None:
+    inner = mail("The ferry costs 100 euros.", {})
+    for encoded in (
+        b"Content-Type: message/rfc822\n\n" + inner,
+        b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + encodebytes(inner),
+    ):
+        document = load_eml(b"From: a@b.example\nSubject: x\n" + parts("mixed", encoded))
+        assert (document.status, document.reason) == ("ok", "")
+        assert located(document)[-1] == (
+            "The ferry costs 100 euros.",
+            "attachment Häfen and fees.eml, message",
+        )
 
 
 def test_html_is_read_where_there_is_no_plain_text() -> None:

@@ -64,7 +64,7 @@ def test_what_is_not_json_says_where(data: bytes, reason: str) -> None:
 def test_lines_that_are_not_json_are_left_out_and_named() -> None:
     document = load_jsonl(b'{"a": 1}\n\nnot this\n{"a": 2}\n{"a":')
     assert document.text == "a: 1\n\na: 2"
-    assert (document.status, document.reason) == ("partial", "2 lines are not JSON and were left out: 3, 5.")
+    assert (document.status, document.reason) == ("partial", "Lines 3, 5 are not JSON and were left out.")
     assert Locator(document.text, document.places).location(0, len(document.text)) == "lines 1–4"
     with pytest.raises(Unloadable, match="None of its lines is JSON"):
         load_jsonl(b"a\nb\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from penstock.knowledge.loaders.rows import Row, add_rows
 from penstock.knowledge.loaders.text import as_text, decode
 
 DELIMITERS = ",;\t|"
+TOLD = re.compile(r"sep=(?P<delimiter>[^\n\"])(?:\n|\Z)", re.IGNORECASE)
+"""The first line of a file that says its delimiter itself, as Excel has it."""
 SAMPLE_LINES = 50
 SAMPLE = 64_000
 LONGEST_CELL = 200_000
@@ -23,9 +26,13 @@ def load_csv(data: bytes) -> LoadedDocument:
     source, reason = decode(data)
     builder = TextBuilder()
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(io.StringIO(source, newline=""), delimiter=delimiter_of(source))
+    told = TOLD.match(source)
+    delimiter = told["delimiter"] if told else delimiter_of(source)
+    reader = csv.reader(io.StringIO(source, newline=""), delimiter=delimiter)
     try:
-        places = add_rows(builder, rows(reader))
+        if told:
+            next(reader)
+        places = add_rows(builder, rows(reader, 2 if told else 1))
     except csv.Error as error:
         return as_text(
             source, f"Row {reader.line_num} is no CSV ({error}), so it was read as plain text. Save it again."
@@ -39,8 +46,8 @@ def load_csv(data: bytes) -> LoadedDocument:
     )
 
 
-def rows(reader: Iterator[list[str]]) -> Iterator[Row]:
-    for number, cells in enumerate(reader, 1):
+def rows(reader: Iterator[list[str]], first: int) -> Iterator[Row]:
+    for number, cells in enumerate(reader, first):
         yield Row(number, tuple(cell.strip() for cell in cells))
 
 

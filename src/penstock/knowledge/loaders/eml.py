@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
@@ -32,6 +33,13 @@ class Attachment(Struct, frozen=True):
     name: str
     kind: Kind | None
     data: bytes
+
+
+class Part(Struct, frozen=True):
+    """A part of a mail; those with the same `choice` say the same in several ways, 0 is none."""
+
+    message: Message
+    choice: int
 
 
 def load_eml(data: bytes, rules: ReadRules = RULES) -> LoadedDocument:
@@ -66,17 +74,17 @@ class Reading:
         self._builder.add("heading", subject, 1)
         lines = [f"{name}: {value}" for name in HEADERS[:-1] if (value := header(message, name))]
         attachments: list[Attachment] = []
-        bodies: list[Message] = []
+        bodies: list[Part] = []
         for part in parts(message):
-            if is_attachment(part):
-                attachments.append(attachment(part))
-            elif part.get_content_type() in ("text/plain", "text/html"):
+            if is_attachment(part.message):
+                attachments.append(attachment(part.message))
+            elif part.message.get_content_type() in ("text/plain", "text/html"):
                 bodies.append(part)
         if attachments:
             lines.append(f"Attachments: {', '.join(each.name for each in attachments)}")
         self._builder.add("table", "\n".join(lines))
         for part in chosen(bodies):
-            self._body(part)
+            self._body(part.message)
         if len(attachments) > MOST_ATTACHMENTS:
             self._problems.append(f"It has {len(attachments)} attachments; {MOST_ATTACHMENTS} of them were read.")
         for each in attachments[:MOST_ATTACHMENTS]:
@@ -143,25 +151,34 @@ class Reading:
         )
 
 
-def parts(message: Message) -> Iterator[Message]:
+def parts(message: Message) -> Iterator[Part]:
     """The parts that hold something, in order, without recursion; a mail within is one part."""
-    stack = [message]
+    stack = [Part(message, 0)]
     count = 0
     while stack and count < MOST_PARTS:
         part = stack.pop()
         count += 1
-        if part.get_content_type() == "message/rfc822":
+        held, kind = part.message, part.message.get_content_type()
+        if kind == "message/rfc822" or not held.is_multipart():
             yield part
-        elif part.is_multipart():
-            stack.extend(reversed([each for each in part.get_payload() if isinstance(each, Message)]))
         else:
-            yield part
+            choice = count if kind == "multipart/alternative" else part.choice
+            inner = [Part(each, choice) for each in held.get_payload() if isinstance(each, Message)]
+            stack.extend(reversed(inner))
 
 
-def chosen(bodies: list[Message]) -> list[Message]:
-    """The text to read: the plain one where there is any, else the page that stands for it."""
-    plain = [part for part in bodies if part.get_content_type() == "text/plain" and payload(part).strip()]
-    return plain or bodies
+def chosen(bodies: Sequence[Part]) -> list[Part]:
+    """The texts to read: of those that say the same the plain ones where there are any, else the pages."""
+    plain = {
+        body.choice
+        for body in bodies
+        if body.message.get_content_type() == "text/plain" and payload(body.message).strip()
+    }
+    return [
+        body
+        for body in bodies
+        if not body.choice or body.choice not in plain or body.message.get_content_type() == "text/plain"
+    ]
 
 
 def is_attachment(part: Message) -> bool:
@@ -171,12 +188,25 @@ def is_attachment(part: Message) -> bool:
 
 def attachment(part: Message) -> Attachment:
     if part.get_content_type() == "message/rfc822":
-        inner = part.get_payload(0) if part.is_multipart() else None
-        data = inner.as_bytes() if isinstance(inner, Message) else b""
-        subject = header(inner, "Subject") if isinstance(inner, Message) else ""
+        inner = inner_mail(part)
+        data = inner.as_bytes() if inner is not None else b""
+        subject = header(inner, "Subject") if inner is not None else ""
         return Attachment(part.get_filename() or f"{subject or 'mail'}.eml", "eml", data)
     name = " ".join((part.get_filename() or "without a name").split())
     return Attachment(name, kind_of(name), payload(part))
+
+
+def inner_mail(part: Message) -> Message | None:
+    """The mail that a part holds, also where it is in base64, which no mail may be and some are."""
+    inner = part.get_payload(0) if part.is_multipart() else None
+    if not isinstance(inner, Message):
+        return None
+    if part.get("Content-Transfer-Encoding", "").strip().lower() != "base64" or inner.keys():
+        return inner
+    try:
+        return message_from_bytes(b64decode(str(inner.get_payload())), policy=policy.compat32)
+    except ValueError:
+        return inner
 
 
 def payload(part: Message) -> bytes:

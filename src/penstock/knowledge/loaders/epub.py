@@ -89,8 +89,11 @@ def check_protection(archive: zipfile.ZipFile) -> None:
     """Refuses a book whose pages are encrypted; fonts are in many that are not. Raises `Unloadable`."""
     if ENCRYPTION not in archive.namelist():
         return
-    listed = read_entry(archive, ENCRYPTION, BOOK).decode("utf-8", "replace").lower()
-    targets = [part.split('"')[0] for part in listed.split('uri="')[1:]]
+    try:
+        listed = parsed(read_entry(archive, ENCRYPTION, BOOK))
+    except etree.LxmlError as error:
+        raise damaged(BOOK, error) from None
+    targets = [(node.get("URI") or "").lower() for node in named(listed, "CipherReference")]
     if any(not any(font in target for font in FONTS) for target in targets):
         raise Unloadable("encrypted", "It is protected against copying. Get it without protection.")
 

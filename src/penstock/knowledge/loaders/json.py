@@ -72,7 +72,8 @@ def load_jsonl(data: bytes) -> LoadedDocument:
         raise Unloadable("corrupt", "None of its lines is JSON. Write one value on each line.")
     if wrong:
         shown = ", ".join(map(str, wrong[:SHOWN_LINES])) + (" …" if len(wrong) > SHOWN_LINES else "")
-        reason = f"{len(wrong)} lines are not JSON and were left out: {shown}. {reason}".strip()
+        what = "Line {} is not JSON and was" if len(wrong) == 1 else "Lines {} are not JSON and were"
+        reason = f"{what.format(shown)} left out. {reason}".strip()
     return writer.document(reason)
 
 

@@ -102,10 +102,10 @@ PARSERS: dict[Kind, Parser] = {
     "rst": Parser(1),
     "pptx": Parser(1, "python-pptx"),
     "xlsx": Parser(1, "openpyxl"),
-    "csv": Parser(1),
+    "csv": Parser(2),
     "json": Parser(1),
     "jsonl": Parser(1, module="json"),
-    "eml": Parser(1),
+    "eml": Parser(2),
     "epub": Parser(1, "selectolax"),
     "code": Parser(1),
 }
