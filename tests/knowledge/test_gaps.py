@@ -12,7 +12,7 @@ from support.tracing import answered_trace, exchange, record
 
 from penstock.errors import NotFound
 from penstock.exchange import LOCAL_PROJECT, Chunk, Grounding
-from penstock.knowledge.gaps.clusters import Groups, most_central, telling_terms
+from penstock.knowledge.gaps.clusters import Groups, name_of, telling_terms
 from penstock.knowledge.gaps.store import GapStore
 from penstock.knowledge.gaps.values import Verdict
 from penstock.knowledge.values import EVERYTHING, Reader
@@ -251,10 +251,12 @@ def test_a_group_is_found_by_its_centre() -> None:
 
 
 def test_the_question_that_stands_for_all() -> None:
-    vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
-    assert most_central(vectors) == 1
+    vectors = np.array([[1, 0], [0.8, 0.6], [0.78, 0.62578], [0.6, 0.8], [0, 1]], dtype=np.float32)
+    texts = ["ferry?", "When does the ferry to Aran leave on Sundays?", "When does the ferry leave?", "When?", "x"]
+    assert name_of(texts, vectors, ("ferries", "Aran")) == texts[2]
+    assert name_of(texts, vectors, ()) == texts[3]
 
 
 def test_words_that_tell_a_group_from_others() -> None:
-    own = ("How do I cancel my order?", "cancel the order")
+    own = ("How do I cancel my order?", "cancel the order", "cancelling orders")
     assert telling_terms(own, ["Where is my order?"]) == ("cancel", "order")

@@ -161,7 +161,7 @@ def facts(row: DocumentRow) -> Iterator[Fact]:
     if row.pages is not None:
         yield Fact("Pages", f"{row.pages:,}")
     yield Fact("Passages", f"{row.chunks:,}")
-    yield Fact("Only for", ", ".join(row.readers) or "everybody who may read here")
+    yield Fact("Found by", ", ".join(row.readers) or "everybody who may read here")
     for name, value in row.metadata.items():
         yield Fact(name, ", ".join(value) if isinstance(value, tuple) else str(value), mono=True)
 

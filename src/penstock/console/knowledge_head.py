@@ -18,7 +18,7 @@ FOR_KEEPERS = {"Sources": "/sources", "Runs": "/runs", "Generations": "/generati
 
 
 class KnowledgeHead(Struct, frozen=True, kw_only=True):
-    """`siblings` says that there are other knowledge bases; `keeps` that who looks may change this one."""
+    """`siblings` says that who looks may read other knowledge bases, too; `keeps` that they may change this one."""
 
     name: str
     address: str
@@ -39,7 +39,7 @@ def head_of(request: Request, base: KnowledgeBase, counts: KnowledgeCounts, show
     return KnowledgeHead(
         name=base.name,
         address=address,
-        siblings=len(services.knowledge) > 1,
+        siblings=len(services.readable(principal_of(request))) > 1,
         keeps=keeps,
         counts=counts,
         tabs=tuple(Option(label, address + path, label == shown) for label, path in pages.items()),

@@ -29,12 +29,10 @@ class HitLine(Struct, frozen=True, kw_only=True):
     chunk_id: str
     source: str
     href: str
-    url: str
     pieces: tuple[Piece, ...]
     score: float
     vector_score: float | None
     text_score: float
-    rerank_score: float | None
     why: str
     lacks: tuple[str, ...]
     elsewhere: tuple[tuple[str, int | None], ...] = ()
@@ -52,12 +50,10 @@ def hit_lines(knowledge: str, query: Query, hits: Sequence[Hit], weight: float) 
             chunk_id=hit.chunk_id,
             source=source_line(hit.document, hit.heading, hit.location),
             href=address_of(knowledge, hit.document_id, hit.start, hit.end),
-            url=hit.url,
             pieces=tuple(marked(text, frozenset(stems))),
             score=hit.score,
             vector_score=hit.vector_score,
             text_score=hit.text_score,
-            rerank_score=hit.rerank_score,
             why=why(query, hit, weight),
             lacks=tuple(word for key, word in stems.items() if key not in held),
         )

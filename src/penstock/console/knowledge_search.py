@@ -33,7 +33,7 @@ MODES: dict[str, str] = {
     "hybrid": "Both together",
     "dense": "Meaning alone",
     "text": "Words alone",
-    "compare": "All three, side by side",
+    "compare": "All three",
 }
 COMPARED: tuple[Mode, ...] = ("hybrid", "dense", "text")
 LIMITS = (5, 10, 20, 50)

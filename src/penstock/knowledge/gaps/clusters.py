@@ -14,10 +14,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from penstock.knowledge.terms import STOP_WORDS, words
+from penstock.knowledge.terms import STOP_WORDS, stem, words
 
 NEAR = 0.48
 """Cosine of a question and the centre of its group, at least."""
+
+CENTRAL = 0.9
+"""How near to the centre, beside the nearest question, one is that may give its group the name."""
 
 TERMS = 4
 
@@ -58,22 +61,29 @@ class Groups:
         return self._groups[-1]
 
 
-def most_central(vectors: NDArray[np.float32]) -> int:
-    """Which of these questions stands for all: the one nearest to their centre, the first of equals."""
-    return int(np.argmax(np.round(vectors @ vectors.sum(axis=0), 5)))
+def name_of(texts: Sequence[str], vectors: NDArray[np.float32], telling: Sequence[str]) -> str:
+    """The question that stands for all: of those near their centre and with the most telling word the shortest,
+    for what a longer one adds is its own; the first of equals."""
+    closeness = vectors @ vectors.sum(axis=0)
+    central = np.flatnonzero(closeness >= CENTRAL * closeness.max())
+    wanted = stem(telling[0]) if telling else ""
+    return min((texts[at] for at in central), key=lambda text: (wanted not in content(text), len(text)))
 
 
 def telling_terms(texts: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """The words that these questions share and others do not use, most telling first."""
-    inside = Counter(word for text in texts for word in content(text))
-    outside = Counter(word for text in others for word in content(text))
+    """The words that these questions share and others do not use, most telling first, in their most usual form."""
+    inside = Counter(root for text in texts for root in content(text))
+    outside = Counter(root for text in others for root in content(text))
+    forms = Counter(word for text in texts for word in content(text).values())
     shares = {
-        word: count / len(texts) - outside[word] / max(1, len(others))
-        for word, count in inside.items()
+        root: count / len(texts) - outside[root] / max(1, len(others))
+        for root, count in inside.items()
         if count * 2 > len(texts)
     }
-    return tuple(sorted(shares, key=lambda word: (-shares[word], word)))[:TERMS]
+    usual = {stem(word): word for word, _ in reversed(forms.most_common())}
+    return tuple(usual[root] for root in sorted(shares, key=lambda root: -shares[root])[:TERMS])
 
 
-def content(text: str) -> set[str]:
-    return {word for word in words(text) if word not in STOP_WORDS and len(word) > 1}
+def content(text: str) -> dict[str, str]:
+    """The telling words of a question by their stems, in order."""
+    return {stem(word): word for word in words(text) if word not in STOP_WORDS and len(word) > 1}

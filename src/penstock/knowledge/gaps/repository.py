@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from penstock.ids import new_id
-from penstock.knowledge.gaps.clusters import Group, Groups, most_central, telling_terms
+from penstock.knowledge.gaps.clusters import Group, Groups, name_of, telling_terms
 from penstock.knowledge.gaps.tables import GAP, QUESTION
 from penstock.knowledge.gaps.values import (
     Gap,
@@ -101,13 +101,13 @@ def new_gap(place: Place, gap_id: str, question: NewQuestion, now_us: int) -> di
 
 
 def rename(connection: Connection, place: Place, gap_id: str) -> None:
-    """Names a gap after its most central question and the words that tell it from others."""
+    """Names a gap after a question that stands for all, and the words that tell them from others."""
     known = questions_of(connection, gap_id)
     others = connection.execute(
         select(G.name).where(*at(place), G.id != gap_id).order_by(G.id.desc()).limit(LARGEST_GROUP)
     ).scalars()
     terms = telling_terms(known.texts, list(others))
-    name = known.texts[most_central(known.vectors)]
+    name = name_of(known.texts, known.vectors, terms)
     connection.execute(
         update(GAP).where(G.id == gap_id).values(name=name, terms=msgspec.json.encode(terms).decode())
     )
