@@ -67,7 +67,7 @@ def name_of(texts: Sequence[str], vectors: NDArray[np.float32], telling: Sequenc
     closeness = vectors @ vectors.sum(axis=0)
     central = np.flatnonzero(closeness >= CENTRAL * closeness.max())
     wanted = stem(telling[0]) if telling else ""
-    return min((texts[at] for at in central), key=lambda text: (wanted not in content(text), len(text)))
+    return min((texts[at] for at in central.tolist()), key=lambda text: (wanted not in content(text), len(text)))
 
 
 def telling_terms(texts: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
