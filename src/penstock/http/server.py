@@ -41,6 +41,7 @@ from penstock.http.api import (
     projects,
     search,
     traces,
+    verifying,
     why,
 )
 from penstock.http.bodies import BodyLimit, BodyLimits
@@ -57,6 +58,7 @@ API: list[ApiRoute] = [
     *config.ROUTES,
     *knowledge.ROUTES,
     *ingestion.ROUTES,
+    *verifying.ROUTES,
     *search.ROUTES,
     *calibrate.ROUTES,
     *gaps.ROUTES,

@@ -59,7 +59,7 @@ from penstock.knowledge.values import (
     Status,
     ignore_progress,
 )
-from penstock.knowledge.verify import Verification, Verifier
+from penstock.knowledge.verify import Checking, Tell, Verification, Verifier, untold
 from penstock.seams import Embedder, Tracer
 
 __all__ = [
@@ -229,19 +229,26 @@ class KnowledgeBase:
             await asyncio.to_thread(uploads.delete, self._uploads, row.path)
             await self._take_in_uploads(ignore_progress)
 
-    async def verify(self, repair_from: Sources | Sequence[Source] | None = None) -> Verification:
-        """Whether everything still is what was written. With `repair_from`, the sources of the documents, what
-        differs is put right: only what was damaged is read again. Raises what `ingest` does."""
+    async def verify(
+        self, repair_from: Sources | Sequence[Source] | None = None, tell: Tell = untold
+    ) -> Verification:
+        """Whether everything still is what was written; searches go on, and runs wait. With `repair_from`, the
+        sources of the documents, what differs is put right: only what was damaged is read again. `tell` is called
+        from another thread. Raises what `ingest` does."""
+        tell(Checking("waiting"))
         async with self._turn.taken():
             if repair_from is None:
-                return await self._verifier.check()
+                return await self._verifier.check(tell)
             given = await self._sources_now(repair_from, REPAIR)
+
+            def reading(at: IngestProgress) -> None:
+                tell(Checking("repair", at.done, at.total))
 
             async def take_in() -> None:
                 run = await self.runs.add("api", RunOptions(REPAIR, durable=False))
-                await self._run(run.id, given, ignore_progress, REPAIR)
+                await self._run(run.id, given, reading, REPAIR)
 
-            return await self._verifier.repair(take_in, self._searcher.forget)
+            return await self._verifier.repair(take_in, self._searcher.forget, tell)
 
     def content_hash(self, generation: int | None = None) -> str:
         """What two runs over the same files agree on, of a generation; by default of the newest."""

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from penstock.errors import Unavailable
+from penstock.errors import StorageError, Unavailable
 from penstock.knowledge.stores import checks, repairs
-from penstock.knowledge.stores.checks import Difference
+from penstock.knowledge.stores.checks import Checking, Difference, Tell
 from penstock.knowledge.stores.external.mirror import Mirror
 from penstock.knowledge.stores.fingerprint import content_hash
-from penstock.knowledge.stores.publishing import newest, published
+from penstock.knowledge.stores.publishing import newest
 from penstock.knowledge.stores.sqlite import SqliteStore
 from penstock.knowledge.stores.vectors import sidecar
 
-__all__ = ["Difference", "Verification", "Verifier"]
+__all__ = ["Checking", "Difference", "Tell", "Verification", "VerificationReport", "Verifier", "untold"]
+
+MOST = 1_000
+"""Differences in a report."""
+
+
+class VerificationReport(Struct, frozen=True, kw_only=True):
+    """What came of a check. `found` differences there were, of which the first thousand are named; after a repair
+    `remaining` are left, named in `left`. `generation` is the published one."""
+
+    generation: int
+    sound: bool
+    found: int
+    differences: tuple[Difference, ...]
+    repaired: bool
+    remaining: int
+    left: tuple[Difference, ...]
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -33,35 +49,50 @@ class Verification(Struct, frozen=True, kw_only=True):
     def sound(self) -> bool:
         return not (self.left if self.repaired else self.differences)
 
+    def report(self) -> VerificationReport:
+        return VerificationReport(
+            generation=self.generation,
+            sound=self.sound,
+            found=len(self.differences),
+            differences=self.differences[:MOST],
+            repaired=self.repaired,
+            remaining=len(self.left),
+            left=self.left[:MOST],
+        )
+
+
+class Abandoned(Exception):
+    """Ends the thread of a check that nobody waits for any more."""
+
+
+def untold(at: Checking) -> None:
+    """Where nobody watches."""
+
 
 class Verifier:
-    """Checks of one store. Nobody may write to it while they go on."""
+    """Checks of one store. Nobody may take documents in while they go on; searches may."""
 
     def __init__(self, store: SqliteStore, mirror: Mirror | None = None) -> None:
         self._store = store
         self._mirror = mirror
 
-    async def check(self) -> Verification:
-        """Reads everything once, and asks which passages are elsewhere. Raises `StorageError` for a file that is no
-        database any more."""
-        found = await asyncio.to_thread(self._check)
-        if self._mirror is None:
-            return found
-        return replace(found, differences=(*found.differences, *await self._mirror.differences()))
+    async def check(self, tell: Tell = untold) -> Verification:
+        """Reads everything once, here and elsewhere. `tell` is called from another thread. Raises `StorageError`
+        for a file that is no database any more."""
+        found = await self._differences(tell)
+        if self._mirror is not None:
+            total = await asyncio.to_thread(self._passages)
+            found += await self._mirror.differences(lambda done: tell(Checking("elsewhere", done, total)))
+        return Verification(generation=self._store.published().number, differences=tuple(found))
 
-    def _check(self) -> Verification:
-        project = self._store.project_id
-        with self._store.database.read() as connection:
-            found = checks.differences(connection, project)
-            number = published(connection, project).number
-        return Verification(generation=number, differences=(*found, *self._sidecar()))
-
-    async def repair(self, take_in: Callable[[], Awaitable[object]], forget: Callable[[], None]) -> Verification:
+    async def repair(
+        self, take_in: Callable[[], Awaitable[object]], forget: Callable[[], None], tell: Tell = untold
+    ) -> Verification:
         """Puts right what differs: `take_in` does an ordinary run, which reads only what was marked, and `forget`
         drops what searches have in memory. Generations that cannot be put right are dropped, except the published
         one. Raises what a run raises.
         """
-        before = await self.check()
+        before = await self.check(tell)
         found = before.differences
         if not found:
             return before
@@ -70,17 +101,15 @@ class Verifier:
         await asyncio.to_thread(forget)
         if any(each.part in ("document", "generation", "vector", "left over") for each in found):
             await take_in()
-            await self._drop_damaged(found)
-        left = (await asyncio.to_thread(self._check)).differences
+            await self._drop_damaged(found, tell)
+        left = await self._differences(tell)
         if left:  # what the run itself changed rows of
             await self._store.database.write(lambda connection: repairs.mend(connection, project, left))
         if self._mirror is not None:
-            with suppress(Unavailable):  # what is left says so
+            with suppress(Unavailable, StorageError):  # what is left says so
                 await self._mirror.mend()
-        left = (await self.check()).differences
-        with self._store.database.read() as connection:
-            number = published(connection, project).number
-        return Verification(generation=number, differences=found, repaired=True, left=left)
+        after = await self.check(tell)
+        return Verification(generation=after.generation, differences=found, repaired=True, left=after.differences)
 
     def content_hash(self, number: int | None = None) -> str:
         """What two runs over the same files agree on, of a generation; by default of the newest."""
@@ -88,10 +117,10 @@ class Verifier:
         with self._store.database.read() as connection:
             return content_hash(connection, project, newest(connection, project) if number is None else number)
 
-    async def _drop_damaged(self, found: Sequence[Difference]) -> None:
+    async def _drop_damaged(self, found: Sequence[Difference], tell: Tell) -> None:
         project = self._store.project_id
         documents = [each.row for each in found if each.part == "document"]
-        again = (await asyncio.to_thread(self._check)).differences
+        again = await self._differences(tell)
         numbers = [each.row for each in (*found, *again) if each.part == "generation" and each.row]
         numbers += [
             int(each.subject.rpartition(" ")[2]) for each in again if each.part == "vector" and not each.row
@@ -99,6 +128,31 @@ class Verifier:
         await self._store.database.write(
             lambda connection: repairs.drop_damaged(connection, project, documents, numbers)
         )
+
+    async def _differences(self, tell: Tell) -> list[Difference]:
+        """What differs here. One who stops waiting for it ends it."""
+        abandoned = threading.Event()
+
+        def told(at: Checking) -> None:
+            if abandoned.is_set():
+                raise Abandoned
+            tell(at)
+
+        tell(Checking("words"))
+        words = await self._store.database.write(lambda connection: list(checks.words(connection)))
+        try:
+            return [*words, *await asyncio.to_thread(self._read, told)]
+        except asyncio.CancelledError:
+            abandoned.set()
+            raise
+
+    def _read(self, tell: Tell) -> list[Difference]:
+        with self._store.database.read() as connection:
+            return [*checks.differences(connection, self._store.project_id, tell), *self._sidecar()]
+
+    def _passages(self) -> int:
+        with self._store.database.read() as connection:
+            return checks.size(connection, self._store.project_id, "chunk")
 
     def _sidecar(self) -> list[Difference]:
         path = self._store.path.with_suffix(".hnsw")

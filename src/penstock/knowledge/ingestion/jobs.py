@@ -41,6 +41,10 @@ class IngestionJobs:
         self._clock = clock
         self._wake: Callable[[], None] = nobody
 
+    def sources(self, name: str) -> Sources | Sequence[Source]:
+        """Where a knowledge base takes its documents from, as a repair reads them again."""
+        return self._sources(name)
+
     def tells(self, wake: Callable[[], None]) -> None:
         """Whom to tell that there is one; who does jobs also looks by himself, once a second."""
         self._wake = wake

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 from sqlalchemy import Connection, text
@@ -16,8 +16,23 @@ from penstock.knowledge.stores.seals import body_of_rows, checksum, header_of
 from penstock.knowledge.stores.writer import HEADER, PASSAGE
 from penstock.knowledge.stores.writes import Header
 
+T = TypeVar("T")
 Part = Literal["document", "words", "vector", "generation", "sidecar", "left over", "elsewhere"]
 FLOAT_BYTES = 4
+STEP = 100
+"""Rows between two notes of how far a check is."""
+
+
+class Checking(Struct, frozen=True):
+    """Where a check is: `done` of `total` documents, vectors, passages elsewhere or files to read again; both 0
+    where that is not known. `waiting` is for a run to end."""
+
+    part: Literal["waiting", "words", "documents", "vectors", "elsewhere", "repair"]
+    done: int = 0
+    total: int = 0
+
+
+Tell = Callable[[Checking], None]
 
 
 class Difference(Struct, frozen=True):
@@ -30,18 +45,31 @@ class Difference(Struct, frozen=True):
     row: int = 0
 
 
-def differences(connection: Connection, project_id: str) -> list[Difference]:
-    """Everything in the tables of a project that is not what was written. Reads all of it once."""
+def differences(connection: Connection, project_id: str, tell: Tell) -> list[Difference]:
+    """Everything in the tables of a project that is not what was written, but for the words. Reads it once."""
     return [
-        *words(connection),
-        *documents(connection, project_id),
+        *documents(connection, project_id, tell),
         *left_over(connection, project_id),
-        *vectors(connection, project_id),
+        *vectors(connection, project_id, tell),
         *generations(connection, project_id),
     ]
 
 
-def documents(connection: Connection, project_id: str) -> Iterator[Difference]:
+def size(connection: Connection, project_id: str, table: Literal["document", "embedding", "chunk"]) -> int:
+    """How many rows of a project a table has."""
+    count = text(f"SELECT count(*) FROM {table} WHERE project_id = :project")  # noqa: S608
+    return int(connection.execute(count, {"project": project_id}).scalar_one())
+
+
+def watched(rows: Iterable[T], at: Checking, tell: Tell) -> Iterator[T]:
+    """The rows, while it is told how far they are."""
+    for done, row in enumerate(rows):
+        if done % STEP == 0:
+            tell(Checking(at.part, done, at.total))
+        yield row
+
+
+def documents(connection: Connection, project_id: str, tell: Tell) -> Iterator[Difference]:
     """Documents whose text, passages or description changed. Those of versions without seals cannot be told."""
     names = {"project": project_id}
     passages = connection.execute(
@@ -63,7 +91,8 @@ def documents(connection: Connection, project_id: str) -> Iterator[Difference]:
         ),
         names,
     )
-    for row, added_in, removed_in, marks, body, *fields in rows:
+    at = Checking("documents", total=size(connection, project_id, "document"))
+    for row, added_in, removed_in, marks, body, *fields in watched(rows, at, tell):
         while group is not None and group[0] < row:
             group = next(groups, None)
         own: list[Any] = list(group[1]) if group is not None and group[0] == row else []
@@ -98,7 +127,7 @@ def left_over(connection: Connection, project_id: str) -> Iterator[Difference]:
             yield Difference("left over", table, f"{count:,} rows are of documents that are gone")
 
 
-def vectors(connection: Connection, project_id: str) -> Iterator[Difference]:
+def vectors(connection: Connection, project_id: str, tell: Tell) -> Iterator[Difference]:
     """Vectors that are not what was written, and passages without one."""
     names = {"project": project_id}
     rows = connection.execute(
@@ -108,7 +137,8 @@ def vectors(connection: Connection, project_id: str) -> Iterator[Difference]:
         ),
         names,
     )
-    for row, vector, written, dimensions, name in rows:
+    at = Checking("vectors", total=size(connection, project_id, "embedding"))
+    for row, vector, written, dimensions, name in watched(rows, at, tell):
         if not isinstance(vector, bytes) or len(vector) != FLOAT_BYTES * dimensions:
             yield Difference("vector", name, f"vector {row} has not {dimensions} values", row)
         elif written is not None and written != checksum(vector):
@@ -151,7 +181,10 @@ def generations(connection: Connection, project_id: str) -> Iterator[Difference]
 
 
 def words(connection: Connection) -> Iterator[Difference]:
-    """Full-text rows that are missing, left over, or of other words than their passage."""
+    """Full-text rows that are missing, left over, or of other words than their passage.
+
+    SQLite compares the words as a write, so the connection is to be a writer's.
+    """
     queries = {
         "has no full-text row": "SELECT row FROM chunk WHERE row NOT IN (SELECT id FROM chunk_fts_docsize)",
         "is gone, and its full-text row is not": "SELECT id FROM chunk_fts_docsize WHERE id NOT IN"
