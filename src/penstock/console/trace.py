@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 
 from penstock.access.routes import principal_of
 from penstock.console import formats
+from penstock.console.claims import ClaimRow, claims
 from penstock.console.evidence import EvidenceRow, evidence
 from penstock.console.rendering import View, page_route, render
 from penstock.errors import NotFound
@@ -86,6 +87,7 @@ class TracePage(Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...]
     spans: tuple[SpanRow, ...]
     rounds: tuple[RoundRow, ...]
+    claims: tuple[ClaimRow, ...]
     evidence: tuple[EvidenceRow, ...]
     messages: tuple[MessageRow, ...]
     messages_title: str
@@ -114,13 +116,15 @@ def page_of(detail: TraceDetail, base: KnowledgeBase | None, reader: Reader) -> 
     said = values[root.id] if root else {}
     sent = sent_messages(detail.spans, values)
     received = messages_of(said.get(MESSAGES))
+    answer = str(said.get("output.value") or detail.trace.answer or "")
     return TracePage(
         title="Trace",
         trace=detail.trace,
-        answer=str(said.get("output.value") or detail.trace.answer or ""),
+        answer=answer,
         facts=tuple(facts(detail.trace)),
         spans=tuple(waterfall(detail, values)),
         rounds=tuple(rounds(values.values())),
+        claims=tuple(claims(answer, values.values(), base, reader)),
         evidence=tuple(evidence(detail.trace, values.values(), base, reader)),
         messages=sent or received,
         messages_title="Prompt as sent to the model" if sent else "Messages as they came",

@@ -77,6 +77,7 @@ def attribution_attributes(
     used = {quotation.number for quotation in cited}
     unused = [hit for number, hit in enumerate(passages, start=1) if number not in used]
     return {
+        "claims": recorded_claims(checked, cited),
         "supported": len(checked.found.supports),
         "unsupported": len(checked.found.unsupported),
         "misquoted": checked.misquoted,
@@ -86,3 +87,16 @@ def attribution_attributes(
         "passages_used": len(passages) - len(unused),
         "unused_chars": sum(len(hit.text) for hit in unused),
     }
+
+
+def recorded_claims(checked: CheckedText, cited: Sequence[Quotation]) -> list[dict[str, object]]:
+    """By characters of the answer: where the documents say what stands there, nowhere for what nothing supports."""
+    places: dict[tuple[int, int], list[dict[str, object]]] = {
+        (claim.start, claim.end): [] for claim in checked.found.unsupported
+    }
+    for each in cited:
+        hit, sentence = each.sentence.hit, each.sentence
+        place: dict[str, object] = {"start": sentence.start, "end": sentence.end, "location": hit.location}
+        place |= {"document": hit.document, "document_id": hit.document_id, "heading": hit.heading}
+        places.setdefault((each.answer_start or 0, each.answer_end or 0), []).append(place)
+    return [{"start": start, "end": end, "places": found} for (start, end), found in sorted(places.items())]
