@@ -1,17 +1,19 @@
 """Runs over several sources: what fails keeps its documents, equal content is embedded once."""
 
 import asyncio
+import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from support.hash_embedder import HashEmbedder
 from support.knowledge_checks import check_store
 
 from penstock.clock import SYSTEM_CLOCK
-from penstock.errors import Conflict, NotFound, Unavailable, UpstreamFailed
+from penstock.errors import Conflict, NotFound, StorageFull, Unavailable, UpstreamFailed
 from penstock.jobs.store import JobStore
 from penstock.jobs.worker import Worker
 from penstock.knowledge.base import EVERYTHING, IngestSummary, KnowledgeBase, KnowledgeOptions, Query, Sources
@@ -270,7 +272,8 @@ async def test_runs_after_a_rollback_make_generations_that_readers_do_not_see(ba
     assert (summary.generation, base.generation()) == (3, 1)
     hits = (await base.search(Query(text="version", reader=EVERYTHING))).hits
     assert [hit.text for hit in hits] == ["Version one."]
-    assert [change.change for change in base.generations.changes(1, 3, EVERYTHING)] == ["changed"]
+    (change,) = base.generations.changes(1, 3, EVERYTHING)
+    assert (change.change, base.document(change.document_id, EVERYTHING).text) == ("changed", "Version three.")
     shown = await base.generations.publish()
     assert (shown.number, shown.pinned) == (3, False)
     shelf.texts["a"] = "Version four."
@@ -412,3 +415,44 @@ async def test_a_run_that_has_published_cannot_be_cancelled_any_more(base: Knowl
     await base.runs.work(run.id, doing, ignore_progress)
     ended = await base.runs.get(run.id)
     assert (ended.state, ended.generation, base.generation()) == ("done", 1, 1)
+
+
+class FullDisk(Shelf):
+    """A source whose documents find no room on this machine."""
+
+    async def fetch(self, item: Item, folder: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_disk_without_room_for_what_is_fetched_ends_the_run_and_says_so(base: KnowledgeBase) -> None:
+    shelf = FullDisk("web.harbour", {"a": "Ropes hold."})
+    with pytest.raises(StorageFull, match="has no room for what is fetched"):
+        await base.ingest([shelf])
+    (run,) = await base.runs.latest()
+    assert run.error is not None
+    assert (run.state, run.error.code, base.generation()) == ("failed", "storage_full", 0)
+    assert (await base.ingest([Shelf("web.harbour", shelf.texts)])).added == 1
+
+
+async def test_a_file_that_took_too_much_memory_is_read_when_it_may_have_more(
+    tmp_path: Path, base: KnowledgeBase
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "long.txt").write_text("The harbour has many ropes. " * 60_000)
+    base.read_as(structs.replace(OPTIONS, parse_memory_bytes=160_000_000))
+    assert (await base.ingest(Sources(docs))).statuses == {"too_large": 1}
+    again = await base.ingest(Sources(docs))
+    assert (again.statuses, again.generation) == ({"too_large": 1}, 1), "a run that finds the same makes nothing"
+    base.read_as(OPTIONS)
+    assert (await base.ingest(Sources(docs))).statuses == {"ok": 1}
+
+
+async def test_another_encoder_embeds_each_text_once_however_many_there_are(tmp_path: Path) -> None:
+    docs = {str(number): f"Rope {number % 350} holds the boat." for number in range(700)}
+    for embedder in (HashEmbedder(), HashEmbedder("2")):
+        base = KnowledgeBase.open(tmp_path / "k.db", "docs", embedder, OPTIONS)
+        summary = await base.ingest([Shelf("web.harbour", docs)])
+        assert (summary.embedded, len(set(embedder.texts)), len(embedder.texts)) == (350, 350, 350)
+        assert (await base.verify()).sound
+        base.close()

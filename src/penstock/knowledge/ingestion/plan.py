@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.knowledge.loaders.kinds import Kind, parser_of
+from penstock.knowledge.loaders.messages import ReadResult
 from penstock.knowledge.sources.base import Item, Listing, Source
 from penstock.knowledge.stores.seals import seal_of
 from penstock.knowledge.stores.writes import LedgerRow
@@ -18,6 +19,9 @@ RECIPE = 2
 
 PASSING: frozenset[Status] = frozenset(("timeout", "unreadable"))
 """Failures that may pass by themselves: they are tried again in every run."""
+
+NOT_OF_CONTENT: frozenset[Status] = PASSING | {"too_large"}
+"""Failures that are not of the content alone: another time, or another limit, the same bytes may be read."""
 
 
 class Work(Struct, frozen=True):
@@ -88,10 +92,13 @@ def is_same(item: Item, known: LedgerRow, recipes: Recipes, options: KnowledgeOp
     )
 
 
-def keeps_known(status: Status, known: LedgerRow | None) -> bool:
+def keeps_known(result: ReadResult, known: LedgerRow | None) -> bool:
     """Whether a failure may pass, so that what is known of the document stays as it is until the next run."""
+    status = result.status
     if status == "vanished" or known is None:
         return status == "vanished"
+    if status == "too_large":  # by the memory that reading it took; where its size says so, there is no digest
+        return known.status == status and known.digest == result.digest != ""
     return status in PASSING and (known.chunks > 0 or known.status == status)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from penstock.errors import BodyTooLarge, NotFound, PenstockError
+from penstock.errors import BodyTooLarge, NotFound, PenstockError, StorageFull
 from penstock.knowledge.executors.base import Executor
 from penstock.knowledge.ingestion.meaning import by_meaning
 from penstock.knowledge.ingestion.outcome import Line, Outcome, Read, Shared, Unchanged
-from penstock.knowledge.ingestion.plan import PASSING, Recipes, Work, listed
+from penstock.knowledge.ingestion.plan import NOT_OF_CONTENT, Recipes, Work, listed
 from penstock.knowledge.ingestion.tally import Tally
 from penstock.knowledge.loaders.messages import ReadRequest, ReadResult
 from penstock.knowledge.stores.sqlite import SqliteStore
@@ -93,7 +94,7 @@ class Reading:
             known is not None
             and content.digest != ""
             and (known.digest, known.recipe, known.listed) == expected
-            and known.status not in PASSING
+            and known.status not in NOT_OF_CONTENT
         )
 
     async def _read(self, fetched: Fetched) -> Outcome:
@@ -115,7 +116,7 @@ class Reading:
             self._forget(fetched)
 
     async def _fetch(self, work: Work, *, needed: bool = False) -> Fetched:
-        """The document as a file, unless it is known that its content is what it was."""
+        """The document as a file, unless it is known that its content is what it was. Raises `StorageFull`."""
         if work.same and work.known is not None and work.known.digest and not needed:
             return Fetched(work, None)
         async with self._fetches:
@@ -127,16 +128,23 @@ class Reading:
                 failure = ReadResult(status="too_large", reason=str(error))
             except PenstockError as error:
                 failure = ReadResult(status="unreadable", reason=str(error))
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise StorageFull(
+                        f"The disk is full: {self._scratch} has no room for what is fetched.",
+                        hint="Free some space, or name a folder on another disk in TMPDIR.",
+                    ) from error
+                failure = ReadResult(status="unreadable", reason=f"{error.strerror or error}.")
         return Fetched(work, None, failure)
 
     def _known(self, pending: Pending, contents: Iterable[Content]) -> dict[tuple[str, str], Known]:
-        """Documents to share content with, by digest and recipe; for a failure that may pass nothing is shared."""
+        """Documents to share content with, by digest and recipe."""
         digests = sorted({content.digest for content in contents if not self._is_own(content)} - {""})
         found = self._store.known(pending, digests) if digests else []
         return {
             (known.header.digest, known.header.recipe): known
             for known in found
-            if known.header.status not in PASSING
+            if known.header.status not in NOT_OF_CONTENT
         }
 
     def _forget(self, fetched: Fetched) -> None:

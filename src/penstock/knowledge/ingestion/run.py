@@ -20,13 +20,13 @@ from penstock.errors import PenstockError, Unavailable
 from penstock.knowledge.chunking import embedding_text
 from penstock.knowledge.executors.base import Executor
 from penstock.knowledge.ingestion.documents import DocumentMaker
-from penstock.knowledge.ingestion.embedding import BATCH, Embedding
+from penstock.knowledge.ingestion.embedding import Embedding
 from penstock.knowledge.ingestion.outcome import Line
 from penstock.knowledge.ingestion.plan import Plan, Recipes, Work, needs_all, plan
 from penstock.knowledge.ingestion.reading import Reading
 from penstock.knowledge.ingestion.records import RULES, RunRules
 from penstock.knowledge.ingestion.tally import Tally
-from penstock.knowledge.ingestion.writing import Writing
+from penstock.knowledge.ingestion.writing import PASSAGES, Writing
 from penstock.knowledge.sources.base import Listing, Source
 from penstock.knowledge.sources.deletion import check_deletions
 from penstock.knowledge.sources.folder import FolderSource, nothing_to_read
@@ -218,7 +218,9 @@ class Ingestion:
         same = published.fingerprint == self._parts.embedder.fingerprint
         wanted: Wanted = "all" if rules.completes else "new" if same else "live"
         embedding = Embedding(self._store, self._parts.executor, self._parts.embedder, pending, self._tally)
-        while missing := await asyncio.to_thread(self._store.chunks_without_vector, pending, BATCH, wanted):
+        row = 0
+        while missing := await asyncio.to_thread(self._store.chunks_without_vector, pending, wanted, row, PASSAGES):
+            row = missing[-1].row
             inputs = {chunk.digest: embedding_text(chunk.heading, chunk.text) for chunk in missing}
             vectors = await embedding.vectors(inputs)
             await self._store.keep_vectors(pending, vectors)

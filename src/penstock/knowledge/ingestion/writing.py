@@ -133,4 +133,4 @@ class Writing:
 
 def is_kept(outcome: Outcome) -> bool:
     """Whether what is known of a document stays as it is, because this time it could not be read."""
-    return isinstance(outcome, Read) and keeps_known(outcome.result.status, outcome.work.known)
+    return isinstance(outcome, Read) and keeps_known(outcome.result, outcome.work.known)

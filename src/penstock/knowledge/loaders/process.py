@@ -64,8 +64,7 @@ class FileReader:
         return self._decoder.decode(frame)
 
     async def stop(self) -> None:
-        if self._started:
-            await self._child.stop(grace=0.5)
+        await self._child.stop(grace=0.5)
 
     def _on_frame(self, frame: bytes) -> None:
         if self._answer is not None and not self._answer.done():

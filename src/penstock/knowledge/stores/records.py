@@ -41,6 +41,7 @@ class StoredChunk(Struct, frozen=True, kw_only=True):
 class ChunkInput(Struct, frozen=True):
     """A passage that lacks a vector."""
 
+    row: int
     heading: tuple[str, ...]
     text: str
     digest: bytes

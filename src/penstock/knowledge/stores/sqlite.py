@@ -141,31 +141,35 @@ class SqliteStore:
         """Takes documents out of the pending generation; earlier ones still show them."""
         await self.database.write(lambda connection: retire(connection, pending, rows))
 
-    def chunks_without_vector(self, pending: Pending, limit: int, which: Wanted) -> list[ChunkInput]:
-        """Passages that this generation's embedder has not seen: of all, of the live ones, or of the new ones."""
+    def chunks_without_vector(self, pending: Pending, which: Wanted, after: int, limit: int) -> list[ChunkInput]:
+        """Passages behind row `after` that this generation's embedder has not seen, by row: of all, of the live
+        ones, or of the new ones."""
+        # A plus keeps SQLite from an index by which it would have to sort: by row, it stops when it has enough.
         among = {
-            "all": "",
-            "live": " AND c.removed_in IS NULL",
-            "new": " AND c.removed_in IS NULL AND c.added_in = :number",
+            "all": "+c.project_id = :project",
+            "live": "+c.project_id = :project AND c.removed_in IS NULL",
+            "new": "c.project_id = :project AND c.added_in = :number AND c.removed_in IS NULL",
         }
         with self.database.read() as connection:
             rows = connection.execute(
                 text(
-                    "SELECT c.heading, c.text, c.digest FROM chunk c WHERE c.project_id = :project"  # noqa: S608
-                    f"{among[which]} AND NOT EXISTS (SELECT 1 FROM embedding e"
-                    " WHERE e.project_id = c.project_id AND e.embedder_id = :embedder AND e.digest = c.digest)"
-                    " GROUP BY c.digest ORDER BY c.row LIMIT :limit"
+                    "SELECT c.row, c.heading, c.text, c.digest FROM chunk c"  # noqa: S608
+                    f" WHERE {among[which]} AND c.row > :after"
+                    " AND NOT EXISTS (SELECT 1 FROM embedding e"
+                    "  WHERE e.project_id = c.project_id AND e.embedder_id = :embedder AND e.digest = c.digest)"
+                    " ORDER BY c.row LIMIT :limit"
                 ),
                 {
                     "project": self.project_id,
                     "embedder": pending.embedder_id,
+                    "after": after,
                     "limit": limit,
                     "number": pending.number,
                 },
             )
             return [
-                ChunkInput(msgspec.json.decode(heading, type=tuple[str, ...]), body, digest)
-                for heading, body, digest in rows
+                ChunkInput(row, msgspec.json.decode(heading, type=tuple[str, ...]), body, digest)
+                for row, heading, body, digest in rows
             ]
 
     async def publish(self, pending: Pending, closing: Closing) -> int:
