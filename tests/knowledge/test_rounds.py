@@ -119,7 +119,7 @@ async def test_a_round_that_fails_takes_nothing_away(
 
 async def test_a_model_words_the_next_query_where_it_may(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model, tracer = FakeProvider('"return period of products"\n'), RecordingTracer()
-    settings = AnswerSettings(mode="quote", model="small", rewrites=True)
+    settings = AnswerSettings(mode="quote", model="small", rewrites=("rounds",))
     app = GroundedApp("handbook", base, embedder, model.answer, settings)
     text, _, _ = await collected(app, asking(BOTH, tracer=tracer))
     assert tracer.named("round 2").attributes["query"] == "return period of products"
@@ -130,7 +130,7 @@ async def test_a_model_words_the_next_query_where_it_may(base: KnowledgeBase, em
 
 async def test_a_model_that_fails_leaves_the_query_of_words(base: KnowledgeBase, embedder: SentenceEncoder) -> None:
     model = FakeProvider(UpstreamFailed("no"))
-    settings = AnswerSettings(mode="quote", model="small", rewrites=True)
+    settings = AnswerSettings(mode="quote", model="small", rewrites=("rounds",))
     text, _, _ = await collected(GroundedApp("handbook", base, embedder, model.answer, settings), asking(BOTH))
     assert "30 days" in text
 

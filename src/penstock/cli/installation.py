@@ -161,13 +161,12 @@ def each_target(folder: AppFolder) -> Iterator[tuple[str, TargetSettings]]:
 
 def models_to_answer(folder: AppFolder) -> list[str]:
     """The models that one answer of the app needs: an app that quotes needs no language model."""
-    from penstock.platform import composes
+    from penstock.platform import answering_models
 
     settings = folder.settings
     names = pulled_embedders(folder)
-    default = settings.models.get("default")
-    if composes(settings) and default is not None:
-        names += [target.use for target in default.backends if not target.remote]
+    for name in answering_models(settings):
+        names += [target.use for target in settings.models[name].backends if not target.remote]
     return list(dict.fromkeys(names))
 
 

@@ -55,6 +55,9 @@ async def _by_itself(folder: AppFolder, trace_id: str) -> WhyAnswer:
 def _show(found: WhyAnswer) -> None:
     say(("question  ", "dim"), found.question)
     say(("answer    ", "dim"), " ".join(found.answer.split()) or "The documents do not say.")
+    for words in found.searched:
+        if words != found.question:
+            say(("searched  ", "dim"), words)
     if not found.same_release:
         note("The app has changed since that answer: this is how it answers now.")
     if not found.same_generation:

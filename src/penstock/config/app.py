@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from penstock.config.table import Table, Texts
+from penstock.config.table import ModelName, Table, Texts
+
+Rewrite = Literal["follow-ups", "phrasings", "rounds"]
+
+
+def all_or_none(value: object) -> object:
+    """`true` and `false` for everything and nothing."""
+    if isinstance(value, bool):
+        return get_args(Rewrite) if value else ()
+    return value
 
 
 class AppSettings(Table):
@@ -44,10 +53,21 @@ class AppSettings(Table):
         "`penstock knowledge tune` says how many are enough. Default: quotes come from the best 5, and a model "
         "reads 4 of them.",
     )
-    rewrites: bool = Field(
-        False,
-        description="Whether `models.default` words the searches after the first. Without it they are made of the "
-        "question and of the names that were found.",
+    rewrites: Annotated[tuple[Rewrite, ...], Field(strict=False), BeforeValidator(all_or_none)] = Field(
+        (),
+        description="What a model words before documents are searched: `follow-ups` as questions that stand alone, "
+        "`phrasings` of the question that are searched with it, `rounds`, the searches after the first. `true` is "
+        "all of them. What it does not word is made of the words of the question, of the conversation and of the "
+        "names that were found.",
+    )
+    rewrite_model: ModelName = Field(
+        "default", description="The name in `[models]` of the model that does so; a small one is quick."
+    )
+    rewrite_seconds: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="How long a search waits for a model's words at most; then it goes on without them.",
     )
     data: str | None = Field(
         None,

@@ -84,6 +84,18 @@ class Settings(Table):
         return self
 
     @model_validator(mode="after")
+    def _someone_rewrites(self) -> Self:
+        """Without `models.default` a command can still name one."""
+        name = self.app.rewrite_model
+        if name != "default" and name not in self.models:
+            raise conflict(
+                f"is {name!r}, but there is no [models.{name}]; there is: {', '.join(self.models) or 'none'}",
+                "app",
+                "rewrite_model",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _prices_are_of_models(self) -> Self:
         check_prices(self.prices, self.models)
         return self

@@ -34,6 +34,7 @@ from penstock.knowledge.answering.modelled import Model
 from penstock.knowledge.answering.quoted import not_said, quote
 from penstock.knowledge.answering.rewriting import Rewriter
 from penstock.knowledge.answering.rounds import Found, Rounds, RoundSettings, Search
+from penstock.knowledge.answering.wording import Rewrite, Worded, Wording
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, Query, Reader
 from penstock.knowledge.evidence import PASSAGES, SEARCHED, Evidence, EvidenceFinder, SentenceVectors
 from penstock.knowledge.readers import reader_of
@@ -56,9 +57,10 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
     `mode` "auto" composes where `grounds_well` says that `model` keeps to what it is given, else it quotes.
     `model` is the name that `call` resolves, `holding` how it is held to quotes in mode "constrained". `sentences`
     are quoted at most. An answer is made from the best `passages`; where that is `None`, from `PASSAGES`, `READ` of
-    which go into a prompt. Below `threshold`, a probability, the answer is that the
-    documents do not say; `None` is the one of `fitted`, the app's own calibration, or else the one that ships.
-    Up to `rounds` searches look for what one does not find; with `rewrites` the model words the later ones.
+    which go into a prompt. Below `threshold`, a probability, the answer is that the documents do not say; `None` is
+    the one of `fitted`, the app's own calibration, or else the one that ships.
+    Up to `rounds` searches look for what one does not find. `rewrite_model`, or else `model`, words what `rewrites`
+    names, for at most `rewrite_seconds` before the first search and before each later one.
     """
 
     mode: Literal["auto", "quote", "constrained", "compose"] = "auto"
@@ -68,7 +70,9 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
     sentences: int = 2
     passages: int | None = None
     rounds: int = 2
-    rewrites: bool = False
+    rewrites: tuple[Rewrite, ...] = ()
+    rewrite_model: str = ""
+    rewrite_seconds: float = 3.0
     threshold: float | None = None
     fitted: AppCalibration | None = None
     prompt: Prompt = msgspec.field(default_factory=answer_prompt)
@@ -101,10 +105,6 @@ class AnswerSettings(Struct, frozen=True, kw_only=True):
         return self.answers_in == "compose"
 
     @property
-    def needs_model(self) -> bool:
-        return self.answers_in != "quote" or self.rewrites
-
-    @property
     def least(self) -> float:
         """The probability below which the documents do not say."""
         if self.threshold is not None:
@@ -124,7 +124,8 @@ class GroundedApp:
         settings: AnswerSettings,
     ) -> None:
         model = Model(call, settings.model, name) if call is not None and settings.model else None
-        if settings.needs_model and model is None:
+        words = Model(call, settings.rewrite_model, name) if call is not None and settings.rewrite_model else model
+        if (settings.answers_in != "quote" and model is None) or (settings.rewrites and words is None):
             raise ConfigError(
                 f"app {name!r} is to {VERBS[settings.answers_in]} but has no model.",
                 hint='Add [models.default] to penstock.toml, or set mode = "quote" under [app].',
@@ -134,7 +135,12 @@ class GroundedApp:
         self._model = model
         self.settings = settings
         self._vectors = SentenceVectors(embedder)
-        self._rewriter = Rewriter(model, rewrite_prompt()) if settings.rewrites and model is not None else None
+        seconds = settings.rewrite_seconds
+        self._rewriter = self._wording = None
+        if words is not None and "rounds" in settings.rewrites:
+            self._rewriter = Rewriter(words, rewrite_prompt(), seconds)
+        if words is not None and settings.rewrites:
+            self._wording = Wording(words, settings.rewrites, seconds)
         self._rounds = self.rounds_over(knowledge.search, settings.fitted)
 
     @property
@@ -238,7 +244,9 @@ class GroundedApp:
 
     async def find(self, exchange: Exchange, generation: int | None = None) -> Found:
         """What a question finds, in the published generation or in one that is kept. Raises `Unavailable`."""
-        query = replace(self.query(question_of(exchange), reader_of(exchange.principal)), generation=generation)
+        worded = Worded(question_of(exchange)) if self._wording is None else await self._wording.of(exchange)
+        query = self.query(worded.question, reader_of(exchange.principal))
+        query = replace(query, queries=worded.others, generation=generation)
         found = await self._rounds.find(query, exchange)
         if not found.evidence.passages and not self._knowledge.generation():
             raise Unavailable(

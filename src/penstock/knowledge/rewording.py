@@ -17,13 +17,15 @@ LONGEST = 300
 """Characters of a phrasing."""
 
 PATIENCE = 2.0
-"""Seconds: a search never waits longer for other words."""
+"""Seconds: a search never waits longer for other words, where nobody says how long it may."""
 
 LISTED = re.compile(r"^\s*(?:[-*•–]\s+|\(?\d{1,2}[.):]\s*)?[\"'“”]*")
 
 
-async def other_phrasings(call: Call, exchange: Exchange, question: str) -> tuple[str, ...]:
-    """At most `MOST` other ways to ask the question; none where the model fails or is late.
+async def other_phrasings(
+    call: Call, exchange: Exchange, question: str, seconds: float = PATIENCE
+) -> tuple[str, ...]:
+    """At most `MOST` other ways to ask the question; none where the model fails or takes longer than that.
 
     `exchange` says who asks, and which model.
     """
@@ -34,7 +36,7 @@ async def other_phrasings(call: Call, exchange: Exchange, question: str) -> tupl
         parameters=Parameters(temperature=prompt.settings.temperature, max_tokens=prompt.settings.max_tokens),
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             text = await text_of(call, asked)
     except (PenstockError, TimeoutError):
         return ()

@@ -63,7 +63,8 @@ class Influence(Struct, frozen=True, kw_only=True):
 class Explained(Struct, frozen=True, kw_only=True):
     """An answer and its passages, the one that it hangs on most first.
 
-    `generation` is what was searched; it is not that of the trace where that is no longer kept.
+    `searched` are the words of all searches. `generation` is what was searched; it is not that of the trace where
+    that is no longer kept.
     """
 
     question: str
@@ -71,6 +72,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     answered: bool
     probability: float
     generation: int
+    searched: tuple[str, ...]
     passages: tuple[Influence, ...]
 
     @property
@@ -100,6 +102,7 @@ async def explain(app: GroundedApp, exchange: Exchange, generation: int | None) 
         answered=app.answers(whole.evidence),
         probability=round(whole.evidence.probability, 4),
         generation=found.generation,
+        searched=found.searched,
         passages=tuple(sorted(passages, key=lambda each: -each.influence)),
     )
 

@@ -34,7 +34,7 @@ from penstock.platform.cache import keys_of, rules_of
 from penstock.platform.gaps import judge_of
 from penstock.platform.lasting import Lasting, recorder_settings
 from penstock.platform.models import build_registry
-from penstock.prompts.answer import answer_prompt, quotes_prompt, rewrite_prompt
+from penstock.prompts.answer import answer_prompt, followup_prompt, phrasings_prompt, quotes_prompt, rewrite_prompt
 from penstock.prompts.template import Prompt
 from penstock.releases.release import Release, make_release
 from penstock.seams import Embedder
@@ -150,6 +150,8 @@ def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[G
         passages=settings.app.passages,
         rounds=settings.app.rounds,
         rewrites=settings.app.rewrites,
+        rewrite_model=rewriter_of(settings),
+        rewrite_seconds=settings.app.rewrite_seconds,
         threshold=settings.app.threshold,
         fitted=read_calibration(folder.data, name, embedder.fingerprint),
         prompt=prompt_of(folder),
@@ -172,20 +174,39 @@ def prompt_of(folder: AppFolder) -> Prompt:
     return answer_prompt(folder.root / "prompts" / "answer.md" if folder.file else None)
 
 
-def composes(settings: Settings) -> bool:
-    """Whether answers of the app need a model."""
+def answering_models(settings: Settings) -> list[str]:
+    """The names in `[models]` that one answer of the app needs."""
     default = settings.models.get("default")
-    if settings.app.rewrites:
-        return True
     if settings.app.mode == "auto":
-        return default is not None and grounds_well(default)
-    return settings.app.mode in ("compose", "constrained")
+        composes = default is not None and grounds_well(default)
+    else:
+        composes = settings.app.mode in ("compose", "constrained")
+    names = [*(["default"] if composes else []), *([settings.app.rewrite_model] if settings.app.rewrites else [])]
+    return [name for name in dict.fromkeys(names) if name in settings.models]
+
+
+def rewriter_of(settings: Settings) -> str:
+    """The name of the model that words searches, "" for none."""
+    name = settings.app.rewrite_model
+    return name if settings.app.rewrites and name in settings.models else ""
 
 
 def grounds_well(model: ModelSettings) -> bool:
     """Whether a model's free answers keep to the passages: remote models do, local ones as measured."""
     cards = [card_of(target.use) for target in model.backends if not target.remote]
     return all(card is not None and card.grounds_well for card in cards)
+
+
+def rewrites_of(settings: Settings) -> dict[str, Any]:
+    """What a model words before documents are searched; nothing where none does."""
+    prompts = {"follow-ups": followup_prompt, "phrasings": phrasings_prompt, "rounds": rewrite_prompt}
+    if not settings.app.rewrites:
+        return {}
+    return {
+        "prompts": {name: prompts[name]().digest for name in settings.app.rewrites},
+        "model": settings.app.rewrite_model,
+        "seconds": settings.app.rewrite_seconds,
+    }
 
 
 def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping[str, Embedder]) -> dict[str, Any]:
@@ -196,7 +217,7 @@ def what_shapes_answers(settings: Settings, app: GroundedApp, embedders: Mapping
         "prompt": app.prompt.digest,
         "answers": [app.settings.least, app.settings.fitted and app.settings.fitted.shift, settings.app.rounds],
         "passages": [app.settings.ranked, app.settings.read],
-        "rewrites": rewrite_prompt().digest if settings.app.rewrites else "",
+        "rewrites": rewrites_of(settings),
         "models": {
             name: {
                 "targets": [(each.use, each.engine, each.context, each.base_url) for each in model.backends],

@@ -11,12 +11,13 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock.exchange import Message
 from penstock.prompts.template import Prompt, load_prompt, parse_prompt
 
 VARIABLES = ("question", "passages", "app", "features")
 FACTS = "features"
 """Where an exchange's `options` keep what is known about who asks, on its way to the prompt."""
-DELIMITER = re.compile(r"<(?=\s*+/?\s*+(?:passage|question|facts)\b)", re.IGNORECASE)
+DELIMITER = re.compile(r"<(?=\s*+/?\s*+(?:passage|question|facts|turn)\b)", re.IGNORECASE)
 
 
 NO_FACTS: Mapping[str, object] = MappingProxyType({})
@@ -62,9 +63,22 @@ def phrasings_prompt() -> Prompt:
     return built_in("phrasings")
 
 
-def built_in(name: str) -> Prompt:
+def followup_prompt() -> Prompt:
+    """The prompt with which a model words a follow-up as a question that stands alone."""
+    return built_in("followup", ("question", "turns"))
+
+
+def followup_values(question: str, turns: Sequence[Message]) -> dict[str, object]:
+    """What fills it; nothing that was said can close the delimiters around it."""
+    return {
+        "question": defused(question),
+        "turns": [Message(turn.role, defused(turn.text)) for turn in turns],
+    }
+
+
+def built_in(name: str, variables: Sequence[str] = VARIABLES) -> Prompt:
     source = resources.files("penstock.prompts").joinpath(f"{name}.md").read_text("utf-8")
-    return parse_prompt(source, name, f"penstock/prompts/{name}.md", VARIABLES)
+    return parse_prompt(source, name, f"penstock/prompts/{name}.md", variables)
 
 
 def answer_values(
@@ -91,7 +105,7 @@ def answer_values(
 
 
 def defused(text: str) -> str:
-    """The text with `<passage`, `<question` and `<facts`, opening or closing, written to delimit nothing."""
+    """The text with what delimits passages, questions, facts and turns written so that it delimits nothing."""
     return DELIMITER.sub("‹", text)
 
 

@@ -24,6 +24,7 @@ MESSAGES = "gen_ai.input.messages"
 
 class WhyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer's passages, the one that it hangs on most first; it hangs on the first `hangs_on` of them.
+    `searched` are the words of all searches for it.
 
     Where `same_release` or `same_generation` is false, what is told is of the answer as it would be given today.
     """
@@ -37,6 +38,7 @@ class WhyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     same_release: bool
     generation: int
     same_generation: bool
+    searched: tuple[str, ...]
     hangs_on: int
     passages: tuple[Influence, ...]
 
@@ -88,6 +90,7 @@ def told(detail: TraceDetail, release_id: str, explained: Explained) -> WhyAnswe
         same_release=release_id == detail.trace.release_id,
         generation=explained.generation,
         same_generation=explained.generation == detail.trace.generation,
+        searched=explained.searched,
         hangs_on=len(explained.hangs_on),
         passages=explained.passages,
     )

@@ -45,12 +45,14 @@ class Next(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """One search: what it was for, and what it found. `part` is the part of the question that it was about."""
+    """One search: what it was for, and what it found. `part` is the part of the question that it was about,
+    `phrasings` are what was searched for with it."""
 
     query: str
     found: SearchResult
     evidence: Evidence
     part: str = ""
+    phrasings: tuple[str, ...] = ()
 
 
 class Found(Struct, frozen=True):
@@ -63,6 +65,11 @@ class Found(Struct, frozen=True):
     def generation(self) -> int:
         """That was searched; all rounds search the same."""
         return self.rounds[0].found.generation
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The words of all searches, in order."""
+        return tuple(dict.fromkeys(words for each in self.rounds for words in (each.query, *each.phrasings)))
 
 
 class RoundSettings(Struct, frozen=True, kw_only=True):
@@ -90,7 +97,7 @@ class Rounds:
         first, upcoming = await self._round(query, Next(question, "the question as it was asked"), (), exchange)
         done: tuple[Round, ...] = (first,)
         while upcoming is not None and len(done) < self._settings.rounds:
-            again = replace(query, text=upcoming.query, generation=first.found.generation)
+            again = replace(query, text=upcoming.query, queries=(), generation=first.found.generation)
             try:
                 latest, upcoming = await self._round(again, upcoming, done, exchange)
             except PenstockError:
@@ -111,7 +118,7 @@ class Rounds:
                 found = joined(before[0].found, found)
             question = wanted.part or (before[0].query if before else query.text)
             evidence = await self._rank(question, found, tracer)
-            this = Round(query.text, found, evidence, wanted.part)
+            this = Round(query.text, found, evidence, wanted.part, query.queries)
             upcoming = await self._decide((*before, this), exchange)
             if recorded is not None:
                 recorded.set(**decision_attributes(this, upcoming, number < self._settings.rounds))
