@@ -253,6 +253,10 @@ def test_pages_work_without_scripts(open_page: OpenPage, site: Site) -> None:
     expect(page.locator(".hit").first).to_contain_text("guide/weir.md")
     page.goto(f"{site.url}{BASE}/generations?before=1&after=2")
     expect(page.locator(".changes li")).to_have_count(3)
+    for link in page.locator(".changes a").all():
+        expect(link).to_have_attribute("href", re.compile(f"^{BASE}/doc_"))
+    page.locator(".changes a").first.click()
+    expect(page.locator(".document-text")).to_be_visible()
     page.goto(f"{site.url}{address(site, 'document')}")
     expect(page.locator(".cut").first).to_be_visible()
 

@@ -379,6 +379,20 @@ async def test_a_run_that_is_cancelled_at_work_publishes_nothing_and_says_so(tmp
     base.close()
 
 
+async def test_who_gives_up_waiting_for_its_turn_leaves_no_run_behind(tmp_path: Path) -> None:
+    embedder = WaitingEmbedder()
+    base = KnowledgeBase.open(tmp_path / "k.db", "docs", embedder, OPTIONS)
+    shelf = Shelf("web.harbour", {"a": "Ropes hold."})
+    first = asyncio.create_task(base.ingest([shelf]))
+    await embedder.asked.wait()
+    second = asyncio.create_task(base.ingest([shelf]))
+    for task in (second, first):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert [run.state for run in await base.runs.latest()] == ["cancelled"]
+    base.close()
+
+
 class CancellingEmbedder(HashEmbedder):
     """Cancels its run while it works for it, and answers as if nothing had happened."""
 

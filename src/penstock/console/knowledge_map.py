@@ -17,6 +17,7 @@ from penstock.console.rendering import HEADERS, View, page_route, render
 from penstock.gateway.services import Services
 from penstock.knowledge.base import KnowledgeBase
 from penstock.knowledge.inspection import MOST_QUESTIONS, ChunkMap
+from penstock.knowledge.landmarks import Landmark
 from penstock.knowledge.readers import reader_of
 from penstock.traces.span import TraceFilter, TraceSummary
 
@@ -70,6 +71,7 @@ class Points(Struct, frozen=True, kw_only=True):
     documents: tuple[MapDocument, ...]
     passages: tuple[Point, ...]
     questions: tuple[Asked, ...]
+    landmarks: tuple[Landmark, ...]
 
 
 async def show(request: Request) -> Response:
@@ -105,6 +107,7 @@ async def show_points(request: Request) -> Response:
             )
             for each, place in zip(asked, places, strict=False)
         ),
+        landmarks=drawn.landmarks,
     )
     return Response(msgspec.json.encode(found), media_type="application/json", headers=HEADERS)
 

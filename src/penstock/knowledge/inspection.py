@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.knowledge.landmarks import landmarks
 from penstock.knowledge.projection import Plane
 from penstock.knowledge.stores import shown
 from penstock.knowledge.stores.shown import DocumentPassage, SampledPassage, SourceHeld
@@ -27,7 +28,8 @@ KEPT_QUESTIONS = 2_000
 class ChunkMap:
     """Passages of one generation, at most 2,000 of its `total`, each with its place: float32 (passages, 2), 0 to 1.
 
-    `shown` is the share of their differences that the two directions of the map show.
+    `shown` is the share of their differences that the two directions of the map show, `landmarks` what its regions
+    are about.
     """
 
     def __init__(self, generation: int, sample: shown.Sample) -> None:
@@ -37,6 +39,7 @@ class ChunkMap:
         self.fingerprint = sample.fingerprint
         self.plane = Plane.through(sample.vectors)
         self.places = self.plane.places(sample.vectors)
+        self.landmarks = landmarks(self.places, [passage.text for passage in sample.passages])
 
     @property
     def shown(self) -> float:

@@ -30,11 +30,12 @@ class Generation(Struct, frozen=True, kw_only=True):
 
 
 class DocumentChange(Struct, frozen=True):
-    """What became of a document between two generations."""
+    """What became of a document between two generations; `document_id` is what it was before where it is gone."""
 
     change: Change
     source: str
     path: str
+    document_id: str
 
 
 def kept(connection: Connection, project_id: str) -> list[Generation]:
@@ -89,18 +90,18 @@ def changes(
     """What became of documents from one generation to the other, of those that a reader may find, by path."""
     clause, tags = for_reader(reader)
     shown = (
-        "SELECT d.source, d.path, d.row FROM document d WHERE d.project_id = :project"  # noqa: S608
+        "SELECT d.source, d.path, d.row, d.id FROM document d WHERE d.project_id = :project"  # noqa: S608
         f" AND {VISIBLE.format('d')}{clause}"
     )
     rows = connection.execute(
         text(
             f"WITH a AS MATERIALIZED ({shown.replace(':number', ':before')}),"  # noqa: S608
             f" b AS MATERIALIZED ({shown.replace(':number', ':after')})"
-            " SELECT 'added', source, path FROM b WHERE (source, path) NOT IN (SELECT source, path FROM a)"
-            " UNION ALL SELECT 'removed', source, path FROM a"
+            " SELECT 'added', source, path, id FROM b WHERE (source, path) NOT IN (SELECT source, path FROM a)"
+            " UNION ALL SELECT 'removed', source, path, id FROM a"
             " WHERE (source, path) NOT IN (SELECT source, path FROM b)"
-            " UNION ALL SELECT 'changed', b.source, b.path FROM a JOIN b ON a.source = b.source AND a.path = b.path"
-            " AND a.row <> b.row ORDER BY 3, 2"
+            " UNION ALL SELECT 'changed', b.source, b.path, b.id FROM a"
+            " JOIN b ON a.source = b.source AND a.path = b.path AND a.row <> b.row ORDER BY 3, 2"
         ),
         {"project": project_id, "before": before, "after": after, **tags},
     )

@@ -11,6 +11,7 @@ const context = canvas?.getContext("2d");
 const view = { scale: 1, x: 0.5, y: 0.5 };
 let spots = [];
 let documents = [];
+let landmarks = [];
 let groups = new Map();
 let chosen = null;
 let nearest = null;
@@ -134,6 +135,7 @@ function draw() {
     }
   }
   context.globalAlpha = 1;
+  name(ink, paper);
   if (nearest) {
     const [x, y] = place(nearest);
     context.beginPath();
@@ -141,6 +143,29 @@ function draw() {
     context.lineWidth = 2;
     context.strokeStyle = ink;
     context.stroke();
+  }
+}
+
+/** Writes what the regions are about, each where no other name stands. */
+function name(ink, paper) {
+  const taken = [];
+  context.font = `600 12px ${getComputedStyle(frame).fontFamily}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineJoin = "round";
+  context.lineWidth = 4;
+  for (const each of landmarks) {
+    const text = each.words.join(", ");
+    const half = context.measureText(text).width / 2;
+    const [middle, y] = place(each);
+    if (middle < 0 || y < 0 || middle > canvas.clientWidth || y > canvas.clientHeight) continue;
+    const x = Math.max(half + 6, Math.min(middle, canvas.clientWidth - half - 6));
+    if (taken.some((other) => Math.abs(other.x - x) < other.half + half + 8 && Math.abs(other.y - y) < 18)) continue;
+    taken.push({ x, y, half });
+    context.strokeStyle = paper;
+    context.strokeText(text, x, y);
+    context.fillStyle = ink;
+    context.fillText(text, x, y);
   }
 }
 
@@ -247,6 +272,7 @@ async function begin() {
     return;
   }
   documents = found.documents;
+  landmarks = found.landmarks;
   spots = [
     ...found.passages.map(([x, y, document, where, href, text]) => ({ x, y, document, place: where, href, text })),
     ...found.questions.map(([x, y, href, text, answered]) => ({ x, y, href, text, answered, question: true })),
