@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -34,6 +34,8 @@ BLOCKS = frozenset(
     )
     for name in line.split()
 )
+STRUCTURE = frozenset(("br", "pre", "table", "img", *HEADINGS, *BLOCKS))
+"""What is more than words in a line."""
 DESCRIBED = {
     "author": "author",
     "description": "description",
@@ -42,6 +44,7 @@ DESCRIBED = {
     "article:modified_time": "modified",
 }
 """Entries of a page's head that become metadata, and what they are called there."""
+HIDING = "[hidden], [aria-hidden], [role], [style]"
 BREAK = "\0"
 """Stands for `<br>` until white space is collapsed; the parser lets no other one through."""
 MAIN_SHARE = 0.25
@@ -68,7 +71,7 @@ def add_html(builder: TextBuilder, data: bytes) -> tuple[LexborHTMLParser, str]:
     source, reason = decode(data, declared_encoding(data))
     tree = LexborHTMLParser(source)
     if tree.body is not None:
-        Walk(builder).run(content_root(tree.body))
+        Walk(builder, suspects(tree)).run(content_root(tree.body))
     return tree, reason
 
 
@@ -77,7 +80,9 @@ def described(tree: LexborHTMLParser) -> dict[str, Value]:
     found: dict[str, str] = {}
     if tree.root is not None and (language := tree.root.attributes.get("lang")):
         found["language"] = language
-    for node in tree.css("head > meta"):
+    for node in children(tree.head) if tree.head is not None else ():
+        if node.tag != "meta":
+            continue
         attributes = node.attributes
         name = (attributes.get("name") or attributes.get("property") or "").lower()
         if name in DESCRIBED and (content := attributes.get("content")):
@@ -103,33 +108,42 @@ def content_root(body: LexborNode) -> LexborNode:
 class Walk:
     """Goes through a tree in the order of its text, without recursion: pages nest as deep as they like."""
 
-    def __init__(self, builder: TextBuilder) -> None:
+    def __init__(self, builder: TextBuilder, suspects: Set[int]) -> None:
         self._builder = builder
+        self._suspects = suspects
         self._words: list[str] = []
         self._heading = 0
         self._marker = ""
         self._lists: list[int | None] = []
 
     def run(self, root: LexborNode) -> None:
-        stack: list[tuple[LexborNode, bool]] = [(root, True)]
-        while stack:
-            node, entering = stack.pop()
-            if not entering:
-                self._leave(node)
+        entered: list[tuple[LexborNode, str]] = []
+        node: LexborNode | None = root
+        while node is not None or entered:
+            if node is None:
+                left, name = entered.pop()
+                self._leave(name)
+                node = left.next if entered else None
                 continue
-            if self._enter(node):
-                stack.append((node, False))
-                stack.extend((child, True) for child in reversed(list(children(node))))
+            tag = node.tag or "-"
+            if tag == "-text":
+                self._words.append(node.text_content or "")
+                node = node.next
+            elif self._enter(node, tag):
+                entered.append((node, tag))
+                node = node.child
+            else:
+                node = node.next if entered else None
         self._flush()
 
-    def _enter(self, node: LexborNode) -> bool:
-        """Takes a node in; returns whether its children are to be visited."""
-        tag = node.tag
-        if tag == "-text":
-            self._words.append(node.text_content or "")
+    def _enter(self, node: LexborNode, tag: str) -> bool:
+        """Takes an element in; returns whether what it holds is to be visited."""
+        if tag.startswith("-") or tag in SKIPPED:
             return False
-        if tag is None or tag.startswith("-") or tag in SKIPPED or hidden(node):
+        if node.mem_id in self._suspects and hidden(node):
             return False
+        if tag not in STRUCTURE:
+            return True
         if tag == "br":
             self._words.append(BREAK)
         elif tag == "pre":
@@ -145,13 +159,12 @@ class Walk:
         elif tag in HEADINGS:
             self._flush()
             self._heading = HEADINGS[tag]
-        elif tag in BLOCKS:
+        else:
             self._flush()
             self._list(tag, node)
         return True
 
-    def _leave(self, node: LexborNode) -> None:
-        tag = node.tag
+    def _leave(self, tag: str) -> None:
         if tag in HEADINGS:
             self._flush()
             self._heading = 0
@@ -160,7 +173,7 @@ class Walk:
             if tag in ("ul", "ol") and self._lists:
                 self._lists.pop()
 
-    def _list(self, tag: str | None, node: LexborNode) -> None:
+    def _list(self, tag: str, node: LexborNode) -> None:
         if tag == "ul":
             self._lists.append(None)
         elif tag == "ol":
@@ -173,6 +186,8 @@ class Walk:
                 self._lists[-1] = number + 1
 
     def _flush(self) -> None:
+        if not self._words:
+            return
         text = "\n".join(line for part in "".join(self._words).split(BREAK) if (line := collapse(part)))
         self._words.clear()
         if not text:
@@ -196,10 +211,14 @@ def children(node: LexborNode) -> Iterator[LexborNode]:
         child = child.next
 
 
+def suspects(tree: LexborHTMLParser) -> set[int]:
+    """The elements whose attributes may hide them; to look at those of every element would take as long as all the
+    rest."""
+    return {node.mem_id for node in tree.css(HIDING)}
+
+
 def hidden(node: LexborNode) -> bool:
     attributes = node.attributes
-    if not attributes:
-        return False
     style = (attributes.get("style") or "").replace(" ", "").lower()
     return (
         "hidden" in attributes
