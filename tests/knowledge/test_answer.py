@@ -224,12 +224,17 @@ async def test_what_the_model_invents_is_marked(base: KnowledgeBase, embedder: S
     assert [text[start:end] for start, end in grounding.unsupported] == ["It cost 12 million dollars."]
 
 
+@pytest.mark.parametrize("answer", [NOT_SAID, f"“{NOT_SAID}”", f"{NOT_SAID} Lake Ardor is full of whales."])
 async def test_a_model_that_finds_no_answer_is_not_an_answer(
-    base: KnowledgeBase, embedder: SentenceEncoder
+    base: KnowledgeBase, embedder: SentenceEncoder, answer: str
 ) -> None:
-    _, grounding, _ = await collected(composing(base, embedder, FakeProvider(NOT_SAID)), asking(HEIGHT))
+    tracer = RecordingTracer()
+    app = composing(base, embedder, FakeProvider(answer))
+    _, grounding, chunks = await collected(app, asking(HEIGHT, tracer=tracer))
     assert not grounding.answered
-    assert grounding.unsupported == ()
+    assert grounding.grounded is None
+    assert not any(chunk.grounding.unsupported for chunk in chunks if chunk.grounding)
+    assert tracer.named("attribution").attributes["claims"] == []
 
 
 async def test_the_model_is_not_asked_what_the_documents_do_not_say(

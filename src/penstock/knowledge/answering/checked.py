@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock.knowledge.answering.asked import NOT_SAID
 from penstock.knowledge.answering.attribution import Attribution, Claim, Support, attribute, claims_of
 from penstock.knowledge.answering.citations import Quotation
 from penstock.knowledge.answering.gate import CLOSES, Piece, QuotationGate, marked
@@ -40,7 +41,8 @@ class Written(Struct, frozen=True):
 class CheckedText:
     """An answer from the passages, checked while it comes. Ranges are characters of what the reader got.
 
-    `before` is what the reader got already, of which nothing needs a support.
+    `before` is what the reader got already, of which nothing needs a support. Nor does an answer that the documents
+    do not say.
     """
 
     def __init__(self, question: str, passages: Sequence[Hit], vectors: SentenceVectors, before: str = "") -> None:
@@ -54,10 +56,15 @@ class CheckedText:
         self._verbatim = Verbatim(passages)
         self._vectors = vectors
         self._gate = QuotationGate()
-        self._done = len(before)
+        self._begun = self._done = len(before)
         self._swallow = ""
         self._skip_space = False
         self._quoted: list[Quotation] = []
+
+    @property
+    def declined(self) -> bool:
+        """Whether the model says that the documents do not."""
+        return self.text[self._begun :].lstrip(" \n\"'“”").startswith(NOT_SAID.removesuffix("."))
 
     async def take(self, text: str) -> Written:
         """What the reader gets now that the model has written more."""
@@ -154,6 +161,8 @@ class CheckedText:
         claims = [replace(claim, start=claim.start + offset, end=claim.end + offset) for claim in claims]
         self._done = claims[-1].end
         found = await attribute(claims, self._question, self._sentences, self._vectors)
+        if self.declined:
+            found = replace(found, unsupported=(), claims=0)
         standing = tuple(claim for claim in found.unsupported if self._quoted_share(claim) < MOSTLY)
         found = replace(found, unsupported=standing)
         self.found += found

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from msgspec.structs import replace
 
 from penstock.exchange import Chunk, Grounding
-from penstock.knowledge.answering.asked import NOT_SAID, Asked
+from penstock.knowledge.answering.asked import Asked
 from penstock.knowledge.answering.checked import CheckedText, Written
 from penstock.knowledge.answering.citations import Quotation, verified
 from penstock.knowledge.answering.modelled import Model, ended, span
@@ -33,12 +33,10 @@ class Composer:
         if asked.preface:
             yield Chunk(text=asked.preface)
         end = Chunk(finish_reason="stop")
-        written = ""
         sent = self._model.sent(asked.exchange, self._prompt, passages)
         async with contextlib.aclosing(self._model.chunks(sent)) as chunks:
             async for chunk in chunks:
                 end = ended(end, chunk)
-                written += chunk.text
                 piece = await self._chunk(asked, await checked.take(chunk.text)) if chunk.text else Chunk()
                 if piece.text or piece.grounding or chunk.logprobs:
                     yield replace(piece, logprobs=chunk.logprobs)
@@ -49,8 +47,7 @@ class Composer:
                 recorded.set(**attribution_attributes(checked, passages, cited))
         if rest.text:
             yield rest
-        said_nothing = written.strip().strip("\"'“”").startswith(NOT_SAID.removesuffix("."))
-        yield replace(end, grounding=whole_grounding(asked, checked, cited, said_nothing))
+        yield replace(end, grounding=whole_grounding(asked, checked, cited))
 
     async def _chunk(self, asked: Asked, written: Written) -> Chunk:
         """Text with the citations that were found with it."""
@@ -61,14 +58,13 @@ class Composer:
         return Chunk(text=written.text, grounding=grounding)
 
 
-def whole_grounding(
-    asked: Asked, checked: CheckedText, cited: Sequence[Quotation], said_nothing: bool
-) -> Grounding:
-    """What the whole answer stands on; of one that says that the documents do not say, no claim is judged."""
-    if said_nothing:
-        return replace(asked, answered=False).ended(cited)
-    unsupported = tuple((claim.start, claim.end) for claim in checked.found.unsupported)
-    return replace(asked.ended(cited), unsupported=unsupported, grounded=checked.found.grounded)
+def whole_grounding(asked: Asked, checked: CheckedText, cited: Sequence[Quotation]) -> Grounding:
+    """What the whole answer stands on."""
+    return replace(
+        replace(asked, answered=not checked.declined).ended(cited),
+        unsupported=tuple((claim.start, claim.end) for claim in checked.found.unsupported),
+        grounded=checked.found.grounded,
+    )
 
 
 def attribution_attributes(
