@@ -43,6 +43,10 @@ class ChromaServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def stop(self) -> None:
+        """It goes away; what it kept stays until the exit."""
         self._process.terminate()
         self._process.wait(30)
-        self._folder.cleanup()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from penstock.cli.config import verify
 from penstock.cli.findings import Finding, fail, ok, skip, warn
 from penstock.cli.output import count
+from penstock.cli.stores import check_stores
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
     yield check_configuration(folder)
     yield from check_keys(folder)
     yield from check_documents(folder)
+    yield from check_stores(folder)
     yield check_data(folder)
     yield check_port(folder)
     ready = True

@@ -20,7 +20,8 @@ from penstock.console.choices import Option, ProjectChoice, address, project_cho
 from penstock.console.query import read_query
 from penstock.console.rendering import View, page_route, render
 from penstock.errors import Unavailable
-from penstock.gateway.services import Services
+from penstock.exchange import LOCAL_PROJECT
+from penstock.gateway.services import Degraded, Services
 
 OVERVIEW = View("overview.html", "Overview", "live")
 RANGES: dict[Range, str] = {
@@ -83,6 +84,7 @@ class OverviewPage(Struct, frozen=True, kw_only=True):
     models: tuple[ModelLine, ...]
     first_model: str
     origin: str
+    degraded: tuple[Degraded, ...]
 
 
 async def show(request: Request) -> Response:
@@ -92,7 +94,8 @@ async def show(request: Request) -> Response:
     if services.ledger is None:
         raise Unavailable("This server keeps no ledger, so there is nothing to show.")
     overview = await read_overview(services.ledger, query.range, projects.seen, SYSTEM_CLOCK.now_us())
-    open_ = services.registry.open_to(principal_of(request))
+    principal = principal_of(request)
+    open_ = services.registry.open_to(principal)
     able = (each.name for each in open_ if each.is_leaf and "chat" in each.operations)  # an app may only quote
     page = OverviewPage(
         title="Overview",
@@ -112,6 +115,7 @@ async def show(request: Request) -> Response:
         models=tuple(model_lines(overview.models)),
         first_model=next(able, "default"),
         origin=f"{request.url.scheme}://{request.url.netloc}",
+        degraded=services.degraded() if principal.project_id == LOCAL_PROJECT else (),
     )
     return render(request, OVERVIEW, page)
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from penstock.access.ledger import Ledger
 from penstock.access.limits import Limits
 from penstock.access.principal import permits
@@ -49,6 +51,14 @@ class Configuration(Protocol):
         ...
 
 
+class Degraded(Struct, frozen=True):
+    """A part that fails while others do its work: why, without secrets, and what to do."""
+
+    name: str
+    reason: str
+    hint: str
+
+
 class Peers(Protocol):
     """The other processes that serve the same app."""
 
@@ -88,6 +98,18 @@ class Services:
     admission: Admission | None = None
     configuration: Configuration | None = None
     peers: Peers | None = None
+
+    def degraded(self) -> tuple[Degraded, ...]:
+        """The vector databases that do not answer: searches go on in the knowledge's own file."""
+        return tuple(
+            Degraded(
+                name=f"knowledge.{name}",
+                reason=base.mirror.trouble.message,
+                hint=f"{base.mirror.trouble.hint} Searches go on in the knowledge's own file; runs fail.".strip(),
+            )
+            for name, base in self.knowledge.items()
+            if base.mirror is not None and base.mirror.trouble is not None
+        )
 
     def readable(self, principal: Principal) -> Mapping[str, KnowledgeBase]:
         """The knowledge that a principal may read: its app's, where the app is open to the principal's project."""

@@ -1,4 +1,4 @@
-"""/health/live says that the process answers; /health/ready that its models do."""
+"""/health/live says that the process answers; /health/ready that its models do, and what it does without."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.gateway.services import Services
+from penstock.exchange import LOCAL_PROJECT
+from penstock.gateway.services import Degraded, Services
 from penstock.http.answering import Running
 from penstock.http.routes import ApiRoute, Description, Handler, reply
 
@@ -21,11 +22,13 @@ class NotReady(Struct, frozen=True):
     detail: str
 
 
-class Readiness(Struct, frozen=True):
-    """`not_ready` is empty for who shows no key: what the parts are called is not everybody's."""
+class Readiness(Struct, frozen=True, omit_defaults=True):
+    """`not_ready` is empty for who shows no key: what the parts are called is not everybody's. What is `degraded`
+    is no reason to send requests elsewhere; it is there for keys of the server's own project, if there is any."""
 
     status: Literal["ready", "not_ready", "stopping"]
     not_ready: list[NotReady]
+    degraded: tuple[Degraded, ...] = ()
 
 
 async def live(request: Request) -> Response:
@@ -42,9 +45,12 @@ def ready(running: Running) -> Handler:
             for name, health in ((name, check()) for name, check in services.health.items())
             if health.state != "ready"
         ]
-        if waiting and request.scope["principal"] is None:
-            return reply(Readiness("not_ready", []), 503)
-        return reply(Readiness("not_ready", waiting), 503) if waiting else reply(Readiness("ready", []))
+        principal = request.scope["principal"]
+        own = principal is not None and principal.project_id == LOCAL_PROJECT
+        degraded = services.degraded() if own else ()
+        if not waiting:
+            return reply(Readiness("ready", [], degraded))
+        return reply(Readiness("not_ready", [] if principal is None else waiting, degraded), 503)
 
     return health
 
@@ -56,6 +62,8 @@ def routes(running: Running) -> list[ApiRoute]:
             "GET",
             "/health/ready",
             ready(running),
-            Description(role=None, summary="Whether its models do; 503 where not.", answer=Readiness),
+            Description(
+                role=None, summary="Whether its models do, 503 where not; and what is degraded.", answer=Readiness
+            ),
         ),
     ]

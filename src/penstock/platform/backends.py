@@ -29,8 +29,9 @@ async def backends_of(name: str, settings: ElsewhereSettings, embedder: Embedder
         return Backends(executor, await elsewhere_of(name, settings.store, embedder))
     except Unavailable as error:
         logger.warning("knowledge %s is searched in its own file until its store is back: %s", name, error)
+        trouble = error
     collection, key = collection_of(name, embedder), key_of(settings.store)
-    there = open_later(settings.store.url, key, collection)
+    there = open_later(settings.store.url, key, collection, trouble)
     return Backends(executor, Elsewhere(there, place_of(settings.store, collection)))
 
 

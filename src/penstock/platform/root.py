@@ -202,6 +202,9 @@ class Platform:
         if address.tls is not None:
             self._start(address.tls.follow())
         self._start(self.batches.work())
+        for base in self.lasting.knowledge.values():
+            if base.mirror is not None:
+                self._start(base.mirror.follow())
         if self.leads:
             self._start(Reingestion(self.folder, self.lasting.ingestions).follow())
             for name, base in self.lasting.knowledge.items():

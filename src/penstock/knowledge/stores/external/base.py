@@ -6,6 +6,7 @@ for again in a larger number where too little is left: it finds the nearest, we 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -15,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, Unavailable
 from penstock.knowledge.filters import Value, matches
 from penstock.knowledge.stores.external.clauses import (
     ADDED,
@@ -37,6 +38,8 @@ AT_ONCE = 256
 """Points in one request."""
 MORE = 4
 """How many times as many are asked for when too few could be seen."""
+SECONDS = 10.0
+"""After which a search, or a look whether the database is there, is given up: the file answers, too."""
 MOST = 10_000
 """Points asked for at once; databases refuse more."""
 
@@ -116,7 +119,7 @@ class ExternalStore:
     async def look(self) -> None:
         """Asks for next to nothing, so that `trouble` is as it is now."""
         with suppress(PenstockError):
-            await self._noted(self._backend.vectors([0]))
+            await self._soon(self._backend.vectors([0]))
 
     async def upsert(self, points: Sequence[VectorPoint]) -> None:
         for start in range(0, len(points), AT_ONCE):
@@ -135,7 +138,7 @@ class ExternalStore:
         wanted = Wanted(clause_of(scope), scope.reader)
         asked = min(k, MOST)
         while True:
-            found = await self._noted(self._backend.query(vector, asked, wanted))
+            found = await self._soon(self._backend.query(vector, asked, wanted))
             seen = [point for point in found if visible(point, scope)][:k]
             if len(seen) == k or len(found) < asked or asked == MOST:
                 return VectorHits(
@@ -147,7 +150,7 @@ class ExternalStore:
     async def cosines(self, vector: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
         found = np.full(len(rows), np.nan, dtype=np.float32)
         for start in range(0, len(rows), AT_ONCE):
-            vectors = await self._noted(self._backend.vectors(rows[start : start + AT_ONCE]))
+            vectors = await self._soon(self._backend.vectors(rows[start : start + AT_ONCE]))
             for at, row in enumerate(rows[start : start + AT_ONCE], start):
                 if row in vectors:
                     found[at] = vectors[row] @ vector
@@ -180,6 +183,21 @@ class ExternalStore:
 
     async def close(self) -> None:
         await self._backend.close()
+
+    async def _soon(self, work: Awaitable[T]) -> T:
+        """Raises `Unavailable` where there is no answer after `SECONDS`."""
+
+        async def patient() -> T:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    return await work
+            except TimeoutError:
+                raise Unavailable(
+                    f"The vector database gave no answer within {SECONDS:.0f} s.",
+                    hint="Look at its load and its log.",
+                ) from None
+
+        return await self._noted(patient())
 
     async def _noted(self, work: Awaitable[T]) -> T:
         try:

@@ -27,8 +27,8 @@ from penstock.seams import VectorHits, VectorPoint
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
-LOOK_SECONDS = 30.0
-"""Between two looks whether a database is there."""
+LOOK_SECONDS = 15.0
+"""Between two looks whether a database is there: more often than searches that find it away try again."""
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from penstock.errors import ConfigError, PenstockError
+from penstock.errors import ConfigError, PenstockError, Unavailable
 from penstock.knowledge.stores.external.base import ExternalStore
 from penstock.knowledge.stores.external.deferred import DeferredBackend
 
@@ -27,7 +27,7 @@ KINDS = {
     "postgresql": "postgresql://USER@HOST:5432/NAME",
 }
 
-
+PORTS = {"qdrant": 6333, "chroma": 8000, "pinecone": 443, "postgresql": 5432}
 PLAIN, SECURE = ("qdrant", "chroma"), ("qdrants", "chromas")
 
 
@@ -56,9 +56,9 @@ async def open_external(url: str, key: str, collection: Collection) -> ExternalS
     return ExternalStore(await _opened(url, key, collection))
 
 
-def open_later(url: str, key: str, collection: Collection) -> ExternalStore:
-    """The same, opened when it is first used: for a database that is away."""
-    return ExternalStore(DeferredBackend(partial(_opened, url, key, collection)))
+def open_later(url: str, key: str, collection: Collection, trouble: Unavailable) -> ExternalStore:
+    """The same, opened when it is first used: for a database that is away, as its `trouble` says."""
+    return ExternalStore(DeferredBackend(partial(_opened, url, key, collection)), trouble)
 
 
 async def _opened(url: str, key: str, collection: Collection) -> Backend:
@@ -96,6 +96,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def port_of(address: SplitResult) -> int:
+    """The port of an address, or the one that its database has by custom."""
+    return address.port or PORTS[address.scheme.removesuffix("s")]
+
+
 def place_of(address: SplitResult) -> str:
     """An address to show: without user, password and parameters."""
     host = address.hostname or "localhost"
@@ -117,7 +122,7 @@ async def _backend(address: SplitResult, key: str, collection: Collection) -> Ba
 
             client = AsyncQdrantClient(
                 host=host,
-                port=address.port or 6333,
+                port=port_of(address),
                 https=secure,
                 api_key=key or None,
                 check_compatibility=False,
@@ -128,7 +133,7 @@ async def _backend(address: SplitResult, key: str, collection: Collection) -> Ba
         case "chroma" | "chromas":
             from penstock.knowledge.stores.external.chroma import ChromaCollection, connect
 
-            chroma = await connect((host, address.port or 8000), key, secure=secure, place=place)
+            chroma = await connect((host, port_of(address)), key, secure=secure, place=place)
             records = ChromaCollection(chroma, collection.name, place)
             await records.open(collection.dimensions)
             return records
