@@ -7,7 +7,7 @@ import pytest
 
 from penstock.errors import BodyTooLarge, NotFound, Unavailable, UpstreamFailed
 from penstock.knowledge.sources.base import SourceRules
-from penstock.knowledge.sources.git import GitOptions, GitSource, Repository, environment
+from penstock.knowledge.sources.git import MOST_PACKS, GitOptions, GitSource, Repository, environment, packs
 
 RULES = SourceRules(metadata={"team": "hr"}, readers=("group:hr",))
 WHO = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
@@ -190,3 +190,23 @@ def test_git_gets_no_variables_that_it_is_not_meant_to_have(monkeypatch: pytest.
 
 def test_a_token_is_not_shown() -> None:
     assert "t0ken" not in repr(Repository(address="https://example.com/a.git", token="t0ken"))
+
+
+async def test_a_history_that_was_rewritten_is_followed_and_what_is_old_does_not_pile_up(
+    origin: Origin, tmp_path: Path
+) -> None:
+    origin.commit(a="0", b="kept")
+    source = source_of(origin, tmp_path)
+    first = await source.list(b"")
+    listing = first
+    for number in range(1, MOST_PACKS + 1):
+        (origin.folder / "a.md").write_text(str(number))
+        origin.git("commit", "--quiet", "--all", "--amend", "--message=x")
+        listing = await source.list(listing.cursor)
+    found = {item.key: item for item in listing.items}
+    assert (await source.fetch(found["a.md"], tmp_path)).read_text() == str(MOST_PACKS)
+    assert (await source.fetch(found["b.md"], tmp_path)).read_text() == "kept"
+    assert packs(tmp_path / "data" / "git.handbook.git") == 1
+    with pytest.raises(NotFound):
+        await source.fetch(first.items[0], tmp_path)
+    await source.close()

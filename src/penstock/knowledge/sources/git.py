@@ -32,9 +32,12 @@ OPTIONS = (
     "protocol.ext.allow=never",
     "gc.auto=0",
     "maintenance.auto=false",
+    "fetch.unpackLimit=1",
     "fetch.recurseSubmodules=false",
     "transfer.bundleURI=false",
 )
+MOST_PACKS = 10
+"""Each fetch of something new leaves one; with more, what no longer belongs to the newest commit is thrown away."""
 SSH = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=20"
 KEPT = frozenset(("PATH", "HOME", "USER", "LANG", "SSH_AUTH_SOCK", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"))
 """Variables that git gets of ours."""
@@ -102,6 +105,8 @@ class GitSource:
         )
         commit = (await self._git("rev-parse", "FETCH_HEAD^{commit}")).strip()
         await self._git("update-ref", "refs/heads/taken", commit.decode())
+        if await asyncio.to_thread(packs, self._folder) > MOST_PACKS:
+            await self._git("gc", "--quiet", "--prune=now")
         tree = await self._git("ls-tree", "-r", "-z", "-l", "--full-tree", commit.decode())
         items: list[Item] = []
         problems: list[FileProblem] = []
@@ -253,6 +258,10 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         except ProcessLookupError:
             pass
     await process.wait()
+
+
+def packs(folder: Path) -> int:
+    return len(list((folder / "objects" / "pack").glob("*.pack")))
 
 
 def environment(authorization: str) -> dict[str, str]:
