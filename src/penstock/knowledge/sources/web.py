@@ -57,6 +57,7 @@ class WebSource:
         self._rules = rules
         self._folder: Path | None = None
         self._visitor: Visitor | None = None
+        self._robots: Robots | None = None
         self._files: dict[str, Path] = {}
 
     @property
@@ -67,7 +68,7 @@ class WebSource:
         """Visits every page. Raises `UpstreamFailed` where a configured sitemap, or every page, cannot be had."""
         await self.close()
         options, visitor = self._options, self._opened()
-        robots = Robots(visitor, options.limits.user_agent) if options.respect_robots else None
+        robots = self._robots
         sitemaps = [url for url in map(normal, options.sitemaps) if url is not None]
         site = await read_sitemaps(sitemaps, visitor, robots) if sitemaps else SitePages((), ())
         before = remembered(cursor, options)
@@ -81,10 +82,8 @@ class WebSource:
         url = URL(item.location.decode(), encoded=True)
         file = self._files.pop(item.key, None)
         if file is None:
-            robots = (
-                Robots(self._opened(), self._options.limits.user_agent) if self._options.respect_robots else None
-            )
-            visit = await self._opened().visit(url, check=robots.check if robots else None)
+            visitor = self._opened()
+            visit = await visitor.visit(url, check=self._robots.check if self._robots else None)
             if visit.file is None:
                 if visit.outcome == "gone":
                     raise NotFound(f"{url}: {visit.reason}")
@@ -99,14 +98,16 @@ class WebSource:
             await self._visitor.close()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        self._visitor = self._folder = None
+        self._visitor = self._folder = self._robots = None
         self._files = {}
 
     def _opened(self) -> Visitor:
         if self._visitor is None:
             self._workspace.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(dir=self._workspace, prefix=f"{self.name}-"))
-            self._visitor = Visitor(self._reach(), self._options.limits, self._folder)
+            limits = self._options.limits
+            self._visitor = Visitor(self._reach(), limits, self._folder)
+            self._robots = Robots(self._visitor, limits.user_agent) if self._options.respect_robots else None
         return self._visitor
 
     def _reach(self) -> Reach:
