@@ -117,8 +117,8 @@ async def take_in(docs: Path) -> dict[str, float]:
     """What the child of `own` does. The peers' time begins after their imports, with their model; so does ours."""
     encoder = SentenceEncoder(pull(MODEL))
     started = time.perf_counter()
-    await encoder.start()
-    base = KnowledgeBase.open(docs.parent / "data" / "k.db", "docs", encoder)
+    place = docs.parent / "data" / "k.db"
+    base, _ = await asyncio.gather(asyncio.to_thread(KnowledgeBase.open, place, "docs", encoder), encoder.start())
     summary = await base.ingest(Sources(docs))
     seconds = time.perf_counter() - started
     started = time.perf_counter()

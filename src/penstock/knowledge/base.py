@@ -170,8 +170,8 @@ class KnowledgeBase:
         time: a second waits for the first. Raises `ConfigError` where there is nothing to read, `StorageFull`, or
         what a source or the embedder raises; readers keep what they had.
         """
-        run = await self.runs.add(trigger, RunOptions(rules, durable=False))
-        return await self.resume(run.id, sources, progress=progress)
+        async with self._turn.taken():
+            return await self._run_now(trigger, await self._sources_now(sources, rules), progress, rules)
 
     async def resume(
         self, run_id: str, sources: Sources | Sequence[Source], *, progress: Progress = ignore_progress
@@ -245,8 +245,7 @@ class KnowledgeBase:
                 tell(Checking("repair", at.done, at.total))
 
             async def take_in() -> None:
-                run = await self.runs.add("api", RunOptions(REPAIR, durable=False))
-                await self._run(run.id, given, reading, REPAIR)
+                await self._run_now("api", given, reading, REPAIR)
 
             return await self._verifier.repair(take_in, self._searcher.forget, tell)
 
@@ -340,12 +339,17 @@ class KnowledgeBase:
         return (*sources, *(RemovedSource(name) for name in sorted(left)))
 
     async def _take_in_uploads(self, progress: Progress) -> None:
-        run = await self.runs.add("upload", RunOptions(UPLOADS_ONLY, durable=False))
-        await self._run(run.id, (UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
+        await self._run_now("upload", (UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
 
     async def _take_in_pushed(self) -> None:
-        run = await self.runs.add("push", RunOptions(UPLOADS_ONLY, durable=False))
-        await self._run(run.id, (PushedSource(self._pushed),), ignore_progress, UPLOADS_ONLY)
+        await self._run_now("push", (PushedSource(self._pushed),), ignore_progress, UPLOADS_ONLY)
+
+    async def _run_now(
+        self, trigger: Trigger, sources: Sequence[Source], progress: Progress, rules: RunRules
+    ) -> IngestSummary:
+        """A run that ends with whoever waits for it: noted when its turn has come, so that none stays queued."""
+        run = await self.runs.add(trigger, RunOptions(rules, durable=False))
+        return await self._run(run.id, sources, progress, rules)
 
     async def _run(
         self, run_id: str, sources: Sequence[Source], progress: Progress, rules: RunRules

@@ -102,6 +102,7 @@ class Verifier:
         if any(each.part in ("document", "generation", "vector", "left over") for each in found):
             await take_in()
             await self._drop_damaged(found, tell)
+            await asyncio.to_thread(forget)  # the number of a generation that was dropped may come again
         left = await self._differences(tell)
         if left:  # what the run itself changed rows of
             await self._store.database.write(lambda connection: repairs.mend(connection, project, left))
@@ -155,7 +156,7 @@ class Verifier:
             return checks.size(connection, self._store.project_id, "chunk")
 
     def _sidecar(self) -> list[Difference]:
-        path = self._store.path.with_suffix(".hnsw")
+        path = sidecar.path_of(self._store.path, self._store.project_id)
         if not path.exists() or sidecar.read(path) is not None:
             return []
         return [Difference("sidecar", path.name, "it is not what was written; it is made again from the vectors")]

@@ -139,6 +139,18 @@ async def test_stopping_a_reader_that_never_read_is_nothing() -> None:
     await FileReader(KnowledgeOptions()).stop()
 
 
+async def test_a_reader_that_is_given_up_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
+    reader = FileReader(KnowledgeOptions())
+    asking = asyncio.create_task(reader.read(request(tmp_path / "a.txt")))
+    while (pid := reader._child.pid) is None:  # noqa: ASYNC110 — its process is started in the background
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await reader.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 @pytest.fixture
 async def real_reader() -> AsyncIterator[FileReader]:
     reader = FileReader(KnowledgeOptions(parse_seconds=30.0, parse_memory_bytes=1 << 30))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import PurePath
 from typing import Literal
 
@@ -131,6 +131,8 @@ def parser_of(kind: Kind, languages: Sequence[str] = ()) -> str:
 
 @cache
 def _version(library: str) -> str:
+    from importlib import metadata  # takes a fifth of the time in which the process that reads files starts
+
     return metadata.version(library)
 
 
