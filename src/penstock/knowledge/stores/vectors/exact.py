@@ -19,6 +19,8 @@ AT_ONCE = 512
 """Vectors that are gathered at a time, into memory that stays in the cache: three times as fast as all at once."""
 SPARE = 64
 """Candidates beyond twice those wanted, for what the rounded query puts in another order."""
+SPARE_OF_FEW = 16
+"""The same among the few hundred that a graph found, which lie much farther apart."""
 
 
 def scan(vectors: Vectors, vector: Vector) -> Scores:
@@ -46,6 +48,15 @@ def rescored(vectors: Vectors, positions: Positions, vector: Vector) -> Scores:
     """The cosines of a few vectors, in single precision."""
     scores: Scores = vectors[positions].astype(np.float32) @ vector
     return scores
+
+
+def sifted(vectors: Vectors, positions: Positions, vector: Vector, k: int) -> Positions:
+    """Those of a few hundred vectors that may be among the `k` nearest, in no order. Bringing all of them to single
+    precision takes as long as the graph does that found them."""
+    kept = 2 * k + SPARE_OF_FEW
+    if len(positions) <= kept:
+        return positions
+    return positions[highest(scan_at(vectors, positions, vector), kept)]
 
 
 def spared(k: int) -> int:

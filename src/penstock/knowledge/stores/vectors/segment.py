@@ -22,6 +22,7 @@ from penstock.knowledge.stores.vectors.exact import (
     rescored,
     scan,
     scan_at,
+    sifted,
     spared,
 )
 from penstock.knowledge.stores.vectors.graph import Graph
@@ -130,7 +131,10 @@ class Part(Struct, frozen=True):
             if wanted.chosen is not None:
                 at = at[wanted.chosen[at]]
             if wanted.chosen is None or 2 * len(at) >= enough:
-                return Found(at, rescored(self.segment.vectors, at, vector)) if len(at) >= wanted.k else None
+                if len(at) < wanted.k:
+                    return None
+                at = sifted(self.segment.vectors, at, vector, wanted.k)
+                return Found(at, rescored(self.segment.vectors, at, vector))
             expansion *= GROWTH
         return None
 
