@@ -54,7 +54,11 @@ def move(
 
     if not to:
         raise ConfigError("There is no place to move to.", hint="Say where: --to qdrant://localhost:6333.")
-    checked(to)
+    if checked(to).password is not None:
+        raise ConfigError(
+            "The address of the vector store has a password in it.",
+            hint="Put it in the environment, and name the variable: --key VECTORS_PASSWORD.",
+        )
     folder = load(path)
     if server := running_server(folder):
         raise ConfigError(
