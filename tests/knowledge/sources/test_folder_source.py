@@ -52,6 +52,13 @@ def test_what_cannot_be_read_is_named_with_its_reason(tmp_path: Path) -> None:
     assert problems["b/photo.jpeg"].reason.startswith("'.jpeg' files cannot be read. Save it as one of: text (.txt")
 
 
+def test_patterns_match_names_however_their_accents_are_written(tmp_path: Path) -> None:
+    apart, whole = "cafe\u0301", "caf\u00e9"
+    make(tmp_path, f"{apart}/a.md", f"{apart}/{apart}.txt", "b.md")
+    assert paths(list_folder(Sources(tmp_path, (f"{whole}/**/*",)))) == [f"{apart}/a.md", f"{apart}/{apart}.txt"]
+    assert paths(list_folder(Sources(tmp_path, ("**/*",), (f"{whole}.txt",)))) == ["b.md", f"{apart}/a.md"]
+
+
 def test_names_that_are_not_utf8_are_told_as_text(tmp_path: Path) -> None:
     for name in (b"caf\xe9.md", b"scan.\xe9"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("text")

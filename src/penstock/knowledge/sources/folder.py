@@ -17,7 +17,7 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import ConfigError
 from penstock.knowledge.loaders.kinds import READABLE, Kind, kind_of
 from penstock.knowledge.sources.base import Item, Listing, SourceRules, shown, unsupported
-from penstock.knowledge.sources.patterns import literal_folder, matcher
+from penstock.knowledge.sources.patterns import composed, literal_folder, matcher
 from penstock.knowledge.values import FileProblem, Sources
 
 SKIPPED_FOLDERS = frozenset(("node_modules", "__pycache__", "site-packages"))
@@ -107,7 +107,7 @@ class _Walk:
         self._found = found
         self._included = matcher(sources.include)
         self._excluded = matcher(sources.exclude)
-        self._prefixes = tuple(literal_folder(pattern) for pattern in sources.include)
+        self._prefixes = tuple(literal_folder(composed(pattern)) for pattern in sources.include)
         self._named = frozenset(PurePosixPath(pattern).suffix for pattern in sources.include) - {""}
         self._seen: set[tuple[int, int]] = set()
         self._items: list[Item] = []
@@ -189,7 +189,8 @@ class _Walk:
             return False
         if Path(location, "pyvenv.cfg").exists():
             return False
-        return any(f"{path}/".startswith(prefix) or prefix.startswith(f"{path}/") for prefix in self._prefixes)
+        here = composed(f"{path}/")
+        return any(here.startswith(prefix) or prefix.startswith(here) for prefix in self._prefixes)
 
     def _file(self, path: str, location: str, status: os.stat_result, *, linked: bool = False) -> None:
         if not modes.S_ISREG(status.st_mode) or not self._included(path) or self._excluded(path):

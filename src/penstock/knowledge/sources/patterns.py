@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 GLOB = re.compile(r"/\*\*/|^\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\]|.", re.DOTALL)
@@ -20,8 +21,18 @@ TRANSLATIONS = {
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Whether a path with slashes matches any of these patterns."""
-    compiled = [re.compile(expression(pattern)) for pattern in patterns]
-    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
+    compiled = [re.compile(expression(composed(pattern))) for pattern in patterns]
+
+    def matches(path: str) -> bool:
+        path = composed(path)
+        return any(pattern.fullmatch(path) for pattern in compiled)
+
+    return matches
+
+
+def composed(path: str) -> str:
+    """A path as people type it: some systems take an "é" in names apart into two characters."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def expression(pattern: str) -> str:
