@@ -107,6 +107,10 @@ WRONG = {
         "documents[0].metadata has a field 'a' that is too long.",
     ),
     "fields": ([document(metadata={str(n): n for n in range(101)})], "documents[0].metadata has 101 fields."),
+    "number": (
+        [document(metadata={"a": 1 << 63})],
+        "documents[0].metadata has a field 'a' whose number does not fit into 64 bits.",
+    ),
 }
 
 

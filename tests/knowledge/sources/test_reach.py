@@ -42,6 +42,8 @@ def refuses(reach: Reach, address: str, port: int = 80) -> bool:
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::808:808",
+        "::7f00:1",
         "2002:7f00:1::",
         "2002:a00:1::",
     ],

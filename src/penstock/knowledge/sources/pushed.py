@@ -25,6 +25,7 @@ MOST_AT_ONCE = 500
 LONGEST_KEY = 1000
 LONGEST_TEXT = 1000
 MOST_FIELDS = 100
+LARGEST = 1 << 63
 READER = re.compile(r"(project|key|role|group):\S.*")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -169,6 +170,12 @@ def check_metadata(metadata: Metadata, place: str) -> None:
             f"{place}.metadata has {len(metadata)} fields.", hint=f"Send at most {MOST_FIELDS}.", param=place
         )
     for name, value in metadata.items():
+        if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+            raise InvalidRequest(
+                f"{place}.metadata has a field {name[:LONGEST_NAME]!r} whose number does not fit into 64 bits.",
+                hint="Send it as a text.",
+                param=f"{place}.metadata",
+            )
         texts = value if isinstance(value, tuple) else (value,)
         long = any(isinstance(text, str) and len(text) > LONGEST_TEXT for text in texts)
         if not 1 <= len(name) <= LONGEST_NAME or long or len(texts) > LONGEST_TEXT:

@@ -17,7 +17,10 @@ from yarl import URL
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
 LONGEST = 2000
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+HOLDS_IPV4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+"""IPv6 addresses that end in the IPv4 address that they stand for: translated ones, and compatible ones."""
+LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+"""Translated by the network itself, to whatever it likes (RFC 8215)."""
 LOOPBACK: tuple[Address, ...] = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 
@@ -91,7 +94,9 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         teredo = address.teredo
         inner = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
-        if inner is None and address in NAT64:
+        if address in LOCAL_NAT64:
+            return False
+        if inner is None and any(address in network for network in HOLDS_IPV4):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     if inner is not None and not is_public(inner):
         return False
