@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from penstock.models.encoders.cores import fast_precision, usable_cores
+from penstock.models.encoders.cores import usable_cores
+from penstock.models.encoders.messages import Precision
 from penstock.models.encoders.sentence import EncoderOptions, SentenceEncoder
 from penstock.models.pull import pull
 
@@ -34,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / "benchmarks" / "support" / "sentence_transformers_peer.py"
 CHUNK_TOKENS = 200
 PEER_BATCHES = (8, 32)
-GOALS = {"bf16": 5.0, "f32": 3.0}
+PRECISIONS: tuple[Precision, ...] = ("int8-bf16", "bf16", "int8", "f32")
+GOALS = {"int8-bf16": 5.0, "bf16": 5.0, "int8": 3.0, "f32": 3.0}
 QUERY_GOAL_MS = 3.0
 COSINE_GOAL = 0.999
 QUESTIONS = [
@@ -103,10 +105,7 @@ async def main() -> None:
     folder = pull("all-minilm-l6-v2")
     texts = chunks(folder, options.chunks)
     peer = Peer(folder, texts)
-    encoders = {
-        name: SentenceEncoder(folder, EncoderOptions(precision=name))
-        for name in dict.fromkeys((fast_precision(), "f32"))
-    }
+    encoders = {name: SentenceEncoder(folder, EncoderOptions(precision=name)) for name in PRECISIONS}
     samples: dict[str, list[float]] = {}
     figures: dict[str, float] = {"cores": usable_cores(), "chunks": len(texts), "rounds": options.rounds}
     expected = np.array(peer.ask({"do": "vectors"}), np.float32)

@@ -39,14 +39,19 @@ def test_a_system_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert usable_cores(tmp_path) == 6
-    assert fast_precision(tmp_path) == "f32"
+    assert fast_precision(True, tmp_path) == "f32"
     assert memory_bytes(tmp_path) > 1_000_000
 
 
 @pytest.mark.parametrize(
     ("flags", "precision"),
-    [("fpu avx512f avx512_bf16", "bf16"), ("fpu amx_tile amx_bf16", "bf16"), ("fpu avx2 avx512f", "f32")],
+    [
+        ("fpu avx512f avx512_bf16", ("bf16", "bf16")),
+        ("fpu amx_tile amx_bf16 avx512_vnni", ("bf16", "int8-bf16")),
+        ("fpu avx2 avx_vnni", ("f32", "int8")),
+        ("fpu avx2 avx512f", ("f32", "f32")),
+    ],
 )
-def test_bf16_where_the_hardware_has_it(tmp_path: Path, flags: str, precision: str) -> None:
+def test_what_the_hardware_has(tmp_path: Path, flags: str, precision: tuple[str, str]) -> None:
     write(tmp_path / "proc/cpuinfo", f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
-    assert fast_precision(tmp_path) == precision
+    assert (fast_precision(False, tmp_path), fast_precision(True, tmp_path)) == precision

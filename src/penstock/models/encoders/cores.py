@@ -27,11 +27,14 @@ def usable_cores(root: Path = ROOT) -> int:
     return max(1, min(len(cores), limit))
 
 
-def fast_precision(root: Path = ROOT) -> Precision:
-    """bf16 where the processor multiplies it in hardware, else f32."""
+def fast_precision(int8: bool, root: Path = ROOT) -> Precision:
+    """What the processor multiplies fastest in hardware; `int8` is whether the model is known to bear that."""
     lines = _read(root / "proc/cpuinfo").splitlines()
-    flags = next((line for line in lines if line.startswith("flags")), "").split()
-    return "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "f32"
+    flags = set(next((line for line in lines if line.startswith("flags")), "").split())
+    whole = int8 and bool({"avx512_vnni", "avx_vnni"} & flags)
+    if {"avx512_bf16", "amx_bf16"} & flags:
+        return "int8-bf16" if whole else "bf16"
+    return "int8" if whole else "f32"
 
 
 def memory_bytes(root: Path = ROOT) -> int:

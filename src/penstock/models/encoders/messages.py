@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "int8", "int8-bf16"]
+"""How numbers are multiplied. With int8 that is bulk work: what is urgent, and the rest, is in f32 or bf16."""
 Pooling = Literal["mean", "cls", "last"]
 """How the vectors of a text's tokens become one: their mean, that of the first mark, or that of the last token."""
 

@@ -27,6 +27,9 @@ REVISION = 1
 
 RESTART_SECONDS = 60.0
 
+BEARS_INT8 = frozenset({"acad6cf67a9c2a78c3b73dae0b68ce987991072241a5fab00960301cee96bb36"})
+"""Digests of models whose vectors were compared with those in single precision: all-MiniLM-L6-v2."""
+
 MAX_CHARACTERS = 65_536
 """Of one text; what lies behind would only count where a model's longest text took more than this."""
 
@@ -52,7 +55,7 @@ def setup_of(files: ModelFiles, options: ModelOptions) -> Setup:
     return Setup(
         graph=str(files.graph.absolute()),
         tokenizer=str(files.tokenizer.absolute()),
-        precision=options.precision or fast_precision(),
+        precision=options.precision or fast_precision(files.digest in BEARS_INT8),
         threads=options.threads or usable_cores(),
         max_tokens=files.tokens(options.max_tokens),
         pad_id=files.pad_id,
