@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +32,7 @@ EXAMPLES = examples(
     "penstock knowledge tune my-docs/",
     "penstock knowledge tune my-docs/ --write",
     "penstock knowledge tune my-docs/ --questions questions.jsonl --json",
+    "penstock knowledge tune my-docs/ --depths 2,4,8",
 )
 STALE = ("chunk_overlap", "chunk_sentences", "parent_tokens")
 WRITTEN = "penstock.toml"
@@ -47,6 +50,10 @@ def tune(
         Path | None,
         typer.Option(metavar="FILE", help="The questions, as JSON lines. Default: evals/golden.jsonl of the app."),
     ] = None,
+    depths: Annotated[
+        str,
+        typer.Option(metavar="N,N,…", help="How many passages an answer may be made from.", show_default=False),
+    ] = "",
     write: Annotated[
         bool, typer.Option("--write", help="Take the winner: a new generation, and its lines in penstock.toml.")
     ] = False,
@@ -64,7 +71,7 @@ def tune(
     from penstock.config import load
     from penstock.knowledge.calibrating import read_golden
 
-    folder = load(path)
+    folder, raced = load(path), depths_in(depths)
     if server := running_server(folder):
         raise ConfigError(
             f"the server at {server.url} has the documents open.", hint="Stop it, tune, and start it again."
@@ -74,14 +81,38 @@ def tune(
     check_before_start(folder)
     fetch_models(pulled_embedders(folder))
     file = questions or folder.root / "evals" / "golden.jsonl"
-    report = asyncio.run(_tune(folder, read_golden(file) if file.is_file() else None, write))
+    wanted = Wanted(read_golden(file) if file.is_file() else None, raced, write)
+    report = asyncio.run(_tune(folder, wanted))
     if as_json:
         say_json(report)
     else:
         _show(report, written=write)
 
 
-async def _tune(folder: AppFolder, golden: Sequence[Golden] | None, write: bool) -> TuneReport:
+@dataclass(frozen=True)
+class Wanted:
+    """The app's own questions, if any, the numbers of passages to try, and whether to take the winner."""
+
+    golden: Sequence[Golden] | None
+    depths: tuple[int, ...]
+    write: bool
+
+
+def depths_in(text: str) -> tuple[int, ...]:
+    """Raises `ConfigError` for what are no numbers of passages."""
+    from penstock.knowledge.tune.depth import DEPTHS, MOST
+
+    if not text:
+        return DEPTHS
+    found = tuple(int(part) if re.fullmatch(r"\s*[0-9]{1,3}\s*", part) else 0 for part in text.split(","))
+    if not all(1 <= each <= MOST for each in found):
+        raise ConfigError(
+            f"--depths {text!r} must be numbers of passages from 1 to {MOST}.", hint="Give --depths 2,4,8."
+        )
+    return found
+
+
+async def _tune(folder: AppFolder, wanted: Wanted) -> TuneReport:
     from penstock.cli.racing import race_bar
     from penstock.knowledge.tune.racing import Race, Racers
     from penstock.knowledge.values import EVERYTHING, ignore_progress
@@ -94,13 +125,15 @@ async def _tune(folder: AppFolder, golden: Sequence[Golden] | None, write: bool)
         settings = folder.settings.knowledge[name]
         embedder = platform.services.embedders[settings.embedder]
         texts = await asyncio.to_thread(texts_of, base)
-        questions = await questions_of(platform, texts, golden)
+        questions = await questions_of(platform, texts, wanted.golden)
         racers = Racers(
             name=name,
             sources=base.all_sources(platform.lasting.sources[name]),
             embedder=embedder,
             options=options_of(settings, embedder),
             vector_weight=settings.vector_weight,
+            depth=depth_of(platform),
+            depths=wanted.depths,
             has_code=any(row.kind == "code" for row in base.documents(EVERYTHING)),
         )
         for left in folder.data.glob(f"{SCRATCH}*"):  # by one that was killed
@@ -111,9 +144,18 @@ async def _tune(folder: AppFolder, golden: Sequence[Golden] | None, write: bool)
         ):
             note(f"{count(len(questions.questions), 'question')} {ORIGINS[questions.origin]}")
             report = await Race(racers, questions, Path(scratch), told).run(ignore_progress)
-        if write and report.switches:
+        if wanted.write and report.switches:
             await _take(folder, platform, racers.name, report)
+        if wanted.write and report.best_depth != report.depth:
+            write_lines(folder, "app", {"passages": report.best_depth})
         return report
+
+
+def depth_of(platform: Platform) -> int:
+    """How many passages the app's answers are made from."""
+    if platform.app is None:
+        raise ConfigError("the app has no knowledge.", hint="Add [knowledge.docs] to penstock.toml.")
+    return platform.app.settings.depth
 
 
 def texts_of(base: KnowledgeBase) -> list[Text]:
@@ -149,7 +191,6 @@ async def _take(folder: AppFolder, platform: Platform, name: str, report: TuneRe
     this in between, the next run makes the knowledge what the configuration says."""
     import msgspec
 
-    from penstock.config.editing import with_settings
     from penstock.knowledge.ingestion.records import RunRules
     from penstock.platform.chunking import options_of
 
@@ -164,12 +205,20 @@ async def _take(folder: AppFolder, platform: Platform, name: str, report: TuneRe
         await base.ingest(
             platform.lasting.sources[name], progress=lambda progress: draw(name, progress), rules=rules
         )
+    lines = winner.lines()
+    write_lines(folder, f"knowledge.{name}", lines, tuple(each for each in STALE if each not in lines))
+
+
+def write_lines(
+    folder: AppFolder, table: str, lines: Mapping[str, str | int | float], stale: tuple[str, ...] = ()
+) -> None:
+    """Puts settings into the app's file, whole or not at all."""
+    from penstock.config.editing import with_settings
+
     file = folder.root / WRITTEN
     text = file.read_text("utf-8") if file.is_file() else ""
-    lines = winner.lines()
-    stale = tuple(each for each in STALE if each not in lines)
     made = file.with_suffix(".toml.new")
-    made.write_text(with_settings(text, f"knowledge.{name}", lines, stale), "utf-8")
+    made.write_text(with_settings(text, table, lines, stale), "utf-8")
     made.replace(file)
 
 
@@ -187,11 +236,14 @@ def _show(report: TuneReport, *, written: bool) -> None:
         line = _line(row, width)
         say((line, "bold") if mark and is_terminal(sys.stdout) else line, mark)
     say("")
+    _show_depths(report)
+    say("")
     if report.origin == "sentences":
         note(
             "These questions are half of the words of one sentence each, which is to be found; no word is masked or"
-            " replaced. So they favour words over vectors, and the weight of the vectors is shown but not chosen by"
-            " them. Write your own into evals/golden.jsonl, or give the app a model."
+            " replaced. So they favour words over vectors, and the weight of the vectors and the number of"
+            " passages are shown but not chosen by them. Write your own into evals/golden.jsonl, or give the app a"
+            " model."
         )
     if report.origin == "model":
         note(
@@ -200,6 +252,30 @@ def _show(report: TuneReport, *, written: bool) -> None:
         )
     note("Vectors have length 1: the cosine and the dot product give the same order.")
     _say_outcome(report, written)
+    _say_depth(report, written)
+
+
+def _show_depths(report: TuneReport) -> None:
+    """Among how many passages an answer is found how often, of the cut and weight that is taken."""
+    if not report.depths:
+        return
+    say(("passages  found | held out", "dim"))
+    for each in report.depths:
+        mark = "  <- in use" if each.passages == report.depth else ""
+        mark = "  <- enough" if each.passages == report.best_depth and not mark else mark
+        say(f"{each.passages:>8}  {each.choosing:>5.1%} | {each.held_out:>8.1%}", mark)
+
+
+def _say_depth(report: TuneReport, written: bool) -> None:
+    if report.best_depth == report.depth:
+        say(f"Answers from {report.depth} passages stay.")
+        return
+    say(f"{report.best_depth} passages are enough in place of {report.depth}: more find no more but for chance.")
+    if written:
+        say(f"That is in {WRITTEN} now; `penstock knowledge calibrate` fits the threshold to it.")
+    else:
+        say(f"With --write this line comes under [app] in {WRITTEN}:")
+        say(f"  passages = {report.best_depth}")
 
 
 def _line(row: Row, width: int) -> str:

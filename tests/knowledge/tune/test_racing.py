@@ -114,7 +114,7 @@ async def test_a_race_tries_every_cut_and_changes_nothing(tmp_path: Path) -> Non
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     embedder = HashEmbedder()
-    racers = Racers("docs", (FolderSource(Sources(docs)),), embedder, KnowledgeOptions(), 0.5)
+    racers = Racers("docs", (FolderSource(Sources(docs)),), embedder, KnowledgeOptions(), 0.5, 5, (2, 12))
     tried: list[str] = []
     report = await Race(racers, questions, scratch, lambda step: tried.append(step.name)).run(lambda progress: None)
     assert report.origin == "sentences" and report.present == 0
@@ -124,6 +124,8 @@ async def test_a_race_tries_every_cut_and_changes_nothing(tmp_path: Path) -> Non
         "semantic",
         "parents",
     }
+    assert [each.passages for each in report.depths] == [2, 5, 12]
+    assert (report.depth, report.best_depth) == (5, 5), "questions of the documents' own words choose no depth"
     assert {row.candidate.vector_weight for row in report.rows} == {0.5, *WEIGHTS}
     assert report.rows[report.best].candidate.vector_weight == 0.5
     assert all(row.choosing.questions + row.held_out.questions == len(questions.questions) for row in report.rows)

@@ -17,10 +17,11 @@ from penstock.knowledge.base import KnowledgeBase, KnowledgeOptions
 from penstock.knowledge.chunking import ChunkOptions
 from penstock.knowledge.ingestion.records import RunRules
 from penstock.knowledge.sources.base import Source
+from penstock.knowledge.tune.depth import DEPTHS, depths_of, enough
 from penstock.knowledge.tune.kept import KeptSource
 from penstock.knowledge.tune.questions import Questions
 from penstock.knowledge.tune.report import Candidate, Row, TuneReport
-from penstock.knowledge.tune.scoring import DEPTH, figures, judged
+from penstock.knowledge.tune.scoring import DEPTH, Found, figures, judged
 from penstock.knowledge.values import EVERYTHING, Progress, Query
 from penstock.seams import Embedder
 
@@ -60,13 +61,16 @@ Told = Callable[[Step], None]
 
 
 class Racers(Struct, frozen=True):
-    """What the race is of: the documents, the encoder, how files are read and cut now, and the present mix."""
+    """What the race is of: the documents, the encoder, how files are read and cut now, the present mix, how
+    many passages an answer is made from, and how many it might be made from."""
 
     name: str
     sources: tuple[Source, ...]
     embedder: Embedder
     options: KnowledgeOptions
     vector_weight: float
+    depth: int
+    depths: tuple[int, ...] = DEPTHS
     has_code: bool = False
 
 
@@ -80,6 +84,7 @@ class Race:
         self._told = told
         self._kept = [KeptSource(source, self._made(f"files-{at}")) for at, source in enumerate(racers.sources)]
         self._rows: list[Row] = []
+        self._found: list[list[Found]] = []  # what came of each question, for each row
         self._cut_in: list[float] = []  # seconds, of each way to cut
         self._cuts = list(self._candidates())
 
@@ -92,7 +97,7 @@ class Race:
         for candidate in dict.fromkeys(self._rows[at].candidate for at in (0, self._best())):
             others = [weight for weight in WEIGHTS if weight != candidate.vector_weight]
             await self._try(candidate, others, progress)
-        return TuneReport(
+        report = TuneReport(
             questions=len(self._questions.questions),
             origin=self._questions.origin,
             skipped=self._questions.skipped,
@@ -100,6 +105,15 @@ class Race:
             present=0,
             best=self._best(),
         )
+        return self._with_depths(report)
+
+    def _with_depths(self, report: TuneReport) -> TuneReport:
+        """How many passages are enough of the candidate that is taken, or else of the one in use."""
+        present, questions = self._racers.depth, self._questions
+        found = self._found[report.best if report.switches else report.present]
+        depths = depths_of(found, questions, (*self._racers.depths, present))
+        best = present if questions.origin == "sentences" else enough(depths, questions, present)
+        return msgspec.structs.replace(report, depths=depths, depth=present, best_depth=best)
 
     def _candidates(self) -> Iterator[Candidate]:
         """The present one, then the others."""
@@ -157,7 +171,7 @@ class Race:
             query = Query(
                 text=question.text,
                 reader=EVERYTHING,
-                limit=DEPTH,
+                limit=max(DEPTH, self._racers.depth, *self._racers.depths),
                 rerank=False,
                 vector_weight=candidate.vector_weight,
                 expand=candidate.chunking.strategy == "parents",
@@ -165,6 +179,7 @@ class Race:
             started = time.perf_counter()
             result = await base.search(query)
             found.append(judged(question, result.hits, (time.perf_counter() - started) * 1000))
+        self._found.append(found)
         choosing, held_out = (
             figures([found[at] for at in self._questions.half(chooses=half)]) for half in (True, False)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from penstock.knowledge.chunking import ChunkOptions
+from penstock.knowledge.tune.depth import Depth
 from penstock.knowledge.tune.questions import Origin
 from penstock.knowledge.tune.scoring import Figures
 
@@ -50,7 +51,8 @@ class Row(Struct, frozen=True):
 
 
 class TuneReport(Struct, frozen=True, kw_only=True):
-    """The table, the setting that is in use, and the one that the choosing half likes best."""
+    """The table, the setting that is in use, and the one that the choosing half likes best. `depths` are of the one
+    that is taken: `depth` is how many passages an answer is made from now, `best_depth` how many are enough."""
 
     questions: int
     origin: Origin
@@ -58,6 +60,9 @@ class TuneReport(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     present: int
     best: int
+    depths: tuple[Depth, ...] = ()
+    depth: int = 0
+    best_depth: int = 0
 
     @property
     def gain(self) -> float:

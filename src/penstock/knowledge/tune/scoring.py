@@ -19,7 +19,7 @@ BUDGET = 5000
 """Characters, about five passages of the default size."""
 
 DEPTH = 10
-"""Passages that are asked for."""
+"""Passages by which ways to cut and to mix are compared."""
 
 HOLDS = 0.5
 """The share of a span that a passage must hold to be right."""
@@ -27,11 +27,13 @@ HOLDS = 0.5
 
 class Found(Struct, frozen=True):
     """What came of one question: the rank of the first right passage, 0 for none; the share of the span that is
-    in the passages, `None` where the question names only documents; and how long the search took."""
+    in the passages, `None` where the question names only documents; how long the search took; and the rank of the
+    first right passage among all that were asked for, whatever their length."""
 
     rank: int
     recall: float | None
     ms: float
+    place: int = 0
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -49,12 +51,17 @@ class Figures(Struct, frozen=True, kw_only=True):
         return self.mrr if self.recall is None else (self.mrr + self.recall) / 2
 
 
-def judged(question: TuneQuestion, hits: Iterable[Hit], ms: float) -> Found:
-    delivered = within_budget(hits)
-    rank = next((number for number, hit in enumerate(delivered, start=1) if is_right(question, hit)), 0)
+def judged(question: TuneQuestion, hits: Sequence[Hit], ms: float) -> Found:
+    delivered = within_budget(hits[:DEPTH])
+    rank, place = first_right(question, delivered), first_right(question, hits)
     if not question.spans:
-        return Found(rank, None, ms)
-    return Found(rank, max(held(span, delivered) for span in question.spans), ms)
+        return Found(rank, None, ms, place)
+    return Found(rank, max(held(span, delivered) for span in question.spans), ms, place)
+
+
+def first_right(question: TuneQuestion, hits: Sequence[Hit]) -> int:
+    """The rank of the first passage that is right, 0 for none."""
+    return next((number for number, hit in enumerate(hits, start=1) if is_right(question, hit)), 0)
 
 
 def held(span: Span, hits: Sequence[Hit]) -> float:
