@@ -12,6 +12,7 @@ from support.knowledge_checks import check_store
 
 from penstock.errors import BodyTooLarge, InvalidRequest, NotFound, StorageFull
 from penstock.knowledge.base import EVERYTHING, KnowledgeBase, KnowledgeOptions, Query, Sources
+from penstock.knowledge.sources.pushed import PushedDocument
 from penstock.knowledge.sources.uploads import checked_name
 
 
@@ -48,6 +49,18 @@ async def test_a_new_version_takes_the_place_of_the_old_one(base: KnowledgeBase)
     ]
     same = await base.add_file("fees.md", b"Thirteen euros.")
     assert (same.path, base.generation()) == ("fees.md", 2)
+
+
+async def test_what_comes_while_readers_are_kept_at_an_earlier_generation(base: KnowledgeBase) -> None:
+    await base.add_file("fees.md", b"Twelve euros.")
+    await base.add_file("fees.md", b"Thirteen euros.")
+    await base.generations.roll_back()
+    uploaded = await base.add_file("hours.md", b"Open at six.")
+    [pushed] = await base.push([PushedDocument(key="tides.txt", data=b"High at nine.")])
+    assert (uploaded.status, pushed.status, await paths(base)) == ("ok", "ok", [("fees.md", True)])
+    assert base.document(uploaded.id, EVERYTHING).text == "Open at six."
+    await base.generations.publish()
+    assert [path for path, _ in await paths(base)] == ["fees.md", "hours.md", "tides.txt"]
 
 
 async def test_a_file_that_cannot_be_read_is_kept_with_its_status(base: KnowledgeBase) -> None:

@@ -192,8 +192,8 @@ class KnowledgeBase:
         uploads.check_size(name, len(data), self._options.max_file_bytes)
         async with self._turn.taken():
             await asyncio.to_thread(uploads.write, self._uploads, name, data)
-            await self._take_in_uploads(progress)
-        rows = self.documents(EVERYTHING)
+            generation = await self._take_in_uploads(progress)
+        rows = self._documents(generation, EVERYTHING)
         return next(row for row in rows if row.uploaded and row.path == name)
 
     async def push(self, documents: Sequence[PushedDocument]) -> list[DocumentRow]:
@@ -206,8 +206,9 @@ class KnowledgeBase:
         rows = await asyncio.to_thread(checked, documents, limit, self._clock.now_us())
         async with self._turn.taken():
             await self._pushed.put(rows)
-            await self._take_in_pushed()
-        found = {row.path: row for row in self.documents(EVERYTHING) if row.source == PushedSource.name}
+            generation = await self._take_in_pushed()
+        taken = self._documents(generation, EVERYTHING)
+        found = {row.path: row for row in taken if row.source == PushedSource.name}
         return [found[row.key] for row, _ in rows]
 
     async def remove_document(self, document_id: str) -> None:
@@ -288,9 +289,7 @@ class KnowledgeBase:
 
     def documents(self, reader: Reader) -> list[DocumentRow]:
         """The documents of the published generation by path, those that could not be read among them."""
-        with self._store.database.read() as connection:
-            stored = SqliteReader(connection, self._store.project_id)
-            return stored.documents(stored.published().number, reader)
+        return self._documents(self.generation(), reader)
 
     def document(self, document_id: str, reader: Reader) -> Document:
         """One document with its text, of any generation that is kept.
@@ -338,11 +337,19 @@ class KnowledgeBase:
         left = await asyncio.to_thread(self._store.sources) - {source.name for source in sources}
         return (*sources, *(RemovedSource(name) for name in sorted(left)))
 
-    async def _take_in_uploads(self, progress: Progress) -> None:
-        await self._run_now("upload", (UploadsSource(self._uploads),), progress, UPLOADS_ONLY)
+    def _documents(self, generation: int, reader: Reader) -> list[DocumentRow]:
+        with self._store.database.read() as connection:
+            return SqliteReader(connection, self._store.project_id).documents(generation, reader)
 
-    async def _take_in_pushed(self) -> None:
-        await self._run_now("push", (PushedSource(self._pushed),), ignore_progress, UPLOADS_ONLY)
+    async def _take_in_uploads(self, progress: Progress) -> int:
+        """The generation that has them, which readers may not see: theirs may be kept at an earlier one."""
+        uploaded = (UploadsSource(self._uploads),)
+        return (await self._run_now("upload", uploaded, progress, UPLOADS_ONLY)).generation
+
+    async def _take_in_pushed(self) -> int:
+        """Likewise."""
+        pushed = (PushedSource(self._pushed),)
+        return (await self._run_now("push", pushed, ignore_progress, UPLOADS_ONLY)).generation
 
     async def _run_now(
         self, trigger: Trigger, sources: Sequence[Source], progress: Progress, rules: RunRules
