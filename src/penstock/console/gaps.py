@@ -20,7 +20,6 @@ from penstock.console.knowledge_head import KnowledgeHead, base_of, head_of, own
 from penstock.console.knowledge_hits import HitLine, hit_lines
 from penstock.console.query import read_query
 from penstock.console.rendering import PageRoute, View, history, page_route, render
-from penstock.errors import NotFound
 from penstock.gateway.services import Services
 from penstock.knowledge.base import Query
 from penstock.knowledge.gaps.service import Gaps
@@ -164,13 +163,8 @@ def line_of(gap: Gap, here: str, most: int) -> GapLine:
 
 
 def gaps_of(request: Request) -> Gaps:
-    """Raises `NotFound` where no app answers from documents."""
     services: Services = request.app.state.services
-    if services.gaps is None:
-        raise NotFound(
-            "There is no app that answers from documents here.", hint="Add [knowledge.docs] to its file."
-        )
-    return services.gaps
+    return services.gaps_found()
 
 
 def routes() -> list[BaseRoute]:

@@ -125,3 +125,11 @@ class Services:
             known = ", ".join(readable) or "none"
             raise NotFound(f"There is no knowledge {name[:80]!r}.", hint=f"There is: {known}.", param="name")
         return base
+
+    def gaps_found(self) -> Gaps:
+        """What was asked in vain. Raises `NotFound` where no app answers from documents."""
+        if self.gaps is None:
+            raise NotFound(
+                "There is no app that answers from documents here.", hint="Add [knowledge.docs] to its file."
+            )
+        return self.gaps

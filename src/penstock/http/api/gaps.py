@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.audit.record import Event
-from penstock.errors import NotFound
 from penstock.exchange import Principal
 from penstock.gateway.services import Services
 from penstock.http.acting import record
@@ -97,13 +96,8 @@ async def check_gaps(request: Request) -> Response:
 
 
 def gaps_of(request: Request) -> Gaps:
-    """Raises `NotFound` where no app answers from documents."""
     services: Services = request.app.state.services
-    if services.gaps is None:
-        raise NotFound(
-            "There is no app that answers from documents here.", hint="Add [knowledge.docs] to its file."
-        )
-    return services.gaps
+    return services.gaps_found()
 
 
 ROUTES = [
