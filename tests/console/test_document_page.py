@@ -31,6 +31,8 @@ def document(text: str, headings: tuple[Heading, ...] = (), page_starts: tuple[i
         chunks=1,
         modified_at=0,
         loaded_at=0,
+        added_in=1,
+        removed_in=None,
     )
     return Document(row=row, text=text, headings=headings, page_starts=page_starts)
 

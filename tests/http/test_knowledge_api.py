@@ -75,6 +75,9 @@ async def test_a_hit_is_the_range_of_the_document_that_it_names(api: Client) -> 
     assert status == 200
     assert part["text"] == best["text"]
     assert part["document"]["path"] == "guide/gate.md"
+    _, cut = await api("GET", f"/manuals/documents/{best['document_id']}/passages")
+    assert (best["start"], best["end"]) in [(passage["start"], passage["end"]) for passage in cut["data"]]
+    assert len(cut["data"]) == part["document"]["chunks"]
 
 
 async def test_a_file_comes_in_and_goes_out(api: Client) -> None:
@@ -123,6 +126,7 @@ async def test_files_of_the_folder_are_not_deleted(api: Client) -> None:
     [
         ("/plans/documents", 404, "There is no knowledge 'plans'. There is: manuals."),
         ("/manuals/documents/doc_0", 404, "There is no document 'doc_0'"),
+        ("/manuals/documents/doc_0/passages", 404, "There is no document 'doc_0'"),
         ("/manuals/documents?limit=0", 400, "'limit' must be"),
         ("/manuals/documents?status=fine", 400, "status"),
         ("/manuals/search", 400, "'q' is missing."),

@@ -230,8 +230,9 @@ async def test_nothing_that_is_kept_for_others_is_told(
     assert item["index"] is None or asker.tags is None, "its numbers are of what others keep, too"
     assert (counts["documents"], sum(counts["statuses"].values())) == (sum(open_to), sum(open_to))
     for name, may in zip(NAMES, open_to, strict=True):
-        answer = await told("GET", f"/api/v1/knowledge/papers/documents/{ids[name]}")
-        assert answer.status_code == (200 if may else 404)
+        for part in ("", "/passages"):
+            answer = await told("GET", f"/api/v1/knowledge/papers/documents/{ids[name]}{part}")
+            assert answer.status_code == (200 if may else 404)
     for page in ("/knowledge/papers", f"/knowledge/papers?{urlencode({'q': question})}", "/"):
         await told("GET", page, headers={"accept": "text/html"})
     for name, may in zip(NAMES, open_to, strict=True):

@@ -54,8 +54,8 @@ def moment(us: int | None, never: str = "") -> str:
     return never if us is None else datetime.fromtimestamp(us / 1e6).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; lines with tabs for a pipe."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: bool = True) -> None:
+    """A table on a terminal, no wider than it: longer cells wrap, or else are cut; lines with tabs for a pipe."""
     from penstock.cli.output import harmless
 
     if not is_terminal(sys.stdout):
@@ -68,7 +68,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     drawn = Table(*heads, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        drawn.add_row(*(Text(harmless(cell)) for cell in row))
+        drawn.add_row(*(Text(harmless(cell), no_wrap=not wraps) for cell in row))
     console(sys.stdout).print(drawn)
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from penstock.config import AppFolder
     from penstock.knowledge.generations import DocumentChange, Generation
     from penstock.knowledge.ingestion.records import Run
+    from penstock.knowledge.stores.shown import DocumentPassage
     from penstock.knowledge.stores.sqlite import SqliteStore
-    from penstock.knowledge.values import DocumentRow
+    from penstock.knowledge.values import Document, DocumentRow
 
 T = TypeVar("T")
 Name = Annotated[
@@ -40,6 +41,10 @@ class Desk(Protocol):
     def publish(self, number: int | None) -> Generation: ...
 
     def documents(self) -> list[DocumentRow]: ...
+
+    def document(self, document_id: str) -> Document: ...
+
+    def passages(self, document_id: str) -> list[DocumentPassage]: ...
 
 
 @contextmanager
@@ -115,6 +120,32 @@ class ServedDesk:
             if len(page) < 500:
                 return found
 
+    def document(self, document_id: str) -> Document:
+        """The server gives a text in parts of a million characters."""
+        from urllib.parse import quote
+
+        import msgspec
+
+        from penstock.http.api.knowledge import DocumentText
+        from penstock.knowledge.values import Document
+
+        path = f"{self._path}/documents/{quote(document_id, safe='')}"
+        part = msgspec.convert(self._server.get(path), DocumentText)
+        texts = [part.text]
+        while part.end < part.document.characters:
+            part = msgspec.convert(self._server.get(path, start=part.end), DocumentText)
+            texts.append(part.text)
+        return Document(
+            row=part.document, text="".join(texts), headings=part.headings, page_starts=part.page_starts
+        )
+
+    def passages(self, document_id: str) -> list[DocumentPassage]:
+        from urllib.parse import quote
+
+        from penstock.knowledge.stores.shown import DocumentPassage
+
+        return self._list(f"/documents/{quote(document_id, safe='')}/passages", list[DocumentPassage])
+
     def _move(self, path: str, number: int | None) -> Generation:
         import msgspec
 
@@ -177,3 +208,17 @@ class OwnDesk:
         with self._store.database.read() as connection:
             reader = SqliteReader(connection, self._store.project_id)
             return reader.documents(reader.published().number, EVERYTHING)
+
+    def document(self, document_id: str) -> Document:
+        from penstock.knowledge.stores.reader import SqliteReader
+        from penstock.knowledge.values import EVERYTHING
+
+        with self._store.database.read() as connection:
+            return SqliteReader(connection, self._store.project_id).document(document_id, EVERYTHING)
+
+    def passages(self, document_id: str) -> list[DocumentPassage]:
+        from penstock.knowledge.stores import shown
+        from penstock.knowledge.values import EVERYTHING
+
+        with self._store.database.read() as connection:
+            return shown.passages(connection, self._store.project_id, document_id, EVERYTHING)

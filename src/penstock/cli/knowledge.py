@@ -11,6 +11,7 @@ from penstock.cli import (
     knowledge_move,
     knowledge_runs,
     knowledge_search,
+    knowledge_show,
     knowledge_tune,
     knowledge_verify,
 )
@@ -21,6 +22,7 @@ app.command("search", epilog=knowledge_search.EXAMPLES)(knowledge_search.search)
 app.command("tune", epilog=knowledge_tune.EXAMPLES)(knowledge_tune.tune)
 app.command("runs", epilog=knowledge_runs.RUNS)(knowledge_runs.runs)
 app.command("documents", epilog=knowledge_runs.DOCUMENTS)(knowledge_runs.documents)
+app.command("show", epilog=knowledge_show.EXAMPLES)(knowledge_show.show)
 app.command("generations", epilog=knowledge_generations.LIST)(knowledge_generations.generations)
 app.command("diff", epilog=knowledge_generations.DIFF)(knowledge_generations.diff)
 app.command("rollback", epilog=knowledge_generations.BACK)(knowledge_generations.rollback)

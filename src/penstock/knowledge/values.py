@@ -169,7 +169,8 @@ class DocumentRow(Struct, frozen=True, kw_only=True):
 
     `uploaded` documents were dropped in through `add_file`; the others are files of the app's folder.
     `reason` says what a status other than `ok` means and what to do about it. `readers` are the tags of those who
-    may find it, none for everybody. `parser` names what read it, with its version.
+    may find it, none for everybody. `parser` names what read it, with its version. Generations from `added_in` to
+    before `removed_in` have it, `None` where the newest does.
     """
 
     id: str
@@ -190,6 +191,8 @@ class DocumentRow(Struct, frozen=True, kw_only=True):
     parser: str = ""
     metadata: Metadata = msgspec.field(default_factory=dict)
     readers: tuple[str, ...] = ()
+    added_in: int
+    removed_in: int | None
 
 
 class Document(Struct, frozen=True, kw_only=True):

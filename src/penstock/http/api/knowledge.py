@@ -26,6 +26,7 @@ from penstock.knowledge.base import (
     KnowledgeCounts,
     Status,
 )
+from penstock.knowledge.inspection import DocumentPassage
 from penstock.knowledge.readers import reader_of
 
 MAX_LIMIT = 500
@@ -80,6 +81,13 @@ class DocumentText(Struct, frozen=True, kw_only=True):
     text: str
     headings: tuple[Heading, ...]
     page_starts: tuple[int, ...]
+
+
+class PassageList(Struct, frozen=True, kw_only=True):
+    """How a document was cut: ranges of its text, in order."""
+
+    object: Literal["list"] = "list"
+    data: tuple[DocumentPassage, ...]
 
 
 class UploadQuery(Struct, frozen=True, kw_only=True):
@@ -144,6 +152,13 @@ async def get_document(request: Request) -> Response:
             page_starts=document.page_starts,
         )
     )
+
+
+async def list_passages(request: Request) -> Response:
+    base = base_of(request)
+    reader, document_id = reader_of(principal_of(request)), request.path_params["document_id"]
+    await asyncio.to_thread(base.document, document_id, reader)  # one that is not there is no empty list
+    return reply(PassageList(data=tuple(await asyncio.to_thread(base.inspection.passages, document_id, reader))))
 
 
 async def add_document(request: Request) -> Response:
@@ -222,6 +237,12 @@ ROUTES = [
         ONE + "/documents/{document_id}",
         get_document,
         Description(role="viewer", summary="One document with its text.", query=TextQuery, answer=DocumentText),
+    ),
+    ApiRoute(
+        "GET",
+        ONE + "/documents/{document_id}/passages",
+        list_passages,
+        Description(role="viewer", summary="How a document was cut into passages.", answer=PassageList),
     ),
     ApiRoute(
         "DELETE",

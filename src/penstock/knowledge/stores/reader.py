@@ -19,7 +19,7 @@ from penstock.knowledge.values import Document, DocumentRow, Heading, KnowledgeC
 VISIBLE = "{0}.added_in <= :number AND ({0}.removed_in IS NULL OR {0}.removed_in > :number)"
 ROW_COLUMNS = (
     "d.id, d.path, d.title, d.kind, d.status, d.reason, d.source, d.size, d.characters, d.pages, d.chunks,"
-    " d.mtime_ns, d.loaded_at, d.url, d.parser, d.metadata, d.readers"
+    " d.mtime_ns, d.loaded_at, d.url, d.parser, d.metadata, d.readers, d.added_in, d.removed_in"
 )
 PUBLISHED = (
     "SELECT g.number, e.fingerprint, g.chunks FROM published p JOIN generation g ON g.project_id = p.project_id"
@@ -263,6 +263,8 @@ def document_row(row: Row[Any]) -> DocumentRow:
         parser=row.parser,
         metadata=decode_metadata(row.metadata),
         readers=msgspec.json.decode(row.readers, type=tuple[str, ...]),
+        added_in=row.added_in,
+        removed_in=row.removed_in,
     )
 
 
