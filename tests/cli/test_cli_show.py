@@ -1,6 +1,7 @@
 """`penstock knowledge show`: one document over the folder and over a running server, and what names none."""
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -37,6 +38,10 @@ def docs(tmp_path_factory: pytest.TempPathFactory, minilm_folder: Path) -> Path:
     root = tmp_path_factory.mktemp("app")
     (root / "harbour").mkdir()
     (root / "harbour" / "ropes.md").write_text(ROPES)
+    (root / "berths.txt").write_text("Berths of the folder.")
+    uploads = root / ".penstock" / "uploads" / "docs"
+    uploads.mkdir(parents=True)
+    (uploads / "berths.txt").write_text("Berths that were dropped in.")
     (root / "tides.pdf").write_bytes(pdf([[(12, "High water is at noon.")], [(12, "Low water is at six.")]]))
     (root / "broken.pdf").write_text("%PDF-1.7 this is not one")
     (root / "log.txt").write_text(LOG)
@@ -120,6 +125,14 @@ def test_a_document_that_changed_opens_by_its_id(shop: Path) -> None:
 def test_what_names_no_document_says_which_are_near(shop: Path, document: str, hint: str) -> None:
     shown = show(shop, document)
     assert (shown.exit_code, shown.stderr) == (1, f"error: There is no document {document!r}.\nhint: {hint}\n")
+
+
+def test_a_path_in_two_sources_asks_for_an_id(shop: Path) -> None:
+    shown = show(shop, "berths.txt")
+    assert (shown.exit_code, "2 documents are called 'berths.txt'." in shown.stderr) == (1, True)
+    ids = re.findall(r"doc_[0-9a-f]{32} of \w+", shown.stderr)
+    texts = {each.split()[2]: show(shop, each.split()[0], "--text").stdout for each in ids}
+    assert texts == {"folder": "Berths of the folder.\n", "uploads": "Berths that were dropped in.\n"}
 
 
 def test_what_is_refused(shop: Path) -> None:
