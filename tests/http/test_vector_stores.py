@@ -83,7 +83,7 @@ async def test_stores_and_their_files_are_listed(it: KeyedSite) -> None:
     ("body", "param", "message"),
     [
         ({"query": "x", "rewrite_query": True}, "rewrite_query", "no model 'default' for this key"),
-        ({"query": "x", "filters": {"type": "near", "key": "a", "value": 1}}, "filter", "'near' is no comparison"),
+        ({"query": "x", "filters": {"type": "near", "key": "a", "value": 1}}, "filters", "'near' is no comparison"),
         ({"query": ""}, None, "query"),
         ({"query": []}, None, "query"),
         ({"query": "x", "max_num_results": 51}, None, "max_num_results"),

@@ -68,7 +68,8 @@ def test_meaning(filter: object, expected: bool) -> None:
         ({"or": []}, "needs a list of filters"),
         ({"": 1}, "is no name of a field"),
         ({"type": "eq", "key": 3, "value": 1}, "3 is no name of a field"),
-        ({"or": [{"a": number} for number in range(300)]}, "more than 200 parts"),
+        ({"or": [{"a": number} for number in range(201)]}, "more than 200 parts"),
+        ({f"a{number}": number for number in range(201)}, "more than 200 parts"),
     ],
 )
 def test_what_cannot_be_read(filter: object, said: str) -> None:

@@ -170,27 +170,31 @@ async def search(request: Request) -> Response:
 
 
 async def list_files(request: Request) -> Response:
-    base = base_of(request)
-    query = read_query(request, FileQuery)
-    rows = await asyncio.to_thread(base.documents, reader_of(principal_of(request)))
-    files = [file_wire(base, row) for row in rows]
-    files = [file for file in files if query.filter in (None, file.status)]
+    base, reader = base_of(request), reader_of(principal_of(request))
+    return reply(await asyncio.to_thread(files_of, base, reader, read_query(request, FileQuery)))
+
+
+def files_of(base: KnowledgeBase, reader: Reader, query: FileQuery) -> FileList:
+    """One page. Raises `InvalidRequest` where there is no such document to go on after."""
+    rows = [row for row in base.documents(reader) if query.filter in (None, file_status(row))]
     if query.order == "desc":
-        files.reverse()
+        rows.reverse()
     start = 0
     if query.after:
-        ids = [file.id for file in files]
+        ids = [row.id for row in rows]
         if query.after not in ids:
-            raise InvalidRequest(f"There is no file {query.after[:80]!r} in the list.", param="after")
+            raise InvalidRequest(
+                f"There is no file {query.after[:80]!r} in the list.",
+                hint='Leave "after" out, to begin with the first one.',
+                param="after",
+            )
         start = ids.index(query.after) + 1
-    shown = tuple(files[start : start + query.limit])
-    return reply(
-        FileList(
-            data=shown,
-            first_id=shown[0].id if shown else None,
-            last_id=shown[-1].id if shown else None,
-            has_more=start + query.limit < len(files),
-        )
+    shown = tuple(file_wire(base, row) for row in rows[start : start + query.limit])
+    return FileList(
+        data=shown,
+        first_id=shown[0].id if shown else None,
+        last_id=shown[-1].id if shown else None,
+        has_more=start + query.limit < len(rows),
     )
 
 
@@ -209,7 +213,7 @@ def query_of(body: SearchBody, reader: Reader) -> Query:
         queries=texts[1:],
         reader=reader,
         limit=body.max_num_results,
-        filter=None if body.filters is None else parse_filter(body.filters),
+        filter=None if body.filters is None else parse_filter(body.filters, "filters"),
         rerank=False if options.ranker == "none" else None,
         vector_weight=weight_of(options.hybrid_search),
         min_score=options.score_threshold,
@@ -254,16 +258,20 @@ def store_wire(base: KnowledgeBase, reader: Reader) -> VectorStoreWire:
 
 
 def file_wire(base: KnowledgeBase, row: DocumentRow) -> FileWire:
-    found = row.status in FINDABLE
+    status = file_status(row)
     return FileWire(
         id=row.id,
         created_at=row.loaded_at // SECOND_US,
         vector_store_id=base.name,
         usage_bytes=row.size,
-        status="completed" if found else "failed",
-        last_error=None if found else LastError(f"{row.status}: {row.reason}"),
+        status=status,
+        last_error=LastError(f"{row.status}: {row.reason}") if status == "failed" else None,
         attributes=attributes_of(row.metadata) | {"path": row.path},
     )
+
+
+def file_status(row: DocumentRow) -> FileStatus:
+    return "completed" if row.status in FINDABLE else "failed"
 
 
 def attributes_of(metadata: Metadata) -> dict[str, str | float | bool]:

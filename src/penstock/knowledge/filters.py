@@ -109,12 +109,23 @@ def _ordered(op: Operator, own: Scalar, value: object) -> bool:
             return bool(left <= right)
 
 
-def parse_filter(data: object) -> Filter:
+def parse_filter(data: object, param: str = "filter") -> Filter:
     """A filter from JSON: Penstock's form, or OpenAI's (`{"type": "and", "filters": […]}`).
 
-    Raises `InvalidRequest` that names what is wrong.
+    Raises `InvalidRequest` that names what is wrong; `param` is what the request calls the filter.
     """
-    return _Parser().filter(data, 0)
+    try:
+        return _Parser().filter(data, 0)
+    except Unreadable as error:
+        raise InvalidRequest(
+            f"The filter cannot be read: {error}.",
+            hint='Write it as {"field": value, "field": {"gte": value}, "or": [{…}, {…}]}.',
+            param=param,
+        ) from None
+
+
+class Unreadable(Exception):
+    """What is wrong with a filter."""
 
 
 class _Parser:
@@ -122,12 +133,13 @@ class _Parser:
         self._parts = 0
 
     def filter(self, data: object, depth: int) -> Filter:
-        self._parts += 1
-        if depth > DEEPEST or self._parts > MOST_PARTS:
-            raise wrong(f"it has more than {MOST_PARTS} parts or is nested more than {DEEPEST} deep")
         if not isinstance(data, dict):
-            raise wrong(f"{shown(data)} is no object")
-        if "type" in data and ("filters" in data or "key" in data):
+            raise Unreadable(f"{shown(data)} is no object")
+        is_openai = "type" in data and ("filters" in data or "key" in data)
+        self._parts += 1 if is_openai else max(1, len(data))
+        if depth > DEEPEST or self._parts > MOST_PARTS:
+            raise Unreadable(f"it has more than {MOST_PARTS} parts or is nested more than {DEEPEST} deep")
+        if is_openai:
             return self._openai(data, depth)
         parts = [self._entry(name, value, depth) for name, value in data.items()]
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
@@ -141,9 +153,8 @@ class _Parser:
         if not isinstance(value, dict):
             return compare(name, "in" if isinstance(value, list) else "eq", value)
         if not value:
-            raise wrong(f"{shown(name)} is compared with nothing")
+            raise Unreadable(f"{shown(name)} is compared with nothing")
         parts = tuple(compare(name, operator, operand) for operator, operand in value.items())
-        self._parts += len(parts)
         return parts[0] if len(parts) == 1 else AllOf(parts)
 
     def _openai(self, data: dict[str, Any], depth: int) -> Filter:
@@ -155,36 +166,28 @@ class _Parser:
 
     def _list(self, name: str, value: object, depth: int) -> tuple[Filter, ...]:
         if not isinstance(value, list) or not value:
-            raise wrong(f"{name!r} needs a list of filters")
+            raise Unreadable(f"{name!r} needs a list of filters")
         return tuple(self.filter(each, depth + 1) for each in value)
 
 
 def compare(field: object, operator: object, value: object) -> Compare:
-    """One comparison from its parts. Raises `InvalidRequest`."""
+    """One comparison from its parts. Raises `Unreadable`."""
     if not isinstance(field, str) or not 0 < len(field) <= LONGEST_NAME:
-        raise wrong(f"{shown(field)} is no name of a field")
+        raise Unreadable(f"{shown(field)} is no name of a field")
     if operator not in OPERATORS:
-        raise wrong(f"{shown(operator)} is no comparison; there are {', '.join(OPERATORS)}, and, or, not")
+        raise Unreadable(f"{shown(operator)} is no comparison; there are {', '.join(OPERATORS)}, and, or, not")
     if operator in ("in", "nin"):
         if not isinstance(value, list) or not all(isinstance(each, Scalar) for each in value):
-            raise wrong(f"{operator!r} of {shown(field)} needs a list of texts, numbers or booleans")
+            raise Unreadable(f"{operator!r} of {shown(field)} needs a list of texts, numbers or booleans")
         return Compare(field, operator, tuple(value))
     if not isinstance(value, Scalar) or (operator == "exists" and not isinstance(value, bool)):
         what = "true or false" if operator == "exists" else "a text, a number or a boolean"
-        raise wrong(f"{operator!r} of {shown(field)} needs {what}, not {shown(value)}")
+        raise Unreadable(f"{operator!r} of {shown(field)} needs {what}, not {shown(value)}")
     if operator in ORDERED and isinstance(value, bool):
-        raise wrong(f"{operator!r} of {shown(field)} needs a number or a text, not {shown(value)}")
+        raise Unreadable(f"{operator!r} of {shown(field)} needs a number or a text, not {shown(value)}")
     return Compare(field, operator, value)
 
 
 def shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def wrong(reason: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The filter cannot be read: {reason}.",
-        hint='Write it as {"field": value, "field": {"gte": value}, "or": [{…}, {…}]}.',
-        param="filter",
-    )
