@@ -127,6 +127,19 @@ async def test_a_query_can_only_read(crm: Path) -> None:
     await source.close()
 
 
+async def test_a_query_of_postgresql_can_only_read(postgres_url: str, tmp_path: Path) -> None:
+    def source(query: str) -> SqlFeature:
+        return SqlFeature("plan", FactQuery("features.plan", postgres_url, query, tmp_path, 5.0))
+
+    writing = source("WITH x AS (SELECT lo_create(4711)) SELECT * FROM x")
+    with pytest.raises(UpstreamFailed, match=r"cannot execute lo_create.* in a read-only transaction"):
+        await writing.fetch(ANN)
+    endless = source("SELECT 'Infinity'::numeric AS spent, :user AS who")
+    assert await endless.fetch(ANN) == {"spent": float("inf"), "who": "ann"}
+    for each in (writing, endless):
+        await each.close()
+
+
 async def test_who_is_not_known_is_not_looked_up(crm: Path, server: Server) -> None:
     nobody = Asker(user="", project="local", key="")
     for source in (sql(crm, "SELECT plan FROM people WHERE id = :user"), http(server), feast(server)):

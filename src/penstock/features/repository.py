@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from penstock.errors import ConfigError, UpstreamFailed
+from penstock.errors import UpstreamFailed
+from penstock.storage.foreign import foreign_address, no_address, no_driver, reason_of
 
 CONNECTIONS = 4
 """Of one source; whoever would need another waits, and is late."""
@@ -43,8 +41,7 @@ class FactQuery:
             with self._engine.connect() as connection:
                 row = connection.execute(self._query, values).first()
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0][:200].rstrip(".")
-            raise UpstreamFailed(f"The query of {self._name} failed: {reason}.") from None
+            raise UpstreamFailed(f"The query of {self._name} failed: {reason_of(error)}.") from None
         if row is None:
             return None
         found = {column: plain(value) for column, value in row._asdict().items()}
@@ -54,59 +51,33 @@ class FactQuery:
         self._engine.dispose()
 
     def _open(self, url: str, root: Path, seconds: float) -> Engine:
-        try:
-            address = make_url(url)
-        except ArgumentError:
-            raise self._no_address() from None
-        backend = address.get_backend_name()
-        if backend == "sqlite":
-            return sqlite_engine(root / (address.database or ""), seconds)
-        if backend not in ("postgresql", "postgres"):
-            raise self._no_address()
+        address = foreign_address(self._name, url, root)
+        options = {"sqlite": {"timeout": seconds}, "postgresql": {"options": postgres_options(seconds)}}
+        if address.get_backend_name() not in options:
+            raise no_address(self._name)
         try:
             engine = create_engine(
-                address.set(drivername="postgresql+psycopg"),
+                address,
                 pool_size=CONNECTIONS,
                 max_overflow=0,
                 pool_timeout=seconds,
                 pool_pre_ping=True,
-                connect_args={"options": f"-cstatement_timeout={max(1, int(seconds * 1000))}"},
+                connect_args=options[address.get_backend_name()],
             )
         except ImportError as error:
-            raise ConfigError(
-                f"The database of {self._name} needs a driver that is not installed: {error}.",
-                hint="Install it with: pip install 'penstock[postgres]'",
-            ) from None
-        return engine.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=True)
-
-    def _no_address(self) -> ConfigError:
-        return ConfigError(
-            f"The database of {self._name} has no address that can be used.",
-            hint="Write one such as postgresql://user:password@host/name or sqlite:///data.db.",
-        )
+            raise no_driver(self._name, address, error) from None
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def sqlite_engine(file: Path, seconds: float) -> Engine:
-    """Opens a file that exists, and only for reading."""
-    address = f"file:{quote(str(file))}?mode=ro"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(address, uri=True, timeout=seconds, check_same_thread=False)
-
-    return create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        pool_size=CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=seconds,
-    )
+def postgres_options(seconds: float) -> str:
+    """Statements are their own transactions, so that only the session can say that they just read."""
+    return f"-cdefault_transaction_read_only=on -cstatement_timeout={max(1, int(seconds * 1000))}"
 
 
 def plain(value: Any) -> Any:
     """A value that JSON and templates know."""
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, timedelta):

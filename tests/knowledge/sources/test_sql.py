@@ -211,6 +211,7 @@ async def test_empty_large_and_vanished_rows(table: Table, tmp_path: Path) -> No
     ("url", "message"),
     [
         ("not an address", "The database of sql.x has no address that can be used."),
+        ("sqlite://", "The database of sql.x has no address that can be used."),
         ("nonsense://u:secret@h/x", "The database of sql.x needs a driver that is not installed"),
     ],
 )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from penstock.errors import ConfigError, UpstreamFailed
+from penstock.errors import UpstreamFailed
+from penstock.storage.foreign import foreign_address, no_driver, reason_of
 
 BUFFER = 500
 """Rows that are read ahead."""
@@ -67,54 +66,26 @@ class QueryDatabase:
         try:
             with self._engine.connect() as connection:
                 yield Reading(connection, self._query)
-        except DBAPIError as error:
-            raise self._failed(str(error.orig)) from None
         except SQLAlchemyError as error:
-            raise self._failed(str(error)) from None
+            raise UpstreamFailed(
+                f"The query of {self._name} failed: {reason_of(error)}.",
+                hint="What was taken in before is kept. Try the query by hand.",
+            ) from None
 
     def close(self) -> None:
         self._engine.dispose()
 
     def _open(self, url: str, root: Path) -> Engine:
-        try:
-            address = make_url(url)
-        except ArgumentError:
-            raise ConfigError(
-                f"The database of {self._name} has no address that can be used.",
-                hint="Write one such as postgresql://user:password@host/name or sqlite:///data.db.",
-            ) from None
-        if address.get_backend_name() == "sqlite":
-            return sqlite_engine(root / (address.database or ""))
-        if address.drivername in ("postgresql", "postgres"):
-            address = address.set(drivername="postgresql+psycopg")
-        return self._engine_of(address)
-
-    def _engine_of(self, address: URL) -> Engine:
+        address = foreign_address(self._name, url, root)
         try:
             engine = create_engine(address, poolclass=NullPool)
         except (NoSuchModuleError, ImportError) as error:
-            postgres = address.drivername.startswith("postgres")
-            hint = "pip install 'penstock[postgres]'" if postgres else "Install its driver for SQLAlchemy."
-            raise ConfigError(
-                f"The database of {self._name} needs a driver that is not installed: {error}.", hint=hint
-            ) from None
+            raise no_driver(self._name, address, error) from None
         if engine.dialect.name == "postgresql":
             return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "begin", begin)
         return engine
-
-    def _failed(self, reason: str) -> UpstreamFailed:
-        first = reason.strip().splitlines()[0][:300].rstrip(".") if reason.strip() else "the connection was lost"
-        return UpstreamFailed(
-            f"The query of {self._name} failed: {first}.", hint="What was taken in before is kept. Try it in psql."
-        )
-
-
-def sqlite_engine(file: Path) -> Engine:
-    """Opens a file that exists, and only for reading."""
-    address = f"file:{quote(str(file))}?mode=ro"
-    engine = create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(address, uri=True))
-    event.listen(engine, "begin", begin)
-    return engine
 
 
 def begin(connection: Connection) -> None:
