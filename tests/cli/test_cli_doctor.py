@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 
 from penstock.cli import machine
 from penstock.cli.main import app
+from penstock.config import load
+from penstock.knowledge.abstain import AppCalibration
+from penstock.knowledge.calibrating import write_calibration
 from penstock.storage.lock import FolderLock
 
 
@@ -62,6 +65,32 @@ def test_documents_are_counted_and_their_absence_fails(documents: Path) -> None:
     code, found = examine(documents, "--quick")
     assert code == 1
     assert found["Documents"]["detail"].startswith("There are no documents in")
+
+
+def test_a_calibration_of_another_depth_is_warned_about(documents: Path) -> None:
+    fitted = AppCalibration(
+        threshold=0.2,
+        shift=0.0,
+        knowledge="docs",
+        generation=1,
+        embedder="e",
+        answerable=20,
+        unanswerable=20,
+        fitted_us=1,
+    )
+    folder = load(documents)
+    assert "Calibration" not in examine(documents, "--quick")[1]
+    folder.data.mkdir(exist_ok=True)
+    write_calibration(folder.data, fitted)
+    assert examine(documents, "--quick")[1]["Calibration"]["state"] == "ok"
+    with (documents / "penstock.toml").open("a") as file:
+        file.write("[app]\npassages = 8\n")
+    found = examine(documents, "--quick")[1]["Calibration"]
+    assert (found["state"], found["detail"]) == (
+        "warn",
+        "of 'docs', fitted on the best 5 passages; the app looks at 8",
+    )
+    assert "penstock knowledge calibrate" in found["advice"]
 
 
 def test_a_port_in_use_fails(documents: Path) -> None:

@@ -18,8 +18,8 @@ from penstock.knowledge.calibrating import (
     Case,
     Golden,
     ask_all,
+    calibration_for,
     fit,
-    read_calibration,
     read_golden,
     write_calibration,
 )
@@ -90,14 +90,17 @@ def test_questions_are_read_and_a_wrong_line_is_named(tmp_path: Path) -> None:
 
 
 def test_what_was_fitted_is_kept_for_its_encoder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert read_calibration(tmp_path, "docs", "minilm") is None
+    assert calibration_for(tmp_path, "docs", "minilm", 5) is None
     file = write_calibration(tmp_path, ABOUT)
-    assert read_calibration(tmp_path, "docs", "minilm") == ABOUT
-    assert read_calibration(tmp_path, "docs", "another") is None
+    assert calibration_for(tmp_path, "docs", "minilm", 5) == ABOUT
+    assert caplog.text == ""
+    assert calibration_for(tmp_path, "docs", "minilm", 10) == ABOUT
+    assert "fitted on the best 5 passages, the app looks at 10" in caplog.text
+    assert calibration_for(tmp_path, "docs", "another", 5) is None
     assert "fitted with another encoder" in caplog.text
     file.write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_calibration(tmp_path, "docs", "minilm")
+        calibration_for(tmp_path, "docs", "minilm", 5)
 
 
 def test_the_threshold_is_the_configured_one_else_the_fitted_else_the_one_that_ships() -> None:

@@ -41,6 +41,7 @@ def check_app(folder: AppFolder, quick: bool) -> Iterator[Finding]:
     yield from check_keys(folder)
     yield from check_documents(folder)
     yield from check_stores(folder)
+    yield from check_calibration(folder)
     yield check_data(folder)
     yield check_port(folder)
     ready = True
@@ -122,6 +123,29 @@ def sources_of(folder: AppFolder, name: str) -> Sources:
     from penstock.knowledge.values import Sources
 
     return Sources(folder.source_root, folder.settings.knowledge[name].sources, folder.excludes(name))
+
+
+def check_calibration(folder: AppFolder) -> Iterator[Finding]:
+    """Whether what was fitted on an app's questions is of the depth at which it answers."""
+    from penstock.knowledge.answer import AnswerSettings
+    from penstock.knowledge.calibrating import read_calibration
+
+    passages = AnswerSettings(passages=folder.settings.app.passages).ranked
+    for name in folder.settings.knowledge:
+        try:
+            made = read_calibration(folder.data, name)
+        except PenstockError as error:
+            yield fail("Calibration", error.message, error.hint)
+            continue
+        if made is None:
+            continue
+        detail = f"of '{name}', fitted on the best {made.passages} passages"
+        if made.passages == passages:
+            yield ok("Calibration", detail)
+        else:
+            yield warn(
+                "Calibration", f"{detail}; the app looks at {passages}", "Run `penstock knowledge calibrate` again."
+            )
 
 
 def check_data(folder: AppFolder) -> Finding:

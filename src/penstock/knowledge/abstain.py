@@ -58,7 +58,8 @@ class AppCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What an app's own questions made of the logistic function: a shift of its bias, and the threshold.
 
     `knowledge` and `generation` say what it was fitted on, with how many answerable and unanswerable questions;
-    `embedder` is the fingerprint of the encoder, without which the figures mean nothing.
+    `embedder` is the fingerprint of the encoder, without which the figures mean nothing. `passages` are those whose
+    sentences were ranked: more of them find an answer more often, also where there is none.
     """
 
     threshold: float
@@ -69,6 +70,7 @@ class AppCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answerable: int
     unanswerable: int
     fitted_us: int
+    passages: int = 5
 
 
 @cache

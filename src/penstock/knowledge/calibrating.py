@@ -120,6 +120,7 @@ async def calibrate(app: GroundedApp, questions: Sequence[Golden], exchange: Exc
         answerable=0,
         unanswerable=0,
         fitted_us=now_us,
+        passages=app.settings.ranked,
     )
     return fit(await ask_all(app, questions, exchange), about)
 
@@ -240,23 +241,33 @@ def write_calibration(data: Path, made: AppCalibration) -> Path:
     return path
 
 
-def read_calibration(data: Path, knowledge: str, embedder: str) -> AppCalibration | None:
-    """What was fitted for this app, `None` where nothing was, or with another encoder.
-
-    Raises `ConfigError` for a file that is none.
-    """
+def read_calibration(data: Path, knowledge: str) -> AppCalibration | None:
+    """What was fitted for this app, `None` where nothing was. Raises `ConfigError` for a file that is none."""
     path = calibration_path(data, knowledge)
     try:
-        made = msgspec.json.decode(path.read_bytes(), type=AppCalibration)
+        return msgspec.json.decode(path.read_bytes(), type=AppCalibration)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}.", hint="Delete it, or run 'penstock knowledge calibrate' again."
         ) from error
-    if made.embedder != embedder:
+
+
+def calibration_for(data: Path, knowledge: str, embedder: str, passages: int) -> AppCalibration | None:
+    """What was fitted, where it can be used; says so in the log where it cannot, or is of another depth."""
+    made = read_calibration(data, knowledge)
+    path = calibration_path(data, knowledge)
+    if made is not None and made.embedder != embedder:
         logger.warning(
             "%s was fitted with another encoder and is not used; run 'penstock knowledge calibrate' again", path
         )
         return None
+    if made is not None and made.passages != passages:
+        logger.warning(
+            "%s was fitted on the best %d passages, the app looks at %d; run 'penstock knowledge calibrate' again",
+            path,
+            made.passages,
+            passages,
+        )
     return made

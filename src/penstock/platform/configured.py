@@ -25,7 +25,7 @@ from penstock.gateway.pipeline import Pipeline, standard_stages
 from penstock.gateway.registry import ENGINE_FEATURES, Registry, Target
 from penstock.gateway.services import Configuration, Peers, Services
 from penstock.knowledge.answer import AnswerSettings, GroundedApp
-from penstock.knowledge.calibrating import read_calibration
+from penstock.knowledge.calibrating import calibration_for
 from penstock.knowledge.gaps.service import Gaps
 from penstock.models.encoders.sentence import SentenceEncoder
 from penstock.models.local import card_of
@@ -153,12 +153,12 @@ def grounded(folder: AppFolder, lasting: Lasting, pipeline: Pipeline) -> tuple[G
         rewrite_model=rewriter_of(settings),
         rewrite_seconds=settings.app.rewrite_seconds,
         threshold=settings.app.threshold,
-        fitted=read_calibration(folder.data, name, embedder.fingerprint),
         prompt=prompt_of(folder),
         facts=lasting.features,
         quotes=quotes_prompt(folder.root / "prompts" / "quotes.md" if folder.file else None),
     )
-    app = GroundedApp(folder.name, base, embedder, pipeline.call, answer)
+    fitted = calibration_for(folder.data, name, embedder.fingerprint, answer.ranked)
+    app = GroundedApp(folder.name, base, embedder, pipeline.call, replace(answer, fitted=fitted))
     return app, Target(
         name=folder.name,
         kind="app",
