@@ -19,10 +19,13 @@ from penstock.knowledge.base import EVERYTHING, KnowledgeBase, KnowledgeOptions,
 from penstock.knowledge.chunking.values import ChunkOptions
 from penstock.knowledge.filters import matches, parse_filter
 from penstock.knowledge.search import words
+from penstock.knowledge.search.context import with_context
 from penstock.knowledge.search.mixing import best_first, mix
 from penstock.knowledge.search.reranking import reranked
 from penstock.knowledge.sources.base import Item, Listing
-from penstock.knowledge.values import Mode
+from penstock.knowledge.stores.reader import SqliteReader
+from penstock.knowledge.stores.sqlite import SqliteStore
+from penstock.knowledge.values import Mode, Scope
 from penstock.testing.reranker import FakeReranker
 
 TEXTS = {
@@ -224,6 +227,29 @@ async def test_by_words_alone_and_by_vectors_alone(many: KnowledgeBase) -> None:
     dense = (await many.search(Query(text="number77", reader=EVERYTHING, mode="dense"))).hits
     assert len(dense) == 5
     assert all(hit.score == hit.vector_score for hit in dense)
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense"])
+async def test_words_must_do_until_another_embedder_has_made_its_vectors(
+    base: KnowledgeBase, tmp_path: Path, mode: Mode
+) -> None:
+    changed = KnowledgeBase.open(tmp_path / "k.db", "docs", HashEmbedder(salt="x", dimensions=48))
+    (first, *_) = (await changed.search(Query(text="twelve euros", reader=EVERYTHING, mode=mode))).hits
+    assert (first.document, first.vector_score, first.score) == ("fees.md", None, first.text_score)
+    changed.close()
+
+
+async def test_a_passage_that_is_purged_before_its_neighbours_are_read_stays_as_it_was(
+    base: KnowledgeBase, tmp_path: Path
+) -> None:
+    query = Query(text="channel nine", reader=EVERYTHING, limit=1, neighbours=2)
+    (hit,) = (await base.search(query)).hits
+    gone = msgspec.structs.replace(hit, chunk_id="gone")
+    store = SqliteStore(tmp_path / "k.db")
+    with store.database.read() as connection:
+        reader = SqliteReader(connection, store.project_id)
+        assert with_context(reader, Scope(1, EVERYTHING), [gone], query) == [gone]
+    store.close()
 
 
 async def test_common_words_are_looked_up_where_the_rare_ones_are_in_too_few(

@@ -27,9 +27,8 @@ def with_context(reader: SqliteReader, scope: Scope, hits: Sequence[Hit], query:
         start, end = hit.start, hit.end
         if query.expand and hit.parent is not None:
             start, end = min(start, hit.parent[0]), max(end, hit.parent[1])
-        if query.neighbours:
-            first, last = reader.around(hit.chunk_id, query.neighbours, scope.generation)
-            start, end = min(start, first), max(end, last)
+        if query.neighbours and (around := reader.around(hit.chunk_id, query.neighbours, scope.generation)):
+            start, end = min(start, around[0]), max(end, around[1])
         widened = hit if end - start > LONGEST else replace(hit, start=start, end=end)
         if (widened.start, widened.end) != (hit.start, hit.end):
             text = reader.text_between(hit.document_id, widened.start, widened.end, scope.reader)

@@ -135,11 +135,11 @@ class Searcher:
         scope = Scope(generation.number, query.reader, query.filter)
         searches = tuple(self._counts.search_for(text, reader, generation) for text in asked.texts)
         allowed = self._allowed(reader, scope)
+        goes_by = query if searches_vectors else replace(query, mode="text")
         by_words = tuple(
-            NOTHING if query.mode == "dense" else passages_with(search, reader, allowed, TEXT_CANDIDATES)
+            NOTHING if goes_by.mode == "dense" else passages_with(search, reader, allowed, TEXT_CANDIDATES)
             for search in searches
         )
-        goes_by = query if searches_vectors else replace(query, mode="text")
         return Plan(
             generation=generation,
             scope=scope,

@@ -139,8 +139,9 @@ class SqliteReader:
         )
         return {chunk_id: np.frombuffer(vector, dtype="<f4") for chunk_id, vector in found}
 
-    def around(self, chunk_id: str, count: int, number: int) -> tuple[int, int]:
-        """Where the `count` passages before and after one begin and end in their document."""
+    def around(self, chunk_id: str, count: int, number: int) -> tuple[int, int] | None:
+        """Where the `count` passages before and after one begin and end in their document; `None` where it was
+        purged meanwhile."""
         before, after = (
             text(
                 f'SELECT {outermost} FROM (SELECT n.start, n."end" AS last FROM chunk c JOIN chunk n'  # noqa: S608
@@ -150,10 +151,9 @@ class SqliteReader:
             for outermost, compared, order in (("min(start)", "<=", "DESC"), ("max(last)", ">=", "ASC"))
         )
         keys = {"project": self._project, "id": chunk_id, "number": number, "limit": count + 1}
-        return (
-            int(self._connection.execute(before, keys).scalar_one()),
-            int(self._connection.execute(after, keys).scalar_one()),
-        )
+        first = self._connection.execute(before, keys).scalar_one()
+        last = self._connection.execute(after, keys).scalar_one()
+        return None if first is None else (int(first), int(last))
 
     def sibling_at(self, chunk_id: str, position: int) -> tuple[str, int | None, str] | None:
         """The id, page and location of the passage that holds a character, among those of the same parent."""
