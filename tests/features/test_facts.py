@@ -164,6 +164,15 @@ async def test_an_http_lookup_says_who_asks_in_the_query_string(server: Server) 
     await source.close()
 
 
+async def test_the_path_of_a_lookup_may_be_of_any_script(server: Server) -> None:
+    server.json = {"plan": "gold"}
+    connection = Connection(Address(name="features.plan", base_url=server.url))
+    source = HttpFeature("plan", connection, Lookup(path="/größe und %C3%A4", parameters={"id": "user"}))
+    assert await source.fetch(ANN) == {"plan": "gold"}
+    assert server.asked == [("/größe und ä", {"id": "ann"}, None)]
+    await source.close()
+
+
 async def test_feast_says_what_its_online_store_has(server: Server) -> None:
     server.json = {
         "metadata": {"feature_names": ["customer_id", "plan", "orders", "old"]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -13,11 +13,13 @@ from penstock.errors import UpstreamFailed
 from penstock.features.base import Asker
 from penstock.models.providers.connection import Connection, Patience, Response
 
-MAX_BODY = 256 << 10
+MAX_BODY = 1 << 20
+PATH = "/%:@!$&'()*+,;=~"
+"""What may stand in the path of an address as it is; a percent sign is of what is encoded already."""
 
 
 class Lookup(Struct, frozen=True, kw_only=True):
-    """What to ask for. `path` is percent-encoded, `parameters` are what its query string says of who asks, `field`
+    """What to ask for: the `path` of the address; `parameters` are what its query string says of who asks, `field`
     is the path of the part of the answer to take, its names joined by dots."""
 
     path: str
@@ -45,7 +47,7 @@ class HttpFeature:
         values = asker.filled(lookup.parameters)
         if values is None:
             return None
-        target = f"{lookup.path}?{urlencode(values)}"
+        target = f"{quote(lookup.path, safe=PATH)}?{urlencode(values)}"
         value = await json_of(self._name, await self._connection.get(target, Patience()))
         for part in lookup.field.split(".") if lookup.field else ():
             value = value.get(part) if isinstance(value, dict) else None

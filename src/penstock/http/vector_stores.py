@@ -148,8 +148,8 @@ async def list_stores(request: Request) -> Response:
     principal = principal_of(request)
     bases, reader = services.readable(principal).values(), reader_of(principal)
     stores = await asyncio.to_thread(lambda: tuple(store_wire(base, reader) for base in bases))
-    ids = [store.id for store in stores]
-    return reply(StoreList(data=stores, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None))
+    first, last = (stores[0].id, stores[-1].id) if stores else (None, None)
+    return reply(StoreList(data=stores, first_id=first, last_id=last))
 
 
 async def get_store(request: Request) -> Response:
@@ -190,12 +190,8 @@ def files_of(base: KnowledgeBase, reader: Reader, query: FileQuery) -> FileList:
             )
         start = ids.index(query.after) + 1
     shown = tuple(file_wire(base, row) for row in rows[start : start + query.limit])
-    return FileList(
-        data=shown,
-        first_id=shown[0].id if shown else None,
-        last_id=shown[-1].id if shown else None,
-        has_more=start + query.limit < len(rows),
-    )
+    first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
+    return FileList(data=shown, first_id=first, last_id=last, has_more=start + query.limit < len(rows))
 
 
 def base_of(request: Request) -> KnowledgeBase:
