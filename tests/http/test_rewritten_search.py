@@ -64,6 +64,15 @@ async def test_who_may_not_call_models_has_none_called(it: KeyedSite) -> None:
     assert words.exchanges == []
 
 
+async def test_no_model_words_a_question_to_what_is_not_there_for_the_key(it: KeyedSite) -> None:
+    words = FakeProvider("wheel")
+    it.services.registry.add(model(words, "default", projects=("local", "team-b")))
+    body = {"q": QUESTION, "rewrite": True}
+    other = await it.ask("POST", SEARCH, await it.secret("b", project="team-b"), json=body)
+    unknown = await it.ask("POST", SEARCH.replace("manuals", "other"), await it.secret("web"), json=body)
+    assert (other.status, unknown.status, words.exchanges) == (404, 404, [])
+
+
 async def test_without_a_model_it_says_what_to_add(it: KeyedSite) -> None:
     found = await it.ask("POST", SEARCH, await it.secret("web"), json={"q": QUESTION, "rewrite": True})
     assert (found.status, found.json["error"]["param"]) == (400, "rewrite")

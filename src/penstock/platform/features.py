@@ -34,17 +34,14 @@ def terms_of(table: FeatureSettings) -> Terms:
 
 
 def source_of(name: str, table: FeatureSettings, folder: AppFolder) -> FeatureSource:
-    title = f"features.{name}"
+    title, seconds = f"features.{name}", table.deadline_ms / 1000
     if table.source == "sql":
         assert table.database is not None
-        url = table.database.reveal()
-        query = FactQuery(title, url, table.query, folder.root, table.deadline_ms / 1000)
-        return SqlFeature(name, query)
+        return SqlFeature(name, FactQuery(title, table.database.reveal(), table.query, folder.root, seconds))
     assert table.url is not None
     headers = tuple(
         (key, value.reveal() if isinstance(value, Secret) else value) for key, value in table.headers.items()
     )
-    seconds = table.deadline_ms / 1000
     if table.source == "http":
         parts = urlsplit(table.url)
         origin = f"{parts.scheme}://{parts.netloc}"

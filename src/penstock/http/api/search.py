@@ -75,9 +75,10 @@ class SearchAnswer(Struct, frozen=True, kw_only=True):
 
 
 async def search_by_address(request: Request) -> Response:
+    base = base_of(request)
     query = read_query(request, SearchQuery)
     return await answer(
-        request,
+        base,
         Query(
             text=query.q,
             reader=reader_of(principal_of(request)),
@@ -90,9 +91,10 @@ async def search_by_address(request: Request) -> Response:
 
 
 async def search_by_body(request: Request) -> Response:
+    base = base_of(request)
     body = await read_json(request, SearchBody)
     query = query_of(body, reader_of(principal_of(request)))
-    return await answer(request, await reworded(request, query, "rewrite") if body.rewrite else query)
+    return await answer(base, await reworded(request, query, "rewrite") if body.rewrite else query)
 
 
 def query_of(body: SearchBody, reader: Reader) -> Query:
@@ -114,8 +116,8 @@ def query_of(body: SearchBody, reader: Reader) -> Query:
     )
 
 
-async def answer(request: Request, query: Query) -> Response:
-    result = await base_of(request).search(query)
+async def answer(base: KnowledgeBase, query: Query) -> Response:
+    result = await base.search(query)
     return reply(SearchAnswer(hits=result.hits, generation=result.generation, queries=(query.text, *query.queries)))
 
 
