@@ -1,16 +1,15 @@
 """A search whose question a model words anew."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from support.gateway_site import model
 from support.keyed_site import KeyedSite, keyed_site
 
 from penstock.errors import UpstreamFailed
-from penstock.knowledge import rewording
 from penstock.knowledge.rewording import lines_of
 from penstock.testing import FakeProvider
 
@@ -47,10 +46,13 @@ async def test_a_model_that_fails_leaves_the_question_as_it_is(it: KeyedSite) ->
     assert (found.status, found.json["queries"]) == (200, [QUESTION])
 
 
-async def test_a_model_that_is_late_is_not_waited_for(it: KeyedSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewording, "PATIENCE", 0.05)
+async def test_a_model_that_is_late_is_not_waited_for(it: KeyedSite) -> None:
+    app = it.services.settings.app.model_copy(update={"rewrite_seconds": 0.05, "rewrite_model": "quick"})
+    await it.stop()
+    it.services = dataclasses.replace(it.services, settings=it.services.settings.model_copy(update={"app": app}))
+    await it.start()
     silent = FakeProvider("a", asyncio.Event())
-    it.services.registry.add(model(silent, "default"))
+    it.services.registry.add(model(silent, "quick"))
     found = await it.ask("POST", SEARCH, await it.secret("web"), json={"q": QUESTION, "rewrite": True})
     assert (found.status, found.json["queries"], silent.running) == (200, [QUESTION], 0)
 

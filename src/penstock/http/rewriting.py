@@ -16,11 +16,10 @@ from penstock.ids import new_id, new_trace_id
 from penstock.knowledge.base import Query
 from penstock.knowledge.rewording import other_phrasings
 
-MODEL = "default"
-
 
 async def reworded(request: Request, query: Query, param: str) -> Query:
-    """The query with other phrasings in the words of the model "default"; as it came where that fails or is late.
+    """The query with other phrasings in a model's words, as `[app] rewrite_model` says; as it came where that fails
+    or takes longer than `rewrite_seconds`.
 
     The call is the caller's own: it is traced, counted and limited as such. Raises `UnsupportedFeature` where there
     is no such model for the caller, and `Forbidden` for who may not call models.
@@ -28,12 +27,13 @@ async def reworded(request: Request, query: Query, param: str) -> Query:
     services: Services = request.app.state.services
     principal = principal_of(request)
     require(principal, "developer", "Wording a question anew")
+    app = services.settings.app
     try:
-        services.registry.open_to(principal).get(MODEL)
+        services.registry.open_to(principal).get(app.rewrite_model)
     except NotFound:
         raise UnsupportedFeature(
-            f"There is no model {MODEL!r} for this key to word the question anew.",
-            hint=f"Add [models.{MODEL}] to penstock.toml, or send other phrasings yourself.",
+            f"There is no model {app.rewrite_model!r} for this key to word the question anew.",
+            hint=f"Add [models.{app.rewrite_model}] to penstock.toml, or send other phrasings yourself.",
             param=param,
         ) from None
     exchange = Exchange(
@@ -41,8 +41,8 @@ async def reworded(request: Request, query: Query, param: str) -> Query:
         trace_id=new_trace_id(),
         project_id=principal.project_id,
         principal=principal,
-        model=MODEL,
+        model=app.rewrite_model,
         deadline=time.monotonic() + services.settings.server.request_seconds,
     )
-    others = await other_phrasings(services.pipeline.run, exchange, query.text)
+    others = await other_phrasings(services.pipeline.run, exchange, query.text, app.rewrite_seconds)
     return replace(query, queries=(*query.queries, *others))

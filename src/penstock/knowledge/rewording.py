@@ -16,16 +16,11 @@ MOST = 3
 LONGEST = 300
 """Characters of a phrasing."""
 
-PATIENCE = 2.0
-"""Seconds: a search never waits longer for other words, where nobody says how long it may."""
-
 LISTED = re.compile(r"^\s*(?:[-*•–]\s+|\(?\d{1,2}[.):]\s*)?[\"'“”]*")
 
 
-async def other_phrasings(
-    call: Call, exchange: Exchange, question: str, seconds: float = PATIENCE
-) -> tuple[str, ...]:
-    """At most `MOST` other ways to ask the question; none where the model fails or takes longer than that.
+async def other_phrasings(call: Call, exchange: Exchange, question: str, seconds: float) -> tuple[str, ...]:
+    """At most `MOST` other ways to ask the question; none where the model fails or takes longer than `seconds`.
 
     `exchange` says who asks, and which model.
     """
