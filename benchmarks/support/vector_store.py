@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from penstock.exchange import LOCAL_PROJECT
 from penstock.knowledge.filters import parse_filter
 from penstock.knowledge.stores.reader import SqliteReader
 from penstock.knowledge.stores.sqlite import SqliteStore
-from penstock.knowledge.stores.vectors.indexes import VectorIndexes
+from penstock.knowledge.stores.vectors.indexes import IndexOptions, VectorIndexes
 from penstock.knowledge.values import EVERYTHING, Scope
 
 AT_ONCE = 5_000
@@ -53,7 +54,7 @@ def open_store(
 
 
 def opened(store: SqliteStore) -> VectorIndexes:
-    indexes = VectorIndexes(store.database)
+    indexes = VectorIndexes(store.database, options=IndexOptions(threads=os.cpu_count()))
     with store.database.read() as connection:
         indexes.get(connection, store.published())
     return indexes

@@ -90,6 +90,9 @@ class Penstock:
 
         return searcher(self._store, self._vectors, K, order)
 
+    def close(self) -> None:
+        self._vectors.close()
+
 
 def main() -> None:
     kind, folder = sys.argv[1], Path(sys.argv[2])
@@ -107,6 +110,8 @@ def main() -> None:
     answer({"seconds": seconds, "memory": {name: value - before[name] for name, value in memory().items()}})
     for line in sys.stdin:
         answer(run(store.prepared(json.loads(line)), queries))
+    if kind == "penstock":
+        store.close()
 
 
 def run(search: Search, queries: np.ndarray) -> dict[str, Any]:
