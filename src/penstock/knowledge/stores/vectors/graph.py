@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from usearch.index import Index
 
 CONNECTIVITY = 32
-"""Neighbours of a vector (twice as many on the ground floor). With 16, a graph of 1,000,000 passages never found 0.98
-of the nearest, and one of 100,000 took a half longer to find as many as with 32."""
+"""Neighbours of a vector (twice as many on the ground floor). With 16, a graph of 1,000,000 passages never finds
+0.98 of the nearest, and one of 100,000 takes a third longer than with 32 to find as many."""
 EXPANSION_ADD = 128
 TARGET = 0.98
 """Share of the ten nearest that a graph must find for mixtures of passages. Those are harder than questions: of
