@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from penstock.errors import ConfigError, PenstockError
-from penstock.models.encoders.compression import GROUP, compress
+from penstock.models.encoders.compression import ROUNDED, compressed
 from penstock.models.encoders.cores import memory_bytes
 from penstock.models.encoders.graphs import load
 from penstock.models.encoders.messages import Cancel, Job, Ready, Result, Setup
@@ -73,7 +73,7 @@ class TextModel:
         self._tokenizer.no_padding()
         self._model = load(setup)
         self._inputs = [(port.get_any_name(), port.get_element_type().to_dtype()) for port in self._model.inputs]
-        self._query = self._compile(self._model, streams=1).create_infer_request()
+        self._query = self._compile(self._model, {}, streams=1).create_infer_request()
         self.width = self.rows([self.first]).shape[1]
 
     @property
@@ -121,17 +121,16 @@ class TextModel:
 
     def lanes(self) -> list[Lane]:
         """A lane for each core: for bulk work, since batches side by side lose less than one on all cores."""
-        rounds = self._setup.precision.startswith("int8")
-        model = self._model.clone() if rounds else self._model
-        if rounds:
-            compress(model)
-        compiled = self._compile(model, streams=self._setup.threads)
+        model, special = self._model, {}
+        if self._setup.precision.startswith("int8"):
+            model, special = compressed(model), ROUNDED
+        compiled = self._compile(model, special, streams=self._setup.threads)
         return [Lane(self, compiled.create_infer_request()) for _ in range(self._setup.threads)]
 
-    def _compile(self, model: ov.Model, streams: int) -> ov.CompiledModel:
+    def _compile(self, model: ov.Model, special: dict[str, int], streams: int) -> ov.CompiledModel:
         options = {
             "INFERENCE_PRECISION_HINT": "bf16" if "bf16" in self._setup.precision else "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
+            **special,
             "INFERENCE_NUM_THREADS": self._setup.threads,
             "NUM_STREAMS": streams,
             "ENABLE_CPU_PINNING": False,

@@ -21,8 +21,13 @@ LEAST_ROWS = 64
 """Smaller products are not worth it: the head of a cross-encoder has a row for each label."""
 
 
-def compress(model: ov.Model) -> None:
-    """Every product with a constant matrix, in place."""
+ROUNDED = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP}
+"""What a compressed model is compiled with."""
+
+
+def compressed(model: ov.Model) -> ov.Model:
+    """A copy of the model, with every product with a constant matrix in eight bits."""
+    model = model.clone()
     for node in model.get_ordered_ops():
         if node.get_type_name() != "MatMul" or node.get_attributes()["transpose_a"]:
             continue
@@ -32,6 +37,7 @@ def compress(model: ov.Model) -> None:
         rows = weights if node.get_attributes()["transpose_b"] else weights.T
         if len(rows) >= LEAST_ROWS and rows.shape[1] % GROUP == 0:
             replace_node(node, ops.matmul(node.input_value(0), rounded(rows), False, True))
+    return model
 
 
 def constant(node: Any) -> NDArray[Any] | None:
