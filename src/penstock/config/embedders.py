@@ -29,12 +29,6 @@ class ReaderSettings(Table):
     max_tokens: int | None = Field(
         None, ge=8, description="Tokens that longer texts are cut to. Default: what the model's files say."
     )
-    precision: Literal["f32", "bf16", "int8", "int8-bf16"] | None = Field(
-        None,
-        description="How numbers are multiplied. With `int8` that is done for passages, by weights of eight bits, "
-        "and questions are computed in `f32`; with `int8-bf16` in `bf16`. Default: what the processor does fast in "
-        "hardware, `int8` only for MiniLM, whose vectors it is known to leave as they are (cosine 0.9993).",
-    )
 
     @property
     def remote(self) -> bool:
@@ -74,6 +68,13 @@ class BatchSettings(Table):
 class EmbedderSettings(BatchSettings, EndpointSettings, ReaderSettings):
     """What turns text into vectors, by the name that `[knowledge]` and `[cache.semantic]` call it. A model of the
     catalog, or `provider/model`, needs no such table."""
+
+    precision: Literal["f32", "bf16", "int8", "int8-bf16"] | None = Field(
+        None,
+        description="How numbers are multiplied. With `int8` that is done for passages, by weights of eight bits, "
+        "and questions are computed in `f32`; with `int8-bf16` in `bf16`. Default: what the processor does fast in "
+        "hardware, `int8` only for MiniLM, whose vectors it is known to leave as they are (cosine 0.9993).",
+    )
 
     pooling: Literal["mean", "cls", "last"] | None = Field(
         None,

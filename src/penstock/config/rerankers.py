@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,9 @@ class RerankerSettings(EndpointSettings, ReaderSettings):
     """What orders passages by reading each beside the question, by name: a cross-encoder by its files, or any API
     with `/v1/rerank`. `provider/model` needs no such table."""
 
+    precision: Literal["f32", "bf16"] | None = Field(
+        None, description="How numbers are multiplied. Default: `bf16` where the processor does so in hardware."
+    )
     request_seconds: float = Field(20.0, gt=0, description="Longest time that one request may take, in seconds.")
 
     @property
